@@ -5,18 +5,20 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/91_package.ipynb #0dad06be
+# %% ../nbs/91_package.ipynb #bfeb61b6
 import importlib
 from typing import Any
 
+# %% ../nbs/91_package.ipynb #f365a1ad
 __version__ = "0.1.0"
 
-# %% ../nbs/91_package.ipynb #d1f9294d
+# %% ../nbs/91_package.ipynb #134c82ce
 def _public_names() -> dict[str, str]:  # public name -> full name of the module that defines it
     "Which chapter defines each public function and class, from nbdev's index"
     from rnn_nbdev._modidx import d
-    return {full.rsplit('.', 1)[1]: module for module, symbols in d['syms'].items() if module != 'rnn_nbdev.cli'
-            for full in symbols if full.count('.') == module.count('.') + 1 and not full.rsplit('.', 1)[1].startswith('_')}
+    found = [(full.split('.'), module) for module, symbols in d['syms'].items() for full in symbols]
+    return {name[2]: module for name, module in found     # 'rnn_nbdev', module, name; a method has a fourth part
+            if len(name) == 3 and not name[2].startswith('_') and name[1] != 'cli'}
 
 # %% ../nbs/91_package.ipynb #0458cef0
 def __getattr__(name: str) -> Any:

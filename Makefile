@@ -1,0 +1,119 @@
+# Everything a clone needs, one command each: `make help` lists them.
+# All paths are relative, so that a folder with spaces in its name works too.
+
+PYTHON ?=
+ARGS   ?=
+BIN    := .venv/bin
+STAMPS := .venv/.installed
+# The package is installed again when what it asks for may have changed.
+DATA   := settings.ini setup.py pyproject.toml
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help train test lab nbtest pytest oracle export clean readme prepare check export-check readme-check \
+        wheel-check lint types dist docs docs-check hooks venv-clean FORCE
+
+help:  ## list the commands
+	@echo 'make COMMAND    (PYTHON=/path/to/python chooses the interpreter; 3.11 or newer)'
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+# ------------------------------------------------------------------------------------------------- for everybody
+
+train: $(STAMPS)/run  ## train the character model on Python's own standard library (ARGS="--help" tells the options)
+	$(BIN)/rnn_train $(ARGS)
+
+test: nbtest pytest  ## run every notebook and every test (ARGS goes to pytest)
+
+lab: $(STAMPS)/lab hooks  ## open the book in JupyterLab, with nbdev's hooks in place
+	@$(BIN)/nbdev_trust
+	JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" $(BIN)/jupyter lab $(ARGS)
+
+# --------------------------------------------------------------------------------------------------- for editing
+
+prepare: export clean readme  ## before a commit: export, clean, README
+
+export: $(STAMPS)/dev  ## write the package from the notebooks
+	$(BIN)/nbdev_export
+
+clean: $(STAMPS)/dev  ## strip from the notebooks what does not belong in git
+	$(BIN)/nbdev_clean
+
+readme: $(STAMPS)/dev  ## write README.md from nbs/index.ipynb
+	$(BIN)/python tools/readme.py
+
+docs: $(STAMPS)/dev  ## build the docs site into _docs (needs Quarto)
+	@command -v quarto >/dev/null || { echo 'make docs needs Quarto (1.7.34 is what the site is built with); `make docs-check` does all but the rendering without it.' >&2; exit 1; }
+	@touch README.md  # newer than index.ipynb, so that nbdev leaves it alone: tools/readme.py alone writes it
+	$(BIN)/nbdev_docs
+
+dist: $(STAMPS)/dev  ## build the source archive and the wheel into dist
+	rm -rf build dist
+	$(BIN)/python -m build
+
+# -------------------------------------------------------------------------------------------------- for checking
+
+nbtest: $(STAMPS)/dev  ## run every notebook
+	$(BIN)/nbdev_test
+
+pytest: $(STAMPS)/dev  ## run every test but those of the wheel
+	$(BIN)/python -m pytest $(ARGS)
+
+oracle: $(STAMPS)/oracle  ## install PyTorch, which the oracle tests compare with (they are skipped without it)
+
+check: export-check readme-check docs-check lint types wheel-check  ## every check that CI makes beyond the tests
+
+export-check: $(STAMPS)/dev  ## nbdev_export and nbdev_clean leave no difference
+	$(BIN)/python tools/unchanged.py
+
+readme-check: $(STAMPS)/dev  ## README.md says what nbs/index.ipynb says
+	$(BIN)/python tools/readme.py --check
+
+docs-check: $(STAMPS)/dev  ## the notebooks can be processed for the docs site (without Quarto)
+	$(BIN)/python tools/docs_check.py
+
+lint: $(STAMPS)/dev  ## ruff
+	$(BIN)/ruff check --quiet rnn_nbdev tests tools setup.py
+
+types: $(STAMPS)/dev  ## mypy
+	$(BIN)/mypy --no-error-summary
+
+wheel-check: $(STAMPS)/dev  ## the built wheel installs and runs in new environments: lowest, pinned and newest requirements
+	$(BIN)/python -m pytest -m wheel tests/test_wheel.py $(ARGS)
+
+# ---------------------------------------------------------------------------------------------------- the set-up
+
+hooks: $(STAMPS)/dev  ## tell git to merge notebooks cell by cell, and to trust them afterwards
+	@sh tools/hooks.sh
+
+venv-clean:  ## remove .venv; the next command makes it anew
+	rm -rf .venv
+
+# Made anew where it is missing or no longer runs, as after an upgrade of the system's Python.
+ifneq ($(shell $(BIN)/python -c 'import sys, pip; print(sys.version_info >= (3, 11))' 2>/dev/null),True)
+.venv/pyvenv.cfg: FORCE
+endif
+.venv/pyvenv.cfg:
+	@sh tools/venv.sh '$(PYTHON)'
+FORCE:
+
+$(STAMPS)/run: $(DATA) .venv/pyvenv.cfg
+	@echo 'installing rnn_nbdev and what it needs into .venv'
+	@$(PIP) --editable .
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dev: $(DATA) .venv/pyvenv.cfg
+	@echo 'installing what developing needs into .venv'
+	@$(PIP) --editable '.[dev]'
+	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/run
+
+$(STAMPS)/lab: $(STAMPS)/dev
+	@echo 'installing JupyterLab into .venv'
+	@$(PIP) --editable '.[dev,lab]'
+	@touch $@
+
+$(STAMPS)/oracle: $(STAMPS)/dev
+	@echo 'installing PyTorch into .venv'
+	@$(PIP) --editable '.[dev,oracle]'
+	@touch $@

@@ -1,0 +1,287 @@
+"The rules that every chapter keeps, and that the package's parts say the same thing."
+import ast
+import importlib
+import io
+import json
+import re
+import subprocess
+import sys
+import tokenize
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+root = Path(__file__).resolve().parent.parent
+package = root/'rnn_nbdev'
+config = ConfigParser(delimiters=['='])
+config.read(root/'settings.ini', encoding='utf-8')
+settings = config['DEFAULT']
+
+textbook = '''softmax sigmoid initialize_adam update_parameters_with_adam
+    rnn_cell_forward rnn_forward rnn_cell_backward rnn_backward
+    lstm_cell_forward lstm_forward lstm_cell_backward lstm_backward
+    gru_cell_forward gru_forward gru_cell_backward gru_backward'''.split()
+modules = sorted(path.stem for path in package.glob('*.py') if not path.stem.startswith('_'))
+notebooks = sorted(path for path in (root/'nbs').rglob('*.ipynb')
+                   if not any(part[0] in '._' for part in path.relative_to(root).parts))
+chapters = [path for path in notebooks if re.match(r'\d\d_', path.name)]
+by_name = pytest.mark.parametrize('path', notebooks, ids=lambda path: path.stem)
+by_chapter = pytest.mark.parametrize('path', chapters, ids=lambda path: path.stem)
+
+
+# ------------------------------------------------------------------------------------------------ reading notebooks
+
+def cells(path: Path, kind: str | None = None) -> list[dict]:
+    "The cells of a notebook, or those of one kind"
+    found = json.loads(path.read_text(encoding='utf-8'))['cells']
+    return [cell for cell in found if kind in (None, cell['cell_type'])]
+
+
+def text(cell: dict) -> str:
+    "What was typed into a cell"
+    return ''.join(cell['source'])
+
+
+def code(cell: dict) -> str:
+    "The Python of a code cell, without shell lines and magics"
+    if text(cell).startswith('%%'): return ''
+    return '\n'.join(line for line in text(cell).split('\n') if not re.match(r'\s*[%!]', line))
+
+
+def module_of(path: Path) -> str | None:
+    "The module that a chapter exports"
+    found = re.search(r'^#\|\s*default_exp\s+(\S+)', '\n'.join(map(text, cells(path, 'code'))), re.MULTILINE)
+    return found and found[1]
+
+
+def number(path: Path) -> int:
+    "The number of a chapter"
+    return int(path.name[:2])
+
+
+numbers = {module_of(path): number(path) for path in chapters}
+
+
+def public_homes() -> dict[str, str]:
+    "The module that each public name of the package comes from"
+    from rnn_nbdev._modidx import d
+    return {full.split('.')[2]: module.split('.')[1] for module, symbols in d['syms'].items() for full in symbols
+            if full.count('.') == 2}
+
+
+def imported_modules(source: str) -> set[str]:
+    "The modules of this package that a piece of Python imports, at any depth, in any form"
+    found = set()
+    homes = public_homes()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import): names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = 'rnn_nbdev' if node.level else ''
+            base = '.'.join(part for part in (start, node.module) if part)
+            names = [f'{base}.{alias.name}' for alias in node.names]
+        else: continue
+        for name in names:
+            top, *rest = name.split('.')
+            if top != 'rnn_nbdev' or not rest or rest[0].startswith('_'): continue
+            found.add(homes.get(rest[0], rest[0]) if rest[0] not in modules else rest[0])
+    return found & set(modules)
+
+
+# ----------------------------------------------------------------------------------------------------- the chapters
+
+def test_chapters_have_numbers_and_modules_of_their_own():
+    assert len({number(path) for path in chapters}) == len(chapters)
+    assert None not in numbers, 'a chapter has no default_exp'
+    assert len(numbers) == len(chapters), 'two chapters export one module'
+    assert {*numbers} - {'__init__'} == {*modules}, 'a module has no chapter, or a chapter was not exported'
+
+
+@by_chapter
+def test_a_chapter_imports_only_from_lower_numbers(path):
+    for cell in cells(path, 'code'):
+        for module in imported_modules(code(cell)):
+            assert numbers[module] < number(path), f'{path.name} imports {module}, chapter {numbers[module]}'
+
+
+@by_chapter
+def test_an_exported_module_imports_only_from_lower_numbers(path):
+    module = package/f'{module_of(path)}.py'
+    for other in imported_modules(module.read_text(encoding='utf-8')):
+        assert numbers[other] < number(path), f'{module.name} imports {other}, chapter {numbers[other]}'
+
+
+def test_imports_are_found_in_every_form():
+    "The two tests above see nothing if this fails"
+    for source in ('from rnn_nbdev.numerics import sigmoid', 'import rnn_nbdev.numerics as n',
+                   'from .numerics import sigmoid', 'from rnn_nbdev import numerics', 'from . import numerics',
+                   'from rnn_nbdev import sigmoid', 'def f():\n    from rnn_nbdev.numerics import *'):
+        assert imported_modules(source) == {'numerics'}, source
+
+
+@by_name
+def test_the_first_cell_holds_title_and_description_alone(path):
+    first = cells(path)[0]
+    assert first['cell_type'] == 'markdown'
+    assert re.fullmatch(r'# \S[^\n]*\n\n> \S[^\n]*', text(first)), text(first)
+
+
+@by_chapter
+def test_a_chapter_begins_with_its_module_and_ends_with_the_export(path):
+    assert text(cells(path)[1]).startswith('#| default_exp '), 'the second cell says which module the chapter exports'
+    assert text(cells(path)[-1]) == '#| hide\nimport nbdev; nbdev.nbdev_export()'
+
+
+@by_name
+def test_no_cell_mixes_imports_with_other_code(path):
+    "nbdev runs cells with imports when it builds the docs; whatever else stands there would run too"
+    for cell in cells(path, 'code'):
+        if 'nbdev_export()' in text(cell): continue
+        body = ast.parse(code(cell)).body
+        imports = [isinstance(node, ast.Import | ast.ImportFrom) for node in body]
+        assert all(imports) or not any(imports), text(cell)
+
+
+@by_chapter
+def test_exported_lines_fit_the_page(path):
+    for cell in cells(path, 'code'):
+        if not re.match(r'#\|\s*export', text(cell)): continue
+        assert [line for line in text(cell).split('\n') if len(line) > 120] == [], 'longer than 120 columns'
+
+
+# ------------------------------------------------------------------------------------------------------ the outputs
+
+machine = re.compile(r'/(?:home|root|Users|tmp|work|opt|var|private|mnt)/\w|'
+                     r'[A-Z]:\\\\?Users|site-packages|ipykernel_\d')
+
+
+def outputs(path: Path) -> list[dict]:
+    "Every stored output of a notebook"
+    return [out for cell in cells(path, 'code') for out in cell['outputs']]
+
+
+def words(out: dict) -> str:
+    "The text of an output; pictures that are text, such as SVG, too"
+    data = {'text/plain': out['text']} if 'text' in out else out.get('data', {})
+    return '\n'.join(''.join(value) for kind, value in data.items() if kind.startswith('text/') or 'svg' in kind)
+
+
+@by_name
+def test_stored_outputs_name_no_machine(path):
+    for out in outputs(path):
+        found = machine.search(words(out))
+        assert not found, f'{found[0]} in: {words(out)[max(0, found.start() - 60):found.end() + 60]}'
+
+
+@by_name
+def test_stored_outputs_hold_no_error_and_no_warning(path):
+    for out in outputs(path):
+        assert out['output_type'] != 'error', out.get('evalue')
+        assert 'Warning:' not in words(out), words(out)[:300]
+
+
+def size(path: Path) -> int:
+    "Bytes of stored outputs, as they stand in the file"
+    return sum(len(json.dumps(out, ensure_ascii=False).encode()) for out in outputs(path))
+
+
+@by_name
+def test_stored_outputs_of_a_chapter_are_small(path):
+    assert size(path) <= 150_000
+
+
+def test_stored_outputs_of_the_book_are_small():
+    assert sum(map(size, notebooks)) <= 2_000_000
+
+
+@by_name
+def test_notebooks_run_on_any_kernel_and_keep_no_metadata(path):
+    assert json.loads(path.read_text(encoding='utf-8'))['metadata'] == {
+        'kernelspec': {'display_name': 'python3', 'language': 'python', 'name': 'python3'}}
+
+
+# ------------------------------------------------------------------------------------------------------- the package
+
+def test_versions_agree():
+    import rnn_nbdev
+    changes = (root/'CHANGELOG.md').read_text(encoding='utf-8')
+    assert rnn_nbdev.__version__ == settings['version'] == re.search(r'^## (\d\S*)', changes, re.MULTILINE)[1]
+
+
+@pytest.mark.parametrize('name', textbook)
+def test_textbook_names_import_from_the_package_itself(name):
+    import rnn_nbdev
+    assert getattr(rnn_nbdev, name).__module__ in {f'rnn_nbdev.{module}' for module in modules}
+
+
+def test_every_public_name_is_importable_and_listed():
+    import rnn_nbdev
+    for module in modules:
+        loaded = importlib.import_module(f'rnn_nbdev.{module}')
+        for name in loaded.__all__:
+            assert hasattr(loaded, name)
+            if module == 'cli' or not callable(getattr(loaded, name)): continue
+            assert getattr(rnn_nbdev, name) is getattr(loaded, name), f'{name} means something else in the package'
+            assert name in dir(rnn_nbdev)
+
+
+def test_no_two_chapters_export_one_name():
+    homes: dict[str, str] = {}
+    for module in modules:
+        for name in importlib.import_module(f'rnn_nbdev.{module}').__all__:
+            assert homes.setdefault(name, module) == module, f'{name} is in {homes[name]} and in {module}'
+
+
+def loaded_by(statement: str) -> set[str]:
+    "The top-level packages from outside the standard library that a statement loads in a new process"
+    show = f'import sys; old = {{*sys.modules}}; {statement}; print(*{{*sys.modules}} - old)'
+    out = subprocess.run([sys.executable, '-I', '-c', show], check=True, capture_output=True, text=True).stdout
+    return {name.split('.')[0] for name in out.split()} - sys.stdlib_module_names
+
+
+@pytest.mark.parametrize('statement', ['import rnn_nbdev', *(f'from rnn_nbdev import {name}' for name in textbook)])
+def test_importing_loads_no_more_than_numpy_and_fastcore(statement):
+    assert loaded_by(statement) <= {'rnn_nbdev', 'numpy', 'fastcore'}
+
+
+# ------------------------------------------------------------------------------------------------------ the docments
+
+def comments(source: str) -> set[int]:
+    "The lines of a source that carry a comment"
+    return {token.start[0] for token in tokenize.generate_tokens(io.StringIO(source).readline)
+            if token.type == tokenize.COMMENT}
+
+
+def public_functions(tree: ast.Module) -> list[ast.FunctionDef]:
+    "The public functions and methods of a module"
+    nodes = [node for node in tree.body if not getattr(node, 'name', '_').startswith('_')]
+    methods = [part for node in nodes if isinstance(node, ast.ClassDef) for part in node.body]
+    return [node for node in nodes + methods if isinstance(node, ast.FunctionDef)
+            and (not node.name.startswith('_') or node.name == '__init__')]
+
+
+def undocumented(source: str) -> list[str]:
+    "What public functions leave unsaid: `function: parameter`, `function: return`, `function: docstring`"
+    lines, missing = comments(source), []
+    for node in public_functions(ast.parse(source)):
+        every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
+        given = [arg for arg in every if arg and arg.arg not in ('self', 'cls')]
+        ends = [arg.end_lineno for arg in given]
+        missing += [f'{node.name}: {arg.arg}' for arg in given
+                    if arg.end_lineno not in lines or ends.count(arg.end_lineno) > 1]
+        nothing = node.returns is None or (isinstance(node.returns, ast.Constant) and node.returns.value is None)
+        attribute = any(isinstance(d, ast.Name) and d.id == 'property' for d in node.decorator_list)
+        if not (nothing or attribute or node.returns.end_lineno in lines): missing.append(f'{node.name}: return')
+        if not ast.get_docstring(node) and node.name != '__init__': missing.append(f'{node.name}: docstring')
+    return missing
+
+
+@pytest.mark.parametrize('module', modules)
+def test_every_parameter_and_return_value_has_its_comment(module):
+    assert undocumented((package/f'{module}.py').read_text(encoding='utf-8')) == []
+
+
+def test_a_missing_comment_is_found():
+    "The test above sees nothing if this fails"
+    source = 'def f(a: int,  # one\n      b: int, c: int,  # two\n      ) -> int:\n    return a\ndef _g(x): pass\n'
+    assert undocumented(source) == ['f: b', 'f: c', 'f: return', 'f: docstring']

@@ -52,6 +52,7 @@ def main() -> None:
             bad += report(command, before, after := contents(folder))
             before = after
     if bad: sys.exit(f'{bad} files are not as the notebooks say; `make prepare` writes them')
+    print(f'{len(before)} files, no difference')
 
 
 if __name__ == '__main__':

@@ -1,0 +1,223 @@
+"The fast kernels against the textbook: every size with 1 in every position, both types, lengths, directions, tokens."
+import itertools
+
+import numpy as np
+import pytest
+
+from rnn_nbdev.gradcheck import check_gradients
+from rnn_nbdev.init import initialize_gru, initialize_lstm, initialize_rnn
+from rnn_nbdev.kernels import numpy_backward, numpy_forward, textbook_backward, textbook_forward
+from rnn_nbdev.lstm import lstm_backward, lstm_forward
+
+cells = ['rnn', 'lstm', 'gru', 'gru_after']
+engines = {'numpy': (numpy_forward, numpy_backward)}
+tolerance = {np.float64: 1e-12, np.float32: 1e-5}
+by_cell = pytest.mark.parametrize('cell', cells)
+by_engine = pytest.mark.parametrize('engine', engines)
+by_dtype = pytest.mark.parametrize('dtype', tolerance, ids=lambda dtype: dtype.__name__)
+sizes = [size for size in itertools.product((1, 3), (1, 5), (1, 4), (1, 6))] + [(3, 17, 9, 12), (8, 32, 16, 5)]
+
+
+def case(cell, n_x, n_a, m, T, dtype=np.float64, seed=0, n_tokens=None):
+    "x or tokens, state, parameters, and upstream gradients"
+    rng = np.random.default_rng(seed)
+    init = {'rnn': initialize_rnn, 'lstm': initialize_lstm}.get(cell, initialize_gru)
+    options = {'reset_after': True} if cell == 'gru_after' else {}
+    parameters = init(rng, n_x, n_a, dtype=dtype, **options)
+    parameters = {k: (p + 0.3*rng.standard_normal(p.shape)).astype(dtype) for k, p in parameters.items()}
+    normal = lambda *shape: rng.standard_normal(shape).astype(dtype)
+    names = ('a', 'c') if cell == 'lstm' else ('a',)
+    state, dstate = ({name: normal(n_a, m) for name in names} for _ in range(2))
+    x = normal(n_x, m, T) if n_tokens is None else rng.integers(0, n_tokens, (m, T))
+    table = {} if n_tokens is None else {'table': normal(n_x, n_tokens)}
+    return x, state, parameters, normal(n_a, m, T), dstate, table
+
+
+def flatten(results):
+    "Every array of nested dictionaries and tuples, by name"
+    from rnn_nbdev.gradcheck import leaves
+    return {name: array for name, array in leaves(results) if array is not None}
+
+
+def assert_equal(given, expected, tol):
+    "Equal names, shapes and types, and errors below `tol` of each array's largest entry, or of 0.1 where sums cancel"
+    given, expected = flatten(given), flatten(expected)
+    assert given.keys() == expected.keys()
+    for name, e in expected.items():
+        g = given[name]
+        assert g.shape == e.shape and g.dtype == e.dtype, (name, g.shape, g.dtype, e.shape, e.dtype)
+        assert np.abs(g - e).max(initial=0) <= tol*max(np.abs(e).max(initial=0), 0.1), name
+
+
+def compare(engine, cell, x, state, parameters, da, dstate, table, tol, **options):
+    "One engine against the textbook, both ways, twice back"
+    forward, backward = engines[engine]
+    before = {name: array.copy() for name, array in flatten((x, state, parameters, da, dstate, table)).items()}
+    a, final, cache = forward(cell, x, state, parameters, **options, **table)
+    expected = textbook_forward(cell, x, state, parameters, **options, **table)
+    assert_equal((a, final), expected[:2], tol)
+    back = backward(da, dstate, cache)
+    assert_equal(back, textbook_backward(da, dstate, expected[2]), tol)
+    again = flatten(backward(da, dstate, cache))
+    for name, g in flatten(back).items(): np.testing.assert_array_equal(g, again[name])
+    for name, array in flatten((x, state, parameters, da, dstate, table)).items():
+        np.testing.assert_array_equal(array, before[name])
+    return a, final, cache, back
+
+
+@by_dtype
+@by_engine
+@by_cell
+def test_every_size_equals_the_textbook(cell, engine, dtype):
+    for size in sizes:
+        compare(engine, cell, *case(cell, *size, dtype), tolerance[dtype])
+
+
+def test_the_reference_is_the_textbook_itself():
+    "What the kernels are compared with adds lengths and directions to the textbook, and changes nothing else"
+    x, state, parameters, da, _, _ = case('lstm', 3, 5, 4, 6)
+    a, _, c, caches = lstm_forward(x, state['a'], parameters, state['c'])
+    ours, final, cache = textbook_forward('lstm', x, state, parameters)
+    assert_equal((ours, final), (a, {'a': a[:, :, -1], 'c': c[:, :, -1]}), 0)
+    expected = lstm_backward(da, caches, with_dc0=True)
+    dx, dparameters, dstate = textbook_backward(da, None, cache)
+    assert_equal({'dx': dx, **{f'd{k}': g for k, g in dparameters.items()}, 'da0': dstate['a'], 'dc0': dstate['c']}, expected, 1e-14)
+
+
+@by_dtype
+@by_engine
+@by_cell
+@pytest.mark.parametrize('reverse', [False, True])
+def test_lengths_and_directions(cell, engine, dtype, reverse):
+    x, state, parameters, da, dstate, table = case(cell, 3, 5, 6, 7, dtype)
+    for lengths in (None, [7, 1, 4, 0, 7, 2], [3, 3, 3, 3, 3, 3], [1, 1, 1, 1, 1, 1]):
+        lengths = None if lengths is None else np.array(lengths)
+        a, final, *_ = compare(engine, cell, x, state, parameters, da, dstate, table, tolerance[dtype], lengths=lengths, reverse=reverse)
+        if lengths is None: continue
+        for j, length in enumerate(lengths):
+            assert not a[:, j, length:].any()
+            if length == 0:
+                for name in state: np.testing.assert_array_equal(final[name][:, j], state[name][:, j])
+            else: np.testing.assert_array_equal(final['a'][:, j], a[:, j, 0 if reverse else length - 1])
+
+
+@by_engine
+@by_cell
+@pytest.mark.parametrize('reverse', [False, True])
+def test_padding_influences_nothing(cell, engine, reverse):
+    forward, backward = engines[engine]
+    x, state, parameters, da, dstate, _ = case(cell, 3, 5, 4, 6)
+    lengths = np.array([6, 2, 5, 1])
+    own = np.arange(6) < lengths[:, None]
+    results = []
+    for padding in (0, np.nan, 1e30):
+        padded, above = np.where(own, x, padding), np.where(own, da, padding)
+        a, final, cache = forward(cell, padded, state, parameters, lengths, reverse)
+        results.append(flatten((a, final, backward(above, dstate, cache))))
+    for other in results[1:]:
+        for name in other: np.testing.assert_array_equal(other[name], results[0][name])
+
+
+@by_dtype
+@by_engine
+@by_cell
+def test_tokens(cell, engine, dtype):
+    for m, T, n_tokens in ((4, 6, 9), (1, 3, 50), (5, 8, 2), (1, 1, 1)):
+        for lengths in (None, np.arange(m) % (T + 1)):
+            for reverse in (False, True):
+                compare(engine, cell, *case(cell, 3, 5, m, T, dtype, n_tokens=n_tokens), tolerance[dtype], lengths=lengths, reverse=reverse)
+
+
+@by_dtype
+@by_engine
+@by_cell
+def test_inference_gives_the_same_and_keeps_nothing(cell, engine, dtype):
+    forward, _ = engines[engine]
+    for lengths, reverse, n_tokens in itertools.product((None, np.array([40, 3, 17, 0])), (False, True), (None, 7)):
+        x, state, parameters, _, _, table = case(cell, 3, 64, 4, 40, dtype, n_tokens=n_tokens)
+        a, final, _ = forward(cell, x, state, parameters, lengths, reverse, **table)
+        for outputs in (True, False):
+            b, last, cache = forward(cell, x, state, parameters, lengths, reverse, training=False, outputs=outputs, **table)
+            assert cache is None and (b is None) == (not outputs)
+            assert_equal(last, final, 10*np.finfo(dtype).eps)
+            if outputs: assert_equal(b, a, 10*np.finfo(dtype).eps)
+
+
+@by_engine
+@by_cell
+def test_missing_upstream_gradients_are_zeros(cell, engine):
+    forward, backward = engines[engine]
+    x, state, parameters, da, dstate, _ = case(cell, 3, 5, 4, 6)
+    cache = forward(cell, x, state, parameters)[2]
+    zeros = {name: np.zeros_like(d) for name, d in dstate.items()}
+    assert_equal(backward(None, dstate, cache), backward(np.zeros_like(da), dstate, cache), 1e-14)
+    assert_equal(backward(da, None, cache), backward(da, zeros, cache), 1e-14)
+    assert_equal(backward(da, {'a': dstate['a']}, cache), backward(da, {**zeros, 'a': dstate['a']}, cache), 1e-14)
+    assert backward(da, None, cache, inputs=False)[0] is None
+
+
+@by_engine
+@by_cell
+def test_any_memory_order_gives_the_same(cell, engine):
+    forward, backward = engines[engine]
+    x, state, parameters, da, dstate, _ = case(cell, 3, 5, 4, 6)
+    results = []
+    for order in ('C', 'F', 'strided'):
+        change = (lambda v: np.repeat(v, 2, axis=1)[:, ::2]) if order == 'strided' else (lambda v: np.array(v, order=order))
+        s, p, d = ({k: change(v) for k, v in part.items()} for part in (state, parameters, dstate))
+        a, final, cache = forward(cell, change(x), s, p)
+        assert a.flags.f_contiguous
+        results.append(flatten((a, final, backward(change(da), d, cache))))
+    for other in results[1:]: assert_equal(other, results[0], 1e-14)
+
+
+@by_engine
+@by_cell
+def test_gradients_against_differences(cell, engine):
+    forward, backward = engines[engine]
+    x, state, parameters, *_ = case(cell, 3, 4, 3, 5)
+    _, _, _, _, _, table = case(cell, 3, 4, 3, 5, n_tokens=6)
+    tokens = np.random.default_rng(1).integers(0, 6, (3, 5))
+    names = tuple(state)
+    for lengths, reverse in itertools.product((None, np.array([5, 2, 4])), (False, True)):
+        def run(x, state, parameters, lengths=lengths, reverse=reverse, **table):
+            a, final, cache = forward(cell, x, state, parameters, lengths, reverse, **table)
+            return a, *final.values(), cache
+        def back(da, *rest):
+            dinput, dparameters, dstate = backward(da, dict(zip(names, rest)), rest[-1])
+            return {'dx': dinput, 'dtable': dinput, 'dparameters': dparameters, 'dstate': dstate}
+        outputs = tuple(range(1 + len(names)))
+        inputs = {'x': x, 'state': state, 'parameters': parameters}
+        assert check_gradients(run, back, inputs, outputs, complex_tolerance=None).worst < 1e-6
+        inputs = {'x': tokens, 'state': state, 'parameters': parameters, **table}
+        assert check_gradients(run, back, inputs, outputs, complex_tolerance=None).worst < 1e-6
+
+
+@by_engine
+def test_bad_arguments_are_named(engine):
+    forward, backward = engines[engine]
+    x, state, parameters, da, dstate, _ = case('lstm', 3, 5, 4, 6)
+    table, tokens = np.zeros((3, 7)), np.zeros((4, 6), int)
+    bad = [
+        (('elman', x, state, parameters), {}, 'cell: got'),
+        (('lstm', x[0], state, parameters), {}, 'x: got shape'),
+        (('lstm', x[:, :, :0], state, parameters), {}, 'x: got shape'),
+        (('lstm', x[:2], state, parameters), {}, 'Wf: got shape'),
+        (('lstm', x, {'a': state['a']}, parameters), {}, 'c: missing'),
+        (('lstm', x, {}, parameters), {}, 'state: got'),
+        (('lstm', x, {**state, 'a': state['a'][:, :2]}, parameters), {}, 'a: got shape'),
+        (('lstm', x, state, {**parameters, 'bo': np.zeros(5)}), {}, 'bo: got shape'),
+        (('lstm', x, state, {k: p for k, p in parameters.items() if k != 'Wo'}), {}, 'Wo: missing'),
+        (('lstm', x, state, parameters), {'lengths': [1, 2, 3]}, 'lengths: got shape'),
+        (('lstm', x, state, parameters), {'lengths': [1, 2, 3, 7]}, 'lengths: got 1 to 7'),
+        (('lstm', x, state, parameters), {'lengths': [1, 2, 3, 0.5]}, 'lengths: got shape'),
+        (('lstm', x, state, parameters), {'table': table}, 'x: got shape'),
+        (('lstm', tokens + 7, state, parameters), {'table': table}, 'x: got tokens'),
+        (('lstm', tokens - 1, state, parameters), {'table': table}, 'x: got tokens'),
+    ]
+    for args, options, message in bad:
+        with pytest.raises(ValueError, match=message): forward(*args, **options)
+    cache = forward('lstm', x, state, parameters)[2]
+    with pytest.raises(ValueError, match='da: got shape'): backward(da[:, :, :3], None, cache)
+    with pytest.raises(ValueError, match='dc: got shape'): backward(da, {'c': np.zeros((2, 2))}, cache)
+    with pytest.raises(ValueError, match='dstate: got h'): backward(da, {'h': dstate['a']}, cache)

@@ -6,7 +6,7 @@
 __all__ = ['gru_shapes', 'gru_cell_forward', 'gru_forward', 'candidate_before_backward', 'candidate_after_backward',
            'gru_cell_backward', 'gru_backward', 'gru_loss', 'gru_loss_backward']
 
-# %% ../nbs/12_gru.ipynb #c64d5a49
+# %% ../nbs/12_gru.ipynb #01ee7802
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .lstm import stacked_backward, stacked_shapes
-from .numerics import check_shapes, floating_dtype, new_sequence, sigmoid, sigmoid_backward, softmax, tanh_backward
-from .rnn import check_sequence, check_upstream, output_loss, output_loss_backward
+from .numerics import (check_shapes, floating_dtype, new_sequence, sigmoid, sigmoid_backward, softmax, tanh_backward,
+                                whole_as)
+from .rnn import check_caches, check_sequence, check_step, check_targets, check_upstream, output_loss, output_loss_backward
 
 # %% ../nbs/12_gru.ipynb #04996c4b
 def gru_shapes(
@@ -28,7 +29,7 @@ def gru_shapes(
     inside: dict[str, tuple[int, ...]] = {'brc': (n_a, 1)} if reset_after else {}
     return {**stacked_shapes('urc', n_x, n_a, parameters), **inside}
 
-# %% ../nbs/12_gru.ipynb #04d509e5
+# %% ../nbs/12_gru.ipynb #b675383d
 def gru_cell_forward(
     xt: NDArray,  # input at this step, (n_x, m)
     a_prev: NDArray,  # state before it, (n_a, m)
@@ -36,9 +37,11 @@ def gru_cell_forward(
     reset_after: bool = False,  # whether the reset gate acts after the product with the state
 ) -> tuple[NDArray, NDArray | None, tuple]:  # a_next (n_a, m), yt_pred (n_y, m), cache
     "One step of the GRU; the cache is (a_next, a_prev, ut, rt, cct, qt, xt, parameters), qt None where the reset is before"
-    (n_a, m), n_x = a_prev.shape, len(xt)
-    check_shapes({**parameters, 'xt': xt}, {'xt': (n_x, m), **gru_shapes(n_x, n_a, parameters, reset_after)})
+    n_x, m, n_a = check_step(xt, a_prev)
+    expected = {'xt': (n_x, m), **gru_shapes(n_x, n_a, parameters, reset_after)}
+    check_shapes({**parameters, 'xt': xt}, expected)
     Wu, bu, Wr, br, Wc, bc = (parameters[name] for name in ('Wu', 'bu', 'Wr', 'br', 'Wc', 'bc'))
+    xt, a_prev = whole_as(bu.dtype, xt, a_prev)
     concat = np.concatenate((a_prev, xt))
     ut = sigmoid(Wu @ concat + bu)
     rt = sigmoid(Wr @ concat + br)
@@ -113,13 +116,13 @@ def gru_cell_backward(
     n_a = len(a_prev)
     return {'dxt': dxt + dconcat[n_a:], 'da_prev': da_next * (1 - ut) + da_prev + dconcat[:n_a], **dgates, **dcandidate}
 
-# %% ../nbs/12_gru.ipynb #524dd78a
+# %% ../nbs/12_gru.ipynb #310789fc
 def gru_backward(
     da: NDArray,  # direct gradient of each state, (n_a, m, T); T may be less than the steps that were run
     caches: tuple,  # from gru_forward, of either form
 ) -> dict[str, NDArray]:  # dx (n_x, m, T), da0 (n_a, m), dWu dbu dWr dbr dWc dbc, and dbrc where the reset is after
     "Back-propagation through time: the gradients of the sequence, the initial state and the weights"
-    steps, x = caches
+    steps, x = check_caches(caches)
     n_a, m, T = check_upstream(da, steps)
     parameters, reset_after = steps[0][-1], steps[0][5] is not None
     dtype = floating_dtype(da, x, *parameters.values())
@@ -132,7 +135,7 @@ def gru_backward(
         for name in sums: sums[name] += gradients[name]
     return {'dx': dx, 'da0': da_prev, **sums}
 
-# %% ../nbs/12_gru.ipynb #c5e9c051
+# %% ../nbs/12_gru.ipynb #1008327a
 def gru_loss(
     x: NDArray,  # input sequence, (n_x, m, T_x)
     a0: NDArray,  # initial state, (n_a, m)
@@ -142,6 +145,9 @@ def gru_loss(
     reset_after: bool = False,  # whether the reset gate acts after the product with the state
 ) -> tuple[Any, tuple]:  # loss in nats a target, cache
     "Mean cross-entropy of the GRU's predictions over a sequence"
+    n_x, m, T_x, n_a = check_sequence(x, a0)
+    check_shapes(parameters, gru_shapes(n_x, n_a, parameters, reset_after))
+    check_targets('Wy', parameters, targets, mask, (m, T_x))
     a, _, caches = gru_forward(x, a0, {n: p for n, p in parameters.items() if n not in ('Wy', 'by')}, reset_after)
     loss, output = output_loss(a, parameters['Wy'], parameters['by'], targets, mask)
     return loss, (caches, output)

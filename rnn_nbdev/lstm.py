@@ -6,17 +6,19 @@
 __all__ = ['stacked_shapes', 'lstm_cell_forward', 'lstm_forward', 'lstm_cell_backward', 'stacked_backward', 'lstm_backward',
            'lstm_loss', 'lstm_loss_backward', 'gradient_flow']
 
-# %% ../nbs/11_lstm.ipynb #e4239527
+# %% ../nbs/11_lstm.ipynb #53c65486
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .numerics import check_shapes, floating_dtype, new_sequence, sigmoid, sigmoid_backward, softmax, tanh_backward
-from .rnn import check_sequence, check_upstream, output_loss, output_loss_backward
+from .numerics import (check_shapes, floating_dtype, new_sequence, sigmoid, sigmoid_backward, softmax, tanh_backward,
+                                whole_as)
+from .rnn import (check_caches, check_sequence, check_step, check_targets, check_upstream, output_loss, output_loss_backward,
+                           output_shapes)
 
-# %% ../nbs/11_lstm.ipynb #3d4f1f0b
+# %% ../nbs/11_lstm.ipynb #debbf05d
 def stacked_shapes(
     gates: str,  # the letters of the gates: 'fico' for the LSTM
     n_x: int,  # input features
@@ -24,11 +26,10 @@ def stacked_shapes(
     parameters: Mapping[str, Any],  # to see whether there is an output layer, and of how many classes
 ) -> dict[str, tuple[int, ...]]:  # shape of each parameter
     "The shapes of a cell's parameters where each gate acts on [a_prev; x]"
-    n_y = len(parameters['Wy']) if 'Wy' in parameters else 0
-    output: dict[str, tuple[int, ...]] = {'Wy': (n_y, n_a), 'by': (n_y, 1)} if 'Wy' in parameters else {}
+    output = output_shapes('Wy', n_a, parameters)
     return {**{f'W{g}': (n_a, n_a + n_x) for g in gates}, **{f'b{g}': (n_a, 1) for g in gates}, **output}
 
-# %% ../nbs/11_lstm.ipynb #8d36fbc6
+# %% ../nbs/11_lstm.ipynb #c37cacdb
 def lstm_cell_forward(
     xt: NDArray,  # input at this step, (n_x, m)
     a_prev: NDArray,  # hidden state before it, (n_a, m)
@@ -36,10 +37,11 @@ def lstm_cell_forward(
     parameters: Mapping[str, NDArray],  # Wf Wi Wc Wo (n_a, n_a + n_x), bf bi bc bo (n_a, 1), and Wy (n_y, n_a), by (n_y, 1) if it predicts
 ) -> tuple[NDArray, NDArray, NDArray | None, tuple]:  # a_next (n_a, m), c_next (n_a, m), yt_pred (n_y, m), cache
     "One step of the LSTM; the cache is (a_next, c_next, a_prev, c_prev, ft, it, cct, ot, xt, parameters)"
-    (n_a, m), n_x = a_prev.shape, len(xt)
-    check_shapes({**parameters, 'xt': xt, 'c_prev': c_prev},
-                 {'xt': (n_x, m), 'c_prev': (n_a, m), **stacked_shapes('fico', n_x, n_a, parameters)})
+    n_x, m, n_a = check_step(xt, a_prev)
+    expected = {'xt': (n_x, m), 'c_prev': (n_a, m), **stacked_shapes('fico', n_x, n_a, parameters)}
+    check_shapes({**parameters, 'xt': xt, 'c_prev': c_prev}, expected)
     Wf, bf, Wi, bi, Wc, bc, Wo, bo = (parameters[name] for name in ('Wf', 'bf', 'Wi', 'bi', 'Wc', 'bc', 'Wo', 'bo'))
+    xt, a_prev, c_prev = whole_as(bf.dtype, xt, a_prev, c_prev)
     concat = np.concatenate((a_prev, xt))
     ft = sigmoid(Wf @ concat + bf)
     it = sigmoid(Wi @ concat + bi)
@@ -50,7 +52,7 @@ def lstm_cell_forward(
     yt_pred = softmax(parameters['Wy'] @ a_next + parameters['by']) if 'Wy' in parameters else None
     return a_next, c_next, yt_pred, (a_next, c_next, a_prev, c_prev, ft, it, cct, ot, xt, parameters)
 
-# %% ../nbs/11_lstm.ipynb #fc249170
+# %% ../nbs/11_lstm.ipynb #222c64c0
 def lstm_forward(
     x: NDArray,  # input sequence, (n_x, m, T_x)
     a0: NDArray,  # initial hidden state, (n_a, m)
@@ -59,7 +61,8 @@ def lstm_forward(
 ) -> tuple[NDArray, NDArray | None, NDArray, tuple]:  # a (n_a, m, T_x), y (n_y, m, T_x), c (n_a, m, T_x), caches ([cache of each step], x)
     "The LSTM over a sequence; raises ValueError where a shape doesn't fit"
     n_x, m, T_x, n_a = check_sequence(x, a0)
-    check_shapes({'c0': a0 if c0 is None else c0, **parameters}, {'c0': (n_a, m), **stacked_shapes('fico', n_x, n_a, parameters)})
+    expected = {'c0': (n_a, m), **stacked_shapes('fico', n_x, n_a, parameters)}
+    check_shapes({'c0': a0 if c0 is None else c0, **parameters}, expected)
     dtype = floating_dtype(x, a0, *parameters.values(), *(() if c0 is None else (c0,)))
     a, c = new_sequence(n_a, m, T_x, dtype), new_sequence(n_a, m, T_x, dtype)
     y = new_sequence(len(parameters['Wy']), m, T_x, dtype) if 'Wy' in parameters else None
@@ -104,7 +107,7 @@ def stacked_backward(
         dweights[f'db{g}'] = dz_g.sum(axis=1, keepdims=True)
     return dconcat, dweights
 
-# %% ../nbs/11_lstm.ipynb #3460d88b
+# %% ../nbs/11_lstm.ipynb #c5d9e063
 def lstm_backward(
     da: NDArray,  # direct gradient of each hidden state, (n_a, m, T); T may be less than the steps that were run
     caches: tuple,  # from lstm_forward
@@ -112,7 +115,7 @@ def lstm_backward(
     with_dc0: bool = False,  # whether to give the gradient of the initial cell state too
 ) -> dict[str, NDArray]:  # dx (n_x, m, T), da0 (n_a, m), dWf dbf dWi dbi dWc dbc dWo dbo, and dc0 (n_a, m) on request
     "Back-propagation through time, through both states"
-    steps, x = caches
+    steps, x = check_caches(caches)
     n_a, m, T = check_upstream(da, steps)
     if dc is not None: check_shapes({'dc': dc}, {'dc': da.shape})
     parameters = steps[0][-1]
@@ -126,7 +129,7 @@ def lstm_backward(
         for name in sums: sums[name] += gradients[name]
     return {'dx': dx, 'da0': da_prev, **sums, **({'dc0': dc_prev} if with_dc0 else {})}
 
-# %% ../nbs/11_lstm.ipynb #46c2e591
+# %% ../nbs/11_lstm.ipynb #b1f2c0c7
 def lstm_loss(
     x: NDArray,  # input sequence, (n_x, m, T_x)
     a0: NDArray,  # initial hidden state, (n_a, m)
@@ -136,6 +139,9 @@ def lstm_loss(
     mask: ArrayLike | None = None,  # which targets count, (m, T_x); None for all
 ) -> tuple[Any, tuple]:  # loss in nats a target, cache
     "Mean cross-entropy of the LSTM's predictions over a sequence"
+    n_x, m, T_x, n_a = check_sequence(x, a0)
+    check_shapes({**parameters, 'c0': c0}, {'c0': (n_a, m), **stacked_shapes('fico', n_x, n_a, parameters)})
+    check_targets('Wy', parameters, targets, mask, (m, T_x))
     a, _, _, caches = lstm_forward(x, a0, {n: p for n, p in parameters.items() if n not in ('Wy', 'by')}, c0=c0)
     loss, output = output_loss(a, parameters['Wy'], parameters['by'], targets, mask)
     return loss, (caches, output)

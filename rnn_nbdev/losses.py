@@ -14,14 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .numerics import as_floating, check_columns, log_softmax
 
-# %% ../nbs/02_losses.ipynb #e2d208c7
+# %% ../nbs/02_losses.ipynb #973bad3a
 def target_weights(
     mask: ArrayLike | None,  # which targets count, of `shape`: true/false or 0/1; None for all
     shape: tuple[int, ...],  # of the targets
     dtype: np.dtype,  # number type of the result
 ) -> NDArray:  # weights of that shape that sum to 1
     "Each target's share in a mean over those that count; raises ValueError where none does or one counts less than nothing"
-    weights = np.ones(shape, dtype) if mask is None else as_floating(mask, 'mask')
+    weights = np.ones(shape) if mask is None else as_floating(mask, 'mask').astype(np.float64)
     if weights.shape != shape: raise ValueError(f'mask: got shape {weights.shape}, expected {shape}, one entry a target')
     name, total = 'targets' if mask is None else 'mask', weights.sum()
     if not np.isfinite(total) or (weights < 0).any(): raise ValueError('mask: got numbers below 0 or not finite, expected true/false or 0/1')
@@ -107,7 +107,7 @@ def scores_gradient(
     np.put_along_axis(dz, k[None], np.take_along_axis(dz, k[None], axis=0) - 1, axis=0)
     return dz * target_weights(mask, k.shape, y_pred.dtype)
 
-# %% ../nbs/02_losses.ipynb #311e5110
+# %% ../nbs/02_losses.ipynb #fe39aea0
 def squared_error(
     y_pred: ArrayLike,  # predictions, (n_y, m) or (n_y, m, T)
     y: ArrayLike,  # true values, same shape
@@ -116,7 +116,7 @@ def squared_error(
     "Mean squared error; raises ValueError where shapes don't fit"
     y_pred, y = check_columns(y_pred, 'y_pred'), as_floating(y, 'y')
     if y.shape != y_pred.shape: raise ValueError(f'y: got shape {y.shape}, expected {y_pred.shape}, that of y_pred')
-    w = target_weights(mask, y.shape[1:], y_pred.real.dtype) / y_pred.real.dtype.type(len(y))
+    w = target_weights(mask, y.shape[1:], np.result_type(y_pred.real, y.real)) / len(y)
     error = y_pred - y
     return np.sum(w * error * error), (error, w)
 

@@ -100,7 +100,7 @@ class Embedding:
         "The gradient of W; tokens have none"
         return None, {'W': sum_by_token(dy, cache, self.n_tokens)}, {}
 
-# %% ../nbs/20_layers.ipynb #2a381346
+# %% ../nbs/20_layers.ipynb #5e058e19
 def check_layer(
     layer: Layer,  # any layer or composition
     x: NDArray,  # input, float64 or tokens
@@ -122,8 +122,9 @@ def check_layer(
         dx, dparameters, dstate = layer.backward(dy, cache, dict(zip(state, dfinal, strict=True)))
         return {**({} if dx is None else {'dx': dx}), 'dparameters': dparameters, 'dstate': dstate}
 
-    return check_gradients(forward, backward, dict(x=x, parameters=parameters, state=state), outputs=tuple(range(1 + len(state))),
-                           rng=rng, max_entries=max_entries, complex_tolerance=complex_tolerance)
+    inputs = {'x': x, 'parameters': parameters, 'state': state}
+    return check_gradients(forward, backward, inputs, outputs=tuple(range(1 + len(state))), rng=rng,
+                           max_entries=max_entries, complex_tolerance=complex_tolerance)
 
 # %% ../nbs/20_layers.ipynb #710b5670
 @dataclass(frozen=True)

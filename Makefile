@@ -28,7 +28,8 @@ test: nbtest pytest  ## run every notebook and every test (ARGS goes to pytest)
 
 lab: $(STAMPS)/lab hooks  ## open the book in JupyterLab, with nbdev's hooks in place
 	@$(BIN)/nbdev_trust
-	JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" $(BIN)/jupyter lab $(ARGS)
+	JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" \
+	    $(BIN)/jupyter lab --LabApp.default_url=/lab/tree/nbs/index.ipynb $(ARGS)
 
 # --------------------------------------------------------------------------------------------------- for editing
 

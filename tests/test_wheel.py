@@ -81,5 +81,4 @@ def test_the_wheel_works_in_a_new_environment(built, tmp_path, beside):
     run(python, '-m', 'pip', '--disable-pip-version-check', 'install', '--quiet', built[0], *companions[beside])
     run(python, '-m', 'pip', 'check')
     (tmp_path/'work').mkdir()
-    strict = [] if beside == 'lowest' else ['-W', 'error']  # versions that old warn of each other
-    print(run(python, '-I', *strict, root/'tests/wheel_smoke.py', cwd=tmp_path/'work'))
+    print(run(python, '-I', root/'tests/wheel_smoke.py', cwd=tmp_path/'work'))

@@ -40,7 +40,7 @@ INK, SOFT, _PAPER, _CELL = '#1a1a1a', '#5f6368', '#ffffff', '#f3f5f8'    # text,
 _DPI = 100                             # pixels in an inch of a PNG
 _rendering = threading.Lock()         # matplotlib lays out all formulas with one shared parser: one thread at a time
 
-# %% ../nbs/05_viz.ipynb #36957abd
+# %% ../nbs/05_viz.ipynb #f8ba3c32
 class Picture(Figure):
     "A figure without pyplot, that shows itself in a notebook and saves itself to a file"
     alt: str = ''                     # what the picture shows, in words, for those who cannot see it
@@ -49,7 +49,8 @@ class Picture(Figure):
         "The picture as a file of this kind: png, svg or pdf"
         out = io.BytesIO()
         with _rendering: self.savefig(out, format=kind, dpi=_DPI, bbox_inches='tight', pad_inches=0.06)
-        return _few_colors(out) if kind == 'png' else out.getvalue()
+        if kind != 'png': return out.getvalue()
+        return _few_colors(out, 256 if any(ax.images for ax in self.axes) else 88)    # a heat map has more of them
 
     def _repr_png_(self) -> bytes: return self._bytes('png')
 
@@ -59,6 +60,8 @@ class Picture(Figure):
         display({'image/png': b64encode(self._repr_png_()).decode(), 'text/plain': repr(self)}, raw=True)
 
     def __repr__(self) -> str: return f'Picture: {self.alt}' if self.alt else 'Picture'
+
+    __str__ = __repr__
 
     def save(self,
              path: str | os.PathLike[str],    # where to; the ending says what: .png, .svg or .pdf
@@ -71,15 +74,20 @@ class Picture(Figure):
         _write_whole(path, self._bytes(path.suffix[1:]))
         return path
 
-# %% ../nbs/05_viz.ipynb #67f8d33a
-def _few_colors(png: io.BytesIO) -> bytes:
-    "The same PNG in its 255 most frequent colors"
-    with Image.open(png) as full: image = full.convert('RGB')
-    pixels = np.asarray(image).reshape(-1, 3)
-    colors, counts = np.unique(pixels, axis=0, return_counts=True)
-    palette, out = Image.new('P', (1, 1)), io.BytesIO()
-    palette.putpalette(colors[np.argsort(-counts, kind='stable')[:255]].tobytes())
-    image.quantize(palette=palette, dither=Image.Dither.NONE).save(out, 'PNG', optimize=True)
+# %% ../nbs/05_viz.ipynb #7855d022
+_GRAYS = np.repeat(np.linspace(0x1a, 255, 10).round(), 3).reshape(-1, 3)    # the palette's own: from ink to paper
+
+def _few_colors(png: io.BytesIO, n: int) -> bytes:
+    "The same PNG in n colors: grays, and the most frequent of its own"
+    with Image.open(png) as full: pixels = np.asarray(full.convert('RGB')).astype(np.uint32)
+    codes, inverse, counts = np.unique(pixels @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32), return_inverse=True,
+                                       return_counts=True)
+    colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(float)
+    palette = np.concatenate([colors[np.argsort(-counts, kind='stable')[:n - len(_GRAYS)]], _GRAYS])
+    nearest = ((colors[:, None] - palette)**2).sum(axis=2).argmin(axis=1).astype(np.uint8)
+    image, out = Image.fromarray(nearest[inverse].reshape(pixels.shape[:2])), io.BytesIO()
+    image.putpalette(palette.astype(np.uint8).tobytes())
+    image.save(out, 'PNG', optimize=True)
     return out.getvalue()
 
 def _write_whole(path: Path, data: bytes) -> None:
@@ -90,11 +98,11 @@ def _write_whole(path: Path, data: bytes) -> None:
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
 
-# %% ../nbs/05_viz.ipynb #2916b94c
+# %% ../nbs/05_viz.ipynb #ec4452df
 def new_picture(rows: int = 1,         # axes below one another
                 cols: int = 1,         # axes beside one another
                 width: float = 5.6,    # inches; a phone shows 5.6 of them at two thirds of their size
-                height: float = 3.2,   # inches
+                height: float = 2.8,   # inches
                 **kw: Any,             # for `Figure.subplots`, such as sharex
                 ) -> tuple[Picture, Any]:   # the picture, and its axes: one, or an array of them
     "An empty picture with its axes. Raises ValueError"
@@ -871,7 +879,7 @@ def plot_gradient_flow(norms: Mapping[str, np.ndarray],   # name -> (T,) the siz
     picture.alt = f"the size of the gradient at each of {len(steps)} steps: {', '.join(curves)}"
     return picture
 
-# %% ../nbs/05_viz.ipynb #d2179559
+# %% ../nbs/05_viz.ipynb #4d476e64
 def _entries(history: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
     "Steps and values of the entries that have this key and a finite value"
     found = [(e['step'], e[key]) for e in history if e.get(key) is not None and np.isfinite(e[key])]
@@ -890,6 +898,7 @@ def _in_bits(ax: Axes) -> None:
     bits.set_ylabel('loss (bits)', size=9.5, color=INK)
     bits.tick_params(labelsize=8.5, colors=INK, color=SOFT)
     bits.spines['right'].set_color(SOFT)
+    bits.yaxis.set_major_locator(MaxNLocator(6))
 
 # %% ../nbs/05_viz.ipynb #961a6c91
 def plot_history(history: Sequence[Mapping[str, Any]],    # {"step", "loss", …} and {"step", "held_out_loss", …}

@@ -81,7 +81,8 @@ def test_the_reference_is_the_textbook_itself():
     assert_equal((ours, final), (a, {'a': a[:, :, -1], 'c': c[:, :, -1]}), 0)
     expected = lstm_backward(da, caches, with_dc0=True)
     dx, dparameters, dstate = textbook_backward(da, None, cache)
-    assert_equal({'dx': dx, **{f'd{k}': g for k, g in dparameters.items()}, 'da0': dstate['a'], 'dc0': dstate['c']}, expected, 1e-14)
+    given = {'dx': dx, **{f'd{k}': g for k, g in dparameters.items()}, 'da0': dstate['a'], 'dc0': dstate['c']}
+    assert_equal(given, expected, 1e-14)
 
 
 @by_dtype
@@ -92,7 +93,8 @@ def test_lengths_and_directions(cell, engine, dtype, reverse):
     x, state, parameters, da, dstate, table = case(cell, 3, 5, 6, 7, dtype)
     for lengths in (None, [7, 1, 4, 0, 7, 2], [3, 3, 3, 3, 3, 3], [1, 1, 1, 1, 1, 1]):
         lengths = None if lengths is None else np.array(lengths)
-        a, final, *_ = compare(engine, cell, x, state, parameters, da, dstate, table, tolerance[dtype], lengths=lengths, reverse=reverse)
+        given = x, state, parameters, da, dstate, table, tolerance[dtype]
+        a, final, *_ = compare(engine, cell, *given, lengths=lengths, reverse=reverse)
         if lengths is None: continue
         for j, length in enumerate(lengths):
             assert not a[:, j, length:].any()
@@ -125,7 +127,8 @@ def test_tokens(cell, engine, dtype):
     for m, T, n_tokens in ((4, 6, 9), (1, 3, 50), (5, 8, 2), (1, 1, 1)):
         for lengths in (None, np.arange(m) % (T + 1)):
             for reverse in (False, True):
-                compare(engine, cell, *case(cell, 3, 5, m, T, dtype, n_tokens=n_tokens), tolerance[dtype], lengths=lengths, reverse=reverse)
+                given = case(cell, 3, 5, m, T, dtype, n_tokens=n_tokens)
+                compare(engine, cell, *given, tolerance[dtype], lengths=lengths, reverse=reverse)
 
 
 @by_dtype
@@ -137,7 +140,8 @@ def test_inference_gives_the_same_and_keeps_nothing(cell, engine, dtype):
         x, state, parameters, _, _, table = case(cell, 3, 64, 4, 40, dtype, n_tokens=n_tokens)
         a, final, _ = forward(cell, x, state, parameters, lengths, reverse, **table)
         for outputs in (True, False):
-            b, last, cache = forward(cell, x, state, parameters, lengths, reverse, training=False, outputs=outputs, **table)
+            options = {'training': False, 'outputs': outputs, **table}
+            b, last, cache = forward(cell, x, state, parameters, lengths, reverse, **options)
             assert cache is None and (b is None) == (not outputs)
             assert_equal(last, final, 10*np.finfo(dtype).eps)
             if outputs: assert_equal(b, a, 10*np.finfo(dtype).eps)
@@ -162,8 +166,8 @@ def test_any_memory_order_gives_the_same(cell, engine):
     forward, backward = engines[engine]
     x, state, parameters, da, dstate, _ = case(cell, 3, 5, 4, 6)
     results = []
-    for order in ('C', 'F', 'strided'):
-        change = (lambda v: np.repeat(v, 2, axis=1)[:, ::2]) if order == 'strided' else (lambda v: np.array(v, order=order))
+    changes = np.ascontiguousarray, np.asfortranarray, lambda v: np.repeat(v, 2, axis=1)[:, ::2]
+    for change in changes:
         s, p, d = ({k: change(v) for k, v in part.items()} for part in (state, parameters, dstate))
         a, final, cache = forward(cell, change(x), s, p)
         assert a.flags.f_contiguous

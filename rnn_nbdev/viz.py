@@ -9,13 +9,12 @@ __all__ = ['INK', 'SOFT', 'GATE_COLORS', 'STATE_COLORS', 'Point', 'STYLES', 'Pic
            'draw_gru_cell', 'visible', 'plot_gates', 'plot_curves', 'plot_gradient_flow', 'plot_history',
            'memory_order', 'plot_memory', 'ColoredText', 'color_text']
 
-# %% ../nbs/05_viz.ipynb #02090462
+# %% ../nbs/05_viz.ipynb #4ae2d7ed
 import html
 import io
 import os
 import secrets
 import threading
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby, pairwise
@@ -24,8 +23,10 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib import cbook
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
@@ -35,29 +36,41 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-# %% ../nbs/05_viz.ipynb #d23e01f3
+# %% ../nbs/05_viz.ipynb #7447ef43
 INK, SOFT, _PAPER, _CELL = '#1a1a1a', '#5f6368', '#ffffff', '#f3f5f8'    # text, remarks, background, inside of a cell
-_DPI = 100                             # pixels in an inch of a PNG
-_rendering = threading.Lock()         # matplotlib lays out all formulas with one shared parser: one thread at a time
+_DPI = 100                            # pixels in an inch of a PNG
+_rendering = threading.RLock()        # matplotlib lays out all formulas with one shared parser: one thread at a time
 
-# %% ../nbs/05_viz.ipynb #f8ba3c32
+class _Canvas(FigureCanvasAgg):
+    "What a picture is rendered on: one thread at a time, and PNG in few colors"
+    def print_figure(self, *args: Any, **kwargs: Any) -> Any:
+        with _rendering: return super().print_figure(*args, **kwargs)
+
+    def print_png(self, filename_or_obj: Any, *, metadata: Any = None, pil_kwargs: Any = None, **_: Any) -> None:
+        many = any(ax.images for ax in self.figure.axes)    # a heat map
+        super().print_png(whole := io.BytesIO(), metadata=metadata, pil_kwargs=pil_kwargs)
+        data = _few_colors(whole, 256 if many else 88)
+        with cbook.open_file_cm(filename_or_obj, 'wb') as file: file.write(data)
+
+# %% ../nbs/05_viz.ipynb #636f04e1
 class Picture(Figure):
     "A figure without pyplot, that shows itself in a notebook and saves itself to a file"
     alt: str = ''                     # what the picture shows, in words, for those who cannot see it
 
+    def __init__(self,
+                 *args: Any,          # as matplotlib's Figure
+                 **kwargs: Any,       # likewise
+                 ) -> None:
+        defaults: dict[str, Any] = {'dpi': _DPI, 'facecolor': _PAPER}
+        super().__init__(*args, **defaults | kwargs)
+        _Canvas(self)
+
     def _bytes(self, kind: str) -> bytes:
         "The picture as a file of this kind: png, svg or pdf"
-        out = io.BytesIO()
-        with _rendering: self.savefig(out, format=kind, dpi=_DPI, bbox_inches='tight', pad_inches=0.06)
-        if kind != 'png': return out.getvalue()
-        return _few_colors(out, 256 if any(ax.images for ax in self.axes) else 88)    # a heat map has more of them
+        self.savefig(out := io.BytesIO(), format=kind, dpi=_DPI, bbox_inches='tight')
+        return out.getvalue()
 
     def _repr_png_(self) -> bytes: return self._bytes('png')
-
-    def _ipython_display_(self) -> None:
-        "Shown once and always the same, whatever way of showing figures the notebook has been taught"
-        from IPython.display import display    # who calls this has it
-        display({'image/png': b64encode(self._repr_png_()).decode(), 'text/plain': repr(self)}, raw=True)
 
     def __repr__(self) -> str: return f'Picture: {self.alt}' if self.alt else 'Picture'
 
@@ -98,7 +111,7 @@ def _write_whole(path: Path, data: bytes) -> None:
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
 
-# %% ../nbs/05_viz.ipynb #ec4452df
+# %% ../nbs/05_viz.ipynb #4f231c91
 def new_picture(rows: int = 1,         # axes below one another
                 cols: int = 1,         # axes beside one another
                 width: float = 5.6,    # inches; a phone shows 5.6 of them at two thirds of their size
@@ -109,7 +122,7 @@ def new_picture(rows: int = 1,         # axes below one another
     if min(rows, cols) < 1: raise ValueError(f"rows, cols are {rows}, {cols}, expected at least 1")
     if not (width > 0 and height > 0):
         raise ValueError(f"width, height are {width}, {height}, expected more than 0 inches")
-    picture = Picture(figsize=(width, height), dpi=_DPI, facecolor=_PAPER, layout='constrained')
+    picture = Picture(figsize=(width, height), layout='constrained')
     return picture, picture.subplots(rows, cols, **kw)
 
 # %% ../nbs/05_viz.ipynb #ad9e16f3
@@ -133,16 +146,17 @@ def value_colors(values: np.ndarray,           # any shape
     largest = np.max(np.abs(values), initial=1, where=np.isfinite(values))
     return np.asarray(STATE_COLORS((values/largest + 1)/2))
 
-# %% ../nbs/05_viz.ipynb #e9619df6
+# %% ../nbs/05_viz.ipynb #e7411c2a
 def value_text(value: float,         # any number
                gate: bool = False,   # without a sign
-               ) -> str:             # five characters, or six for a large number
+               ) -> str:             # at most five characters, short enough for a box
     "A number as it is written into a box, with a sign unless it is a gate"
     size = abs(value)
     if not np.isfinite(value): return f'{value}'.replace('-', '−')
     if size < 0.005: return '0.00'
     digits = '.2f' if size < 9.995 else '.0f' if size < 999.5 else '.0e'
-    return f"{value:{'' if gate else '+'}{digits}}".replace('-', '−')
+    text = f"{value:{'' if gate else '+'}{digits}}"
+    return text.replace('e+0', 'e').replace('e+', 'e').replace('-', '−')
 
 # %% ../nbs/05_viz.ipynb #84bc555c
 Point = tuple[float, float]
@@ -174,12 +188,12 @@ class Place(NamedTuple):
         "The middle of its lower edge"
         return self.x, self.y - self.height/2
 
-# %% ../nbs/05_viz.ipynb #1798989b
+# %% ../nbs/05_viz.ipynb #d01f0d5b
 def new_board(width: float,    # tenths of an inch
               height: float,   # tenths of an inch
               ) -> tuple[Picture, Axes]:   # the picture, and the board on it
     "An empty drawing board, with the origin at the lower left"
-    picture = Picture(figsize=(width/10, height/10), dpi=_DPI, facecolor=_PAPER)
+    picture = Picture(figsize=(width/10, height/10))
     ax = picture.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, width), ylim=(0, height), aspect='equal')
     ax.set_axis_off()
@@ -825,7 +839,7 @@ def _legend(ax: Axes) -> None:
     ax.set_axisbelow(True)
     ax.legend(fontsize=8.5, framealpha=0.9, edgecolor='none', facecolor=_PAPER, labelcolor=INK, handlelength=3.2)
 
-# %% ../nbs/05_viz.ipynb #9449a47a
+# %% ../nbs/05_viz.ipynb #e6816b8d
 def _mark(ax: Axes, name: str, x: float) -> None:
     "A vertical line at x, with its name above the axes"
     ax.axvline(x, color=SOFT, linewidth=1, linestyle=':')
@@ -844,17 +858,18 @@ def plot_curves(x: np.ndarray,                             # (n,)
     x = np.asarray(x)
     _check_curves(x, curves)
     picture, ax = new_picture()
-    if logx: ax.set_xscale('log')
-    if logy: ax.set_yscale('log')
+    if logx and (x > 0).any(): ax.set_xscale('log')                # without a positive number there is no such axis
+    if logy and any((np.asarray(y) > 0).any() for y in curves.values()): ax.set_yscale('log')
     for k, (name, y) in enumerate(curves.items()): _curve(ax, x, np.asarray(y), name, k)
     for name, where in (marks or {}).items(): _mark(ax, name, where)
     _dress(ax, xlabel, ylabel)
+    if x.dtype.kind in 'iu' and not logx: ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(ax)
     if title: ax.set_title(title, size=10.5, color=INK, pad=18 if marks else 8)
     picture.alt = f"{ylabel} over {xlabel}: {', '.join(curves)}"
     return picture
 
-# %% ../nbs/05_viz.ipynb #495b8a6a
+# %% ../nbs/05_viz.ipynb #f78cab33
 def _check_norms(norms: Mapping[str, Any]) -> dict[str, np.ndarray]:
     "The sizes as arrays. Raises ValueError"
     if not norms: raise ValueError("norms is empty, expected name -> (T,) array")
@@ -874,8 +889,7 @@ def plot_gradient_flow(norms: Mapping[str, np.ndarray],   # name -> (T,) the siz
         drawn = (v > 0) & np.isfinite(v)
         label = name if drawn.all() else f'{name} ({(~drawn).sum()} of {len(v)} are 0 or inf)'
         curves[label] = np.concatenate([np.where(drawn, v, np.nan), np.full(len(steps) - len(v), np.nan)])
-    some = any(np.isfinite(c).any() for c in curves.values())
-    picture = plot_curves(steps, curves, 'step $t$', r'$|\partial L / \partial a^{\langle t\rangle}|$', logy=some)
+    picture = plot_curves(steps, curves, 'step $t$', r'$|\partial L / \partial a^{\langle t\rangle}|$', logy=True)
     picture.alt = f"the size of the gradient at each of {len(steps)} steps: {', '.join(curves)}"
     return picture
 
@@ -900,7 +914,7 @@ def _in_bits(ax: Axes) -> None:
     bits.spines['right'].set_color(SOFT)
     bits.yaxis.set_major_locator(MaxNLocator(6))
 
-# %% ../nbs/05_viz.ipynb #961a6c91
+# %% ../nbs/05_viz.ipynb #ceac946e
 def plot_history(history: Sequence[Mapping[str, Any]],    # {"step", "loss", …} and {"step", "held_out_loss", …}
                  title: str | None = None,                # above
                  ) -> Picture:                            # two lines, an axis in nats and one in bits
@@ -918,6 +932,7 @@ def plot_history(history: Sequence[Mapping[str, Any]],    # {"step", "loss", …
         ax.plot(looks, held_out, color=orange, linestyle='--', marker='s', markersize=5, linewidth=1.7, label=label)
         picture.alt += f', {label} at step {looks[-1]}'
     _dress(ax, 'step', 'loss (nats)', title)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     _in_bits(ax)
     _legend(ax)
     return picture

@@ -55,6 +55,10 @@ dist: $(STAMPS)/dev  ## build the source archive and the wheel into dist
 
 # -------------------------------------------------------------------------------------------------- for checking
 
+# Notebooks run side by side, and what they multiply is small: more threads would only fight over the cores.
+nbtest pytest: export OPENBLAS_NUM_THREADS ?= 1
+nbtest pytest: export OMP_NUM_THREADS ?= 1
+
 nbtest: $(STAMPS)/dev  ## run every notebook
 	$(BIN)/nbdev_test
 

@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['complain', 'one_line_errors', 'Settings', 'get_text', 'make_task', 'next_free', 'facts', 'new_run', 'open_run',
-           'describe', 'finish', 'train_text', 'rnn_train', 'rnn_sample', 'rnn_eval']
+           'describe', 'nats_and_bits', 'finish', 'train_text', 'rnn_train', 'rnn_sample', 'rnn_eval']
 
-# %% ../nbs/90_cli.ipynb #a65e55ef
-import json
+# %% ../nbs/90_cli.ipynb #88a70dfa
 import os
 import shutil
 import sys
@@ -25,35 +24,37 @@ from fastcore.script import call_parse, store_true
 
 from .data import Text, read_text, split_text, standard_library
 from .optim import Adam, halved_rate
-from .text import TextModel, TextTask, Vocabulary, build_vocabulary, evaluate, fitting_streams, load_model, save_model, write
-from .train import Plan, Progress, begin, fit, load_checkpoint, read_history, save_checkpoint, write_json, write_whole
+from .text import (TextModel, TextTask, Vocabulary, build_vocabulary, evaluate, fitting_streams, load_model,
+                            save_model, write)
+from .train import (Plan, Progress, begin, fit, load_checkpoint, read_history, save_checkpoint, write_json,
+                             write_whole)
 
-# %% ../nbs/90_cli.ipynb #7a9b68e5
+# %% ../nbs/90_cli.ipynb #4a69abf9
 def complain(
     command: str,  # which command
     message: object,  # what is wrong
     code: int,  # exit code
-) -> NoReturn:
+) -> NoReturn:  # it ends here
     "Say what is wrong in one line and end the program"
     print(f'{command}: error: {" ".join(str(message).split())}', file=sys.stderr)
     sys.exit(code)
 
-# %% ../nbs/90_cli.ipynb #c134b713
+# %% ../nbs/90_cli.ipynb #654a9703
 @contextmanager
 def one_line_errors(
     command: str,  # which command
-) -> Iterator[None]:
+) -> Iterator[None]:  # for `with`
     "Turn errors of the user's input, of the file system and of a run into one line and an exit code"
     try: yield
-    except BrokenPipeError:                                 # `rnn_sample ... | head`: nobody reads on, which is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)        # so that nothing is written to the closed pipe at the end either
+    except BrokenPipeError: # `rnn_sample ... | head`: nobody reads on, which is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing is to be written to the closed pipe at the end either
         sys.exit(141)
     except (ValueError, TypeError, OSError) as e: complain(command, e, 2)
     except FloatingPointError as e: complain(command, e, 1)
     except MemoryError: complain(command, 'out of memory: try smaller sizes', 1)
     except KeyboardInterrupt: complain(command, 'interrupted', 130)
 
-# %% ../nbs/90_cli.ipynb #312e9dea
+# %% ../nbs/90_cli.ipynb #cc5ff36c
 @dataclass(frozen=True)
 class Settings:
     "What a run of rnn_train was started with"
@@ -77,14 +78,17 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ('learning_rate', 'clip'):
-            if not 0 < getattr(self, name) < np.inf: raise ValueError(f'{name}: got {getattr(self, name)}, expected a positive number')
+            if not 0 < getattr(self, name) < np.inf:
+                raise ValueError(f'{name}: got {getattr(self, name)}, expected a positive number')
         if self.half_life < 0: raise ValueError(f'half_life: got {self.half_life}, expected 0 or a number of steps')
         if self.seed < 0: raise ValueError(f'seed: got {self.seed}, expected 0 or more')
-        if self.dtype not in ('float32', 'float64'): raise ValueError(f"dtype: got {self.dtype!r}, expected 'float32' or 'float64'")
-        if not 0 < self.held_out < 1: raise ValueError(f'held_out: got {self.held_out}, expected a share between 0 and 1')
+        if self.dtype not in ('float32', 'float64'):
+            raise ValueError(f"dtype: got {self.dtype!r}, expected 'float32' or 'float64'")
+        if not 0 < self.held_out < 1:
+            raise ValueError(f'held_out: got {self.held_out}, expected a share between 0 and 1')
         self.plan()
 
-    def plan(self) -> Plan:
+    def plan(self) -> Plan:  # for the training loop
         "How long to train, and what to do on the way"
         def rate(step: int) -> float: return halved_rate(self.learning_rate, step, self.half_life or None)
         return Plan(self.steps, rate, self.clip, self.eval_every, self.save_every)
@@ -96,12 +100,12 @@ def get_text(
     "The text of a run; raises ValueError if it can't be read"
     return read_text(settings.text, settings.errors, settings.pattern) if settings.text else standard_library()
 
-# %% ../nbs/90_cli.ipynb #be66fffb
+# %% ../nbs/90_cli.ipynb #f6227b72
 def make_task(
     settings: Settings,  # of the run
     text: Text,  # what it learns from
     vocabulary: Vocabulary | None = None,  # of a run that goes on; made from the text by default
-) -> TextTask:
+) -> TextTask:  # for the training loop
     "The task of a run; raises ValueError for sizes that make no sense or a text that is too short"
     train, held_out = split_text(text.characters, settings.held_out)
     vocabulary = build_vocabulary(train) if vocabulary is None else vocabulary
@@ -128,7 +132,7 @@ def facts(
     return {'settings': asdict(settings), 'text': text.record(), 'vocabulary': task.model.vocabulary.characters,
             'rnn_nbdev': version('rnn_nbdev'), 'numpy': np.__version__}
 
-# %% ../nbs/90_cli.ipynb #5ba03fcb
+# %% ../nbs/90_cli.ipynb #dc637402
 def new_run(
     folder: Path,  # the run's, which must not exist or be empty
     settings: Settings,  # what it is started with
@@ -136,7 +140,8 @@ def new_run(
     task: TextTask,  # the same as a task
 ) -> Progress:  # before the first step
     "Make the folder of a run, complete with its first checkpoint; raises ValueError if something is there already"
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())): raise ValueError(f'out: {folder} exists and is not an empty folder')
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f'out: {folder} exists and is not an empty folder')
     progress = begin(task, Adam(), settings.seed)
     made = [p for p in (folder.parent, *folder.parent.parents) if not p.exists()]
     beside = None
@@ -155,11 +160,11 @@ def new_run(
         raise
     return progress
 
-# %% ../nbs/90_cli.ipynb #b73638f6
+# %% ../nbs/90_cli.ipynb #55296d67
 def open_run(
     folder: Path,  # of a run
     given: Settings,  # what the command line says; defaults where it says nothing
-) -> tuple[Settings, Text, TextTask, Progress]:
+) -> tuple[Settings, Text, TextTask, Progress]:  # as they were, but for the number of steps
     "A run to go on with; raises ValueError if it is not there, damaged, or was started with something else"
     path = folder / 'checkpoint.safetensors'
     if not path.exists(): raise ValueError(f'resume: no checkpoint at {path}')
@@ -169,13 +174,15 @@ def open_run(
     for f in fields(Settings):
         value = getattr(given, f.name)
         if f.name != 'steps' and value not in (f.default, getattr(settings, f.name)):
-            raise ValueError(f'{f.name}: got {value!r}, but the run was started with {getattr(settings, f.name)!r}; only steps may change')
+            was = getattr(settings, f.name)
+            raise ValueError(f'{f.name}: got {value!r}, but the run was started with {was!r}; only steps may change')
     text = get_text(settings)
     if text.sha256 != about['text']['sha256']:
-        raise ValueError(f"text: {text.source} is not what the run was started with: SHA-256 {text.sha256[:16]}..., expected {about['text']['sha256'][:16]}...")
+        raise ValueError(f'text: {text.source} is not what the run was started with: '
+                         f"SHA-256 {text.sha256[:16]}..., expected {about['text']['sha256'][:16]}...")
     return settings, text, make_task(settings, text, Vocabulary(about['vocabulary'])), progress
 
-# %% ../nbs/90_cli.ipynb #449a7928
+# %% ../nbs/90_cli.ipynb #bef0ab61
 def describe(
     text: Text,  # what is learned from
     task: TextTask,  # the same as a task
@@ -187,11 +194,19 @@ def describe(
     fewer = f' (instead of {settings.batch}: the text is short)' if streams.m < settings.batch else ''
     return (f'text     {text.source}: {len(text.characters):,} characters from {text.files:,} files\n'
             f'         SHA-256 {text.sha256}\n'
-            f'split    {len(streams.tokens):,} to train on, {len(task.held_out):,} held out, {len(task.model.vocabulary)} different characters\n'
+            f'split    {len(streams.tokens):,} to train on, {len(task.held_out):,} held out\n'
+            f'         {len(task.model.vocabulary)} different characters\n'
             f'network  {settings.cell}, {settings.n_a} units, {count:,} parameters, {settings.dtype}\n'
             f'batches  {streams.m} streams{fewer} of {streams.T} characters, {settings.steps:,} steps')
 
-# %% ../nbs/90_cli.ipynb #31ebe41b
+# %% ../nbs/90_cli.ipynb #296ab02f
+def nats_and_bits(
+    loss: float,  # nats a character
+) -> str:  # in words
+    "A loss in both units"
+    return f'{loss:.3f} nats = {loss / np.log(2):.3f} bits a character'
+
+# %% ../nbs/90_cli.ipynb #bccd5eee
 def finish(
     folder: Path,  # the run's
     progress: Progress,  # where it stands
@@ -207,10 +222,10 @@ def finish(
     write_json(folder / 'result.json', result)
     write_whole(folder / 'sample.txt', sample.encode())
     plot_history(read_history(folder / 'history.jsonl')).save(folder / 'loss.png')
-    say(f'held out {loss:.3f} nats = {loss / np.log(2):.3f} bits a character, over {count:,} characters never trained on')
+    say(f'held out {nats_and_bits(loss)}, over {count:,} characters never trained on')
     say(f'\n{sample}\n')
 
-# %% ../nbs/90_cli.ipynb #fa73890a
+# %% ../nbs/90_cli.ipynb #f4c191ae
 def train_text(
     settings: Settings | None = None,  # what to train, on what, how long
     out: str | Path | None = None,  # folder of the run; the next free one in runs by default
@@ -234,15 +249,16 @@ def train_text(
     say(f'folder   {folder}' + (f', going on after step {progress.step:,}' if resume else '') + '\n')
     about = facts(settings, text, task)
     write_json(folder / 'settings.json', about)
-    progress, interrupted = fit(task, Adam(), progress, settings.plan(), folder, about, bar=not quiet,
-                                on_save=lambda progress: save_model(folder / 'weights.safetensors', task.model, progress.parameters))
-    if interrupted: say(f'\nstopped after step {progress.step:,} of {settings.steps:,}; go on with:  rnn_train --resume {folder}')
+    def keep(progress: Progress) -> None: save_model(folder / 'weights.safetensors', task.model, progress.parameters)
+    progress, interrupted = fit(task, Adam(), progress, settings.plan(), folder, about, on_save=keep, bar=not quiet)
+    if interrupted:
+        say(f'\nstopped after step {progress.step:,} of {settings.steps:,}; go on with:  rnn_train --resume {folder}')
     else:
         finish(folder, progress, task, say)
         say(f'{time.perf_counter() - began:.0f} seconds; write more with:  rnn_sample {folder}')
     return folder, interrupted
 
-# %% ../nbs/90_cli.ipynb #43186abd
+# %% ../nbs/90_cli.ipynb #89d5dae8
 @call_parse
 def rnn_train(
     text: str = '',  # file or folder to learn from; Python's own standard library if not given
@@ -269,7 +285,8 @@ def rnn_train(
     "Train a character model on real text. Ctrl-C saves and stops; --resume FOLDER goes on as if it had not."
     given = dict(locals())
     with one_line_errors('rnn_train'):
-        _, interrupted = train_text(Settings(**{f.name: given[f.name] for f in fields(Settings)}), out or None, resume or None, quiet)
+        settings = Settings(**{f.name: given[f.name] for f in fields(Settings)})
+        _, interrupted = train_text(settings, out or None, resume or None, quiet)
     if interrupted: sys.exit(130)
 
 # %% ../nbs/90_cli.ipynb #61dc4b82
@@ -292,7 +309,7 @@ def rnn_sample(
         for character in writing: print(character, end='', flush=True)
         print()
 
-# %% ../nbs/90_cli.ipynb #13f323ed
+# %% ../nbs/90_cli.ipynb #7348144d
 @call_parse
 def rnn_eval(
     run: str,  # folder of a run, or a file of weights
@@ -311,5 +328,5 @@ def rnn_eval(
             source, characters = f'{own.source}, held-out part', task.model.vocabulary.decode(task.held_out)
         loss, count = evaluate(model, parameters, model.vocabulary.encode(characters), most or None)
         unknown = sum(s not in model.vocabulary.characters for s in set(characters))
-        print(f'{source}: {loss:.3f} nats = {loss / np.log(2):.3f} bits a character over {count:,} characters'
+        print(f'{source}: {nats_and_bits(loss)} over {count:,} characters'
               + (f'; {unknown} different characters are not in its vocabulary' if unknown else ''))

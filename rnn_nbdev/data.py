@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# %% ../nbs/40_data.ipynb #d978365c
+# %% ../nbs/40_data.ipynb #1c7b7609
 @dataclass(frozen=True)
 class Text:
     "Text, with a record of what it is"
@@ -22,16 +22,17 @@ class Text:
     files: int  # how many files it was read from
 
     @property
-    def sha256(self) -> str:
-        "SHA-256 of its UTF-8 form, 64 hexadecimal digits"
+    def sha256(self) -> str:  # 64 hexadecimal digits
+        "SHA-256 of its UTF-8 form"
         return hashlib.sha256(self.characters.encode('utf-8', 'surrogatepass')).hexdigest()
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:  # for JSON
         "Source, number of files and characters, SHA-256: what a run writes down"
         return {'source': self.source, 'files': self.files, 'characters': len(self.characters), 'sha256': self.sha256}
 
     def __repr__(self) -> str:
-        return f'{self.source}: {len(self.characters):,} characters from {self.files:,} files, SHA-256 {self.sha256[:16]}...'
+        size = f'{len(self.characters):,} characters from {self.files:,} files'
+        return f'{self.source}: {size}, SHA-256 {self.sha256[:16]}...'
 
 # %% ../nbs/40_data.ipynb #212ef366
 def decode(
@@ -64,7 +65,7 @@ def read_files(
     texts = (decode(path.read_bytes(), str(path), errors) for path in paths)
     return ''.join(text if text.endswith('\n') else text + '\n' for text in texts if text)
 
-# %% ../nbs/40_data.ipynb #b1b39d5c
+# %% ../nbs/40_data.ipynb #57360b3c
 def read_text(
     path: str | Path,  # a file or a folder
     errors: str = 'strict',  # what to do about bytes that are not UTF-8: 'strict' or 'replace'
@@ -75,15 +76,17 @@ def read_text(
     if errors not in ('strict', 'replace'): raise ValueError(f"errors: got {errors!r}, expected 'strict' or 'replace'")
     if not path.exists(): raise ValueError(f'text: no such file or folder: {path}')
     if path.is_dir():
-        found = [p for p in path.rglob(pattern) if p.is_file() and not any(s.startswith('.') for s in p.relative_to(path).parts)]
+        visible = (p for p in path.rglob(pattern) if not any(s.startswith('.') for s in p.relative_to(path).parts))
+        found = [p for p in visible if p.is_file()]
         if not found: raise ValueError(f'text: no file matches {pattern!r} in folder {path}')
         text, files = read_files(mixed_order(found, path), errors), len(found)
     else: text, files = decode(path.read_bytes(), str(path), errors), 1
     if not text.strip(): raise ValueError(f'text: {path} is empty')
     return Text(text, str(path), files)
 
-# %% ../nbs/40_data.ipynb #60205ca5
-LEFT_OUT = {'test', 'tests', 'idle_test', 'site-packages', 'dist-packages', '__pycache__', 'encodings', 'pydoc_data', 'ensurepip', 'lib2to3'}
+# %% ../nbs/40_data.ipynb #8c767651
+LEFT_OUT = {'test', 'tests', 'idle_test', 'site-packages', 'dist-packages', '__pycache__', 'encodings', 'pydoc_data',
+            'ensurepip', 'lib2to3'}
 
 def standard_library_files() -> list[Path]:  # in mixed order
     "The source files of Python's standard library, where this Python keeps them"
@@ -91,14 +94,15 @@ def standard_library_files() -> list[Path]:  # in mixed order
     found = [p for p in folder.rglob('*.py') if p.is_file() and not LEFT_OUT & set(p.relative_to(folder).parts)]
     return mixed_order([p for p in found if not p.name.startswith('_sysconfigdata')], folder)
 
-# %% ../nbs/40_data.ipynb #d2deff8d
+# %% ../nbs/40_data.ipynb #9988380c
 def standard_library() -> Text:  # some seven million characters
     "The source of Python's standard library as one text; raises ValueError where this Python has none on disk"
     paths = standard_library_files()
-    if not paths: raise ValueError(f"text: this Python keeps no standard library sources in {sysconfig.get_path('stdlib')}; give a text of your own")
+    if not paths:
+        raise ValueError('text: this Python keeps no sources of its standard library; give a text of your own')
     return Text(read_files(paths, 'replace'), "Python's standard library", len(paths))
 
-# %% ../nbs/40_data.ipynb #80858993
+# %% ../nbs/40_data.ipynb #a90014bb
 def split_text(
     text: str,  # all of it
     share: float = 0.1,  # how much to set aside
@@ -106,5 +110,6 @@ def split_text(
     "The beginning and the end of a text; raises ValueError if the share leaves nothing on one side"
     if not 0 < share < 1: raise ValueError(f'held_out: got {share}, expected a share between 0 and 1')
     cut = len(text) - round(len(text) * share)
-    if cut < 2 or len(text) - cut < 2: raise ValueError(f'text: {len(text)} characters are too few to set a share of {share} aside')
+    if cut < 2 or len(text) - cut < 2:
+        raise ValueError(f'text: {len(text)} characters are too few to set a share of {share} aside')
     return text[:cut], text[cut:]

@@ -67,9 +67,9 @@ def central_difference(
     step = above[index] - below[index]                               # what was really stepped, after rounding
     return sum(float(np.sum(u * (p - q))) for u, p, q in zip(upstream, outputs(above), outputs(below))) / step
 
-# %% ../nbs/01_gradcheck.ipynb #4034db27
+# %% ../nbs/01_gradcheck.ipynb #9353c634
 def complex_step(
-    outputs: Callable[[NDArray], list[NDArray]],  # one array -> the results that depend on it; must accept complex numbers
+    outputs: Callable[[NDArray], list[NDArray]],  # one array -> the results; must accept complex numbers
     x: NDArray,  # the point, float64
     index: tuple[int, ...],  # the entry of x to vary
     upstream: list[NDArray],  # gradient of each result
@@ -132,7 +132,7 @@ def find_gradient(
     nested = gradients.get(f'd{name}')
     return nested.get(key) if isinstance(nested, Mapping) else gradients.get(f'd{key}')
 
-# %% ../nbs/01_gradcheck.ipynb #53ae572f
+# %% ../nbs/01_gradcheck.ipynb #bbcc4e37
 def differentiable(
     inputs: Mapping[str, Any],  # arguments by name
 ) -> list[tuple[str, str | None, NDArray]]:  # (argument, key or None, array)
@@ -141,7 +141,8 @@ def differentiable(
              for key, array in (value.items() if isinstance(value, Mapping) else [(None, value)])]
     floating = [(n, k, a) for n, k, a in found if np.issubdtype(a.dtype, np.floating)]
     low = [k or n for n, k, a in floating if a.dtype != np.float64]
-    if low: raise ValueError(f'{low[0]}: got float32 or less, expected float64: gradients are checked in double precision')
+    if low:
+        raise ValueError(f'{low[0]}: got float32 or less, expected float64: gradients are checked in double precision')
     return floating
 
 # %% ../nbs/01_gradcheck.ipynb #fe7a7014
@@ -168,7 +169,7 @@ def measure(
     if np.shape(given) != x.shape: return np.inf
     return relative_error(np.array([np.asarray(given)[i] for i in entries]), measured)
 
-# %% ../nbs/01_gradcheck.ipynb #4f893bfc
+# %% ../nbs/01_gradcheck.ipynb #6071f34c
 def pick_entries(
     shape: tuple[int, ...],  # of the array
     most: int | None,  # how many to take; None for all
@@ -176,7 +177,8 @@ def pick_entries(
 ) -> list[tuple[int, ...]]:  # indices
     "Which entries of an array to check"
     every = list(np.ndindex(*shape))
-    return every if most is None or len(every) <= most else [every[i] for i in rng.choice(len(every), most, replace=False)]
+    if most is None or len(every) <= most: return every
+    return [every[i] for i in rng.choice(len(every), most, replace=False)]
 
 # %% ../nbs/01_gradcheck.ipynb #5e743983
 def run_piece(

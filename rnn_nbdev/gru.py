@@ -6,7 +6,7 @@
 __all__ = ['gru_shapes', 'gru_cell_forward', 'gru_forward', 'candidate_before_backward', 'candidate_after_backward',
            'gru_cell_backward', 'gru_backward', 'gru_loss', 'gru_loss_backward']
 
-# %% ../nbs/12_gru.ipynb #01ee7802
+# %% ../nbs/12_gru.ipynb #a128e00d
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .lstm import stacked_backward, stacked_shapes
-from .numerics import (check_shapes, floating_dtype, new_sequence, sigmoid, sigmoid_backward, softmax, tanh_backward,
-                                whole_as)
-from .rnn import check_caches, check_sequence, check_step, check_targets, check_upstream, output_loss, output_loss_backward
+from .numerics import (check_shapes, floating_dtype, new_sequence, sigmoid, sigmoid_backward, softmax,
+                                tanh_backward, whole_as)
+from .rnn import (check_caches, check_sequence, check_step, check_targets, check_upstream, output_loss,
+                           output_loss_backward)
 
 # %% ../nbs/12_gru.ipynb #04996c4b
 def gru_shapes(
@@ -29,14 +30,14 @@ def gru_shapes(
     inside: dict[str, tuple[int, ...]] = {'brc': (n_a, 1)} if reset_after else {}
     return {**stacked_shapes('urc', n_x, n_a, parameters), **inside}
 
-# %% ../nbs/12_gru.ipynb #b675383d
+# %% ../nbs/12_gru.ipynb #a96240ea
 def gru_cell_forward(
     xt: NDArray,  # input at this step, (n_x, m)
     a_prev: NDArray,  # state before it, (n_a, m)
-    parameters: Mapping[str, NDArray],  # Wu Wr Wc (n_a, n_a + n_x), bu br bc (n_a, 1), brc (n_a, 1) if reset_after, and Wy, by if it predicts
+    parameters: Mapping[str, NDArray],  # Wu Wr Wc (n_a, n_a + n_x), bu br bc (n_a, 1), if reset_after brc, Wy, by
     reset_after: bool = False,  # whether the reset gate acts after the product with the state
 ) -> tuple[NDArray, NDArray | None, tuple]:  # a_next (n_a, m), yt_pred (n_y, m), cache
-    "One step of the GRU; the cache is (a_next, a_prev, ut, rt, cct, qt, xt, parameters), qt None where the reset is before"
+    "One step of the GRU; the cache is (a_next, a_prev, ut, rt, cct, qt, xt, parameters), qt None if reset before"
     n_x, m, n_a = check_step(xt, a_prev)
     expected = {'xt': (n_x, m), **gru_shapes(n_x, n_a, parameters, reset_after)}
     check_shapes({**parameters, 'xt': xt}, expected)

@@ -89,7 +89,7 @@ def initialize_lstm(
     biases = {f'b{g}': np.full((n_a, 1), forget_bias if g == 'f' else 0, dtype) for g in 'fico'}
     return {**gates, **biases, **output_layer(rng, n_a, n_y, dtype=dtype)}
 
-# %% ../nbs/03_init.ipynb #974c08e3
+# %% ../nbs/03_init.ipynb #46b27568
 def initialize_gru(
     rng: np.random.Generator,  # source of randomness
     n_x: int,  # input features
@@ -97,7 +97,7 @@ def initialize_gru(
     n_y: int | None = None,  # classes; None for no output layer
     reset_after: bool = False,  # whether the reset gate acts after the product with the state
     dtype: DTypeLike = np.float64,  # number type
-) -> dict[str, NDArray]:  # Wu Wr Wc (n_a, n_a + n_x), bu br bc (n_a, 1), brc if reset_after, and Wy, by with an output layer
+) -> dict[str, NDArray]:  # Wu Wr Wc (n_a, n_a + n_x), bu br bc (n_a, 1), brc if reset_after, Wy, by if n_y
     "Parameters of the GRU; raises ValueError for a size below 1"
     check_sizes(n_x=n_x, n_a=n_a, n_y=n_y)
     gates = {f'W{g}': stacked_weights(rng, n_x, n_a, dtype) for g in 'urc'}

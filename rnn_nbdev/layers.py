@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Arrays', 'CELLS', 'Layer', 'sum_by_token', 'Embedding', 'check_layer', 'Dense', 'recurrent_forward',
-           'recurrent_backward', 'Recurrent', 'part', 'prefixed', 'Chain', 'summary', 'outputs_by_name']
+           'recurrent_backward', 'Recurrent', 'part', 'join', 'Chain', 'summary', 'outputs_by_name']
 
 # %% ../nbs/20_layers.ipynb #c8435193
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ from .gradcheck import GradientReport, check_gradients
 from .lstm import lstm_backward, lstm_forward
 from .rnn import affine_backward, affine_forward, rnn_backward, rnn_forward
 
-# %% ../nbs/20_layers.ipynb #16599740
+# %% ../nbs/20_layers.ipynb #35c44788
 Arrays = dict[str, NDArray]
 
 class Layer(Protocol):
@@ -52,7 +52,7 @@ class Layer(Protocol):
                  dy: NDArray,  # gradient of the output
                  cache: Any,  # from forward
                  dstate: Mapping[str, NDArray] | None = None,  # gradient of the final state; None for zeros
-                 ) -> tuple[NDArray | None, Arrays, Arrays]:  # of the input (None for tokens), of the parameters, of the initial state
+                 ) -> tuple[NDArray | None, Arrays, Arrays]:  # of input (None for tokens), parameters, initial state
         "The gradients of everything that went in"
         ...
 
@@ -70,7 +70,7 @@ def sum_by_token(
     if len(order): dW[present] = np.add.reduceat(rows[order], starts, axis=0)
     return dW.T
 
-# %% ../nbs/20_layers.ipynb #099bd5f9
+# %% ../nbs/20_layers.ipynb #eca5eb2f
 @dataclass(frozen=True)
 class Embedding:
     "A learned vector for each token"
@@ -87,20 +87,23 @@ class Embedding:
         "Nothing is carried"
         return {}
 
-    def forward(self, parameters: Mapping[str, NDArray], x: ArrayLike, state: Mapping[str, NDArray] | None = None) -> tuple[NDArray, Arrays, Any]:
+    def forward(self, parameters: Mapping[str, NDArray], x: ArrayLike,
+                state: Mapping[str, NDArray] | None = None) -> tuple[NDArray, Arrays, Any]:
         "The vectors (n_out, m, T) of tokens (m, T); raises TypeError or ValueError for anything but tokens"
         tokens = np.asarray(x)
-        if not np.issubdtype(tokens.dtype, np.integer): raise TypeError(f'x: got {tokens.dtype}, expected tokens: whole numbers (m, T)')
+        if not np.issubdtype(tokens.dtype, np.integer):
+            raise TypeError(f'x: got {tokens.dtype}, expected tokens: whole numbers (m, T)')
         if tokens.ndim != 2: raise ValueError(f'x: got shape {tokens.shape}, expected tokens (m, T)')
         if tokens.size and not 0 <= tokens.min() <= tokens.max() < self.n_tokens:
             raise ValueError(f'x: got tokens from {tokens.min()} to {tokens.max()}, expected 0 to {self.n_tokens - 1}')
         return parameters['W'].T[tokens.T].T, {}, tokens
 
-    def backward(self, dy: NDArray, cache: Any, dstate: Mapping[str, NDArray] | None = None) -> tuple[None, Arrays, Arrays]:
+    def backward(self, dy: NDArray, cache: Any,
+                 dstate: Mapping[str, NDArray] | None = None) -> tuple[None, Arrays, Arrays]:
         "The gradient of W; tokens have none"
         return None, {'W': sum_by_token(dy, cache, self.n_tokens)}, {}
 
-# %% ../nbs/20_layers.ipynb #5e058e19
+# %% ../nbs/20_layers.ipynb #49d81fb1
 def check_layer(
     layer: Layer,  # any layer or composition
     x: NDArray,  # input, float64 or tokens
@@ -108,7 +111,7 @@ def check_layer(
     max_entries: int | None = None,  # at most so many entries of each array
     complex_tolerance: float | None = 1e-10,  # None where the layer is not analytic
 ) -> GradientReport:  # one row an array
-    "Check every gradient of a layer at random parameters and a random initial state; raises AssertionError if one is wrong"
+    "Check every gradient of a layer at random parameters and initial state; raises AssertionError if one is wrong"
     parameters = {name: p + rng.standard_normal(p.shape) / 4 for name, p in layer.init(rng, np.float64).items()}
     m = x.shape[0] if np.issubdtype(x.dtype, np.integer) else x.shape[1]
     state = {name: rng.standard_normal(s.shape) for name, s in layer.start(m, np.float64).items()}
@@ -126,7 +129,7 @@ def check_layer(
     return check_gradients(forward, backward, inputs, outputs=tuple(range(1 + len(state))), rng=rng,
                            max_entries=max_entries, complex_tolerance=complex_tolerance)
 
-# %% ../nbs/20_layers.ipynb #710b5670
+# %% ../nbs/20_layers.ipynb #344089b8
 @dataclass(frozen=True)
 class Dense:
     "The scores W x + b at every step"
@@ -143,12 +146,14 @@ class Dense:
         "Nothing is carried"
         return {}
 
-    def forward(self, parameters: Mapping[str, NDArray], x: NDArray, state: Mapping[str, NDArray] | None = None) -> tuple[NDArray, Arrays, Any]:
+    def forward(self, parameters: Mapping[str, NDArray], x: NDArray,
+                state: Mapping[str, NDArray] | None = None) -> tuple[NDArray, Arrays, Any]:
         "The scores (n_out, m, T) of x (n_in, m, T); raises ValueError where a shape doesn't fit"
         z, cache = affine_forward(x, parameters['W'], parameters['b'])
         return z, {}, cache
 
-    def backward(self, dy: NDArray, cache: Any, dstate: Mapping[str, NDArray] | None = None) -> tuple[NDArray, Arrays, Arrays]:
+    def backward(self, dy: NDArray, cache: Any,
+                 dstate: Mapping[str, NDArray] | None = None) -> tuple[NDArray, Arrays, Arrays]:
         "The gradients of x, W and b"
         gradients = affine_backward(dy, cache)
         return gradients['da'], {'W': gradients['dW'], 'b': gradients['db']}, {}
@@ -185,7 +190,7 @@ def recurrent_backward(
     dstate0 = {name: gradients.pop(f'd{name}0') for name in ('a', 'c') if f'd{name}0' in gradients}
     return gradients.pop('dx'), {name[1:]: g for name, g in gradients.items()}, dstate0
 
-# %% ../nbs/20_layers.ipynb #93c4670b
+# %% ../nbs/20_layers.ipynb #4478289d
 CELLS = ('rnn', 'lstm', 'gru')
 
 @dataclass(frozen=True)
@@ -199,7 +204,8 @@ class Recurrent:
     def __post_init__(self) -> None:
         check_sizes(n_x=self.n_x, n_a=self.n_a)
         if self.cell not in CELLS: raise ValueError(f"cell: got {self.cell!r}, expected 'rnn', 'lstm' or 'gru'")
-        if self.reset_after and self.cell != 'gru': raise ValueError(f"reset_after: only the GRU has a reset gate; got cell={self.cell!r}")
+        if self.reset_after and self.cell != 'gru':
+            raise ValueError(f"reset_after: only the GRU has a reset gate; got cell={self.cell!r}")
 
     def init(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Arrays:
         "The cell's parameters, under their textbook names"
@@ -210,12 +216,14 @@ class Recurrent:
         "Zero states: a, and c for the LSTM, each (n_a, m)"
         return {name: np.zeros((self.n_a, m), dtype, order='F') for name in ('a', 'c')[:1 + (self.cell == 'lstm')]}
 
-    def forward(self, parameters: Mapping[str, NDArray], x: NDArray, state: Mapping[str, NDArray] | None = None) -> tuple[NDArray, Arrays, Any]:
+    def forward(self, parameters: Mapping[str, NDArray], x: NDArray,
+                state: Mapping[str, NDArray] | None = None) -> tuple[NDArray, Arrays, Any]:
         "The hidden states (n_a, m, T) of x (n_x, m, T); raises ValueError where a shape doesn't fit"
         cell = 'gru_after' if self.reset_after else self.cell
         return recurrent_forward(cell, x, state or self.start(x.shape[1], x.dtype), parameters)
 
-    def backward(self, dy: NDArray, cache: Any, dstate: Mapping[str, NDArray] | None = None) -> tuple[NDArray, Arrays, Arrays]:
+    def backward(self, dy: NDArray, cache: Any,
+                 dstate: Mapping[str, NDArray] | None = None) -> tuple[NDArray, Arrays, Arrays]:
         "The gradients of x, of the cell's parameters and of the initial state"
         return recurrent_backward(dy, dstate, cache)
 
@@ -227,15 +235,14 @@ def part(
     "The entries of `arrays` that belong to one layer"
     return {key[len(name) + 1:]: a for key, a in arrays.items() if key.startswith(f'{name}.')}
 
-# %% ../nbs/20_layers.ipynb #c158f22f
-def prefixed(
-    arrays: Mapping[str, NDArray],  # by the names that a layer knows
-    name: str,  # the layer
+# %% ../nbs/20_layers.ipynb #3927b114
+def join(
+    parts: Mapping[str, Mapping[str, NDArray]],  # by layer, then by the names that the layer knows
 ) -> Arrays:  # by dotted name
-    "`arrays` under the name of their layer"
-    return {f'{name}.{key}': a for key, a in arrays.items()}
+    "The arrays of several layers in one flat dictionary"
+    return {f'{name}.{key}': a for name, arrays in parts.items() for key, a in arrays.items()}
 
-# %% ../nbs/20_layers.ipynb #71481640
+# %% ../nbs/20_layers.ipynb #2fe7a548
 @dataclass(frozen=True)
 class Chain:
     "Layers one after the other, by name; itself a layer"
@@ -248,28 +255,27 @@ class Chain:
 
     def init(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Arrays:
         "The parameters of all layers, under dotted names"
-        return {key: p for name, layer in self.layers.items() for key, p in prefixed(layer.init(rng, dtype), name).items()}
+        return join({name: layer.init(rng, dtype) for name, layer in self.layers.items()})
 
     def start(self, m: int, dtype: DTypeLike = np.float32) -> Arrays:
         "The zero states of all layers that carry one, under dotted names"
-        return {key: s for name, layer in self.layers.items() for key, s in prefixed(layer.start(m, dtype), name).items()}
+        return join({name: layer.start(m, dtype) for name, layer in self.layers.items()})
 
-    def forward(self, parameters: Mapping[str, NDArray], x: NDArray, state: Mapping[str, NDArray] | None = None) -> tuple[NDArray, Arrays, Any]:
+    def forward(self, parameters: Mapping[str, NDArray], x: NDArray,
+                state: Mapping[str, NDArray] | None = None) -> tuple[NDArray, Arrays, Any]:
         "Each layer's output is the next one's input"
         final, caches = {}, {}
         for name, layer in self.layers.items():
-            x, carried, caches[name] = layer.forward(part(parameters, name), x, part(state or {}, name) or None)
-            final.update(prefixed(carried, name))
-        return x, final, caches
+            x, final[name], caches[name] = layer.forward(part(parameters, name), x, part(state or {}, name) or None)
+        return x, join(final), caches
 
-    def backward(self, dy: NDArray | None, cache: Any, dstate: Mapping[str, NDArray] | None = None) -> tuple[NDArray | None, Arrays, Arrays]:
+    def backward(self, dy: NDArray | None, cache: Any,
+                 dstate: Mapping[str, NDArray] | None = None) -> tuple[NDArray | None, Arrays, Arrays]:
         "From the last layer to the first; each one's input gradient is the output gradient of the one before"
         dparameters, dstate0 = {}, {}
         for name, layer in reversed(list(self.layers.items())):
-            dy, dp, ds = layer.backward(dy, cache[name], part(dstate or {}, name) or None)
-            dparameters.update(prefixed(dp, name))
-            dstate0.update(prefixed(ds, name))
-        return dy, dparameters, dstate0
+            dy, dparameters[name], dstate0[name] = layer.backward(dy, cache[name], part(dstate or {}, name) or None)
+        return dy, join(dparameters), join(dstate0)
 
 # %% ../nbs/20_layers.ipynb #dce358a3
 def summary(
@@ -282,7 +288,7 @@ def summary(
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return '\n'.join(f'{name:<{widths[0]}}  {shape:<{widths[1]}}  {count:>{widths[2]}}' for name, shape, count in rows)
 
-# %% ../nbs/20_layers.ipynb #c04bc882
+# %% ../nbs/20_layers.ipynb #b2b06752
 def outputs_by_name(
     layer: Any,  # a layer or a chain
     parameters: Mapping[str, NDArray],  # by name
@@ -293,6 +299,7 @@ def outputs_by_name(
     "What each layer of a network gives, one after the other: to look inside, or to find where a NaN began"
     for key, inner in (layer.layers.items() if isinstance(layer, Chain) else ()):
         path = f'{name}.{key}' if name else key
-        if isinstance(inner, Chain): yield from outputs_by_name(inner, part(parameters, key), x, part(state or {}, key) or None, path)
+        if isinstance(inner, Chain):
+            yield from outputs_by_name(inner, part(parameters, key), x, part(state or {}, key) or None, path)
         x, _, _ = inner.forward(part(parameters, key), x, part(state or {}, key) or None)
         if not isinstance(inner, Chain): yield path, x

@@ -14,21 +14,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from .numerics import as_floating, check_columns, log_softmax
 
-# %% ../nbs/02_losses.ipynb #973bad3a
+# %% ../nbs/02_losses.ipynb #98fb31e8
 def target_weights(
     mask: ArrayLike | None,  # which targets count, of `shape`: true/false or 0/1; None for all
     shape: tuple[int, ...],  # of the targets
     dtype: np.dtype,  # number type of the result
 ) -> NDArray:  # weights of that shape that sum to 1
-    "Each target's share in a mean over those that count; raises ValueError where none does or one counts less than nothing"
+    "Each target's share in a mean over those that count; raises ValueError where none does or one is below 0"
     weights = np.ones(shape) if mask is None else as_floating(mask, 'mask').astype(np.float64)
-    if weights.shape != shape: raise ValueError(f'mask: got shape {weights.shape}, expected {shape}, one entry a target')
+    if weights.shape != shape:
+        raise ValueError(f'mask: got shape {weights.shape}, expected {shape}, one entry a target')
     name, total = 'targets' if mask is None else 'mask', weights.sum()
-    if not np.isfinite(total) or (weights < 0).any(): raise ValueError('mask: got numbers below 0 or not finite, expected true/false or 0/1')
+    if not np.isfinite(total) or (weights < 0).any():
+        raise ValueError('mask: got numbers below 0 or not finite, expected true/false or 0/1')
     if not total > 0: raise ValueError(f'{name}: got no target that counts, expected at least one')
     return (weights / total).astype(dtype)
 
-# %% ../nbs/02_losses.ipynb #22da8cc5
+# %% ../nbs/02_losses.ipynb #669ec62e
 def check_classes(
     targets: ArrayLike,  # the right class of each target
     shape: tuple[int, ...],  # what its shape should be
@@ -36,8 +38,10 @@ def check_classes(
 ) -> NDArray:  # the same as an array
     "`targets` as an array of whole numbers; raises TypeError or ValueError for another type, shape or class"
     k = np.asarray(targets)
-    if not np.issubdtype(k.dtype, np.integer): raise TypeError(f'targets: got {k.dtype}, expected whole numbers: the classes')
-    if k.shape != shape: raise ValueError(f'targets: got shape {k.shape}, expected {shape}, one class a column of the scores')
+    if not np.issubdtype(k.dtype, np.integer):
+        raise TypeError(f'targets: got {k.dtype}, expected whole numbers: the classes')
+    if k.shape != shape:
+        raise ValueError(f'targets: got shape {k.shape}, expected {shape}, one class a column of the scores')
     if k.size and (k.min() < 0 or k.max() >= n_y):
         raise ValueError(f'targets: got classes from {k.min()} to {k.max()}, expected 0 to {n_y - 1}')
     return k

@@ -6,17 +6,17 @@
 __all__ = ['stacked_shapes', 'lstm_cell_forward', 'lstm_forward', 'lstm_cell_backward', 'stacked_backward', 'lstm_backward',
            'lstm_loss', 'lstm_loss_backward', 'gradient_flow']
 
-# %% ../nbs/11_lstm.ipynb #53c65486
+# %% ../nbs/11_lstm.ipynb #be860b4c
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .numerics import (check_shapes, floating_dtype, new_sequence, sigmoid, sigmoid_backward, softmax, tanh_backward,
-                                whole_as)
-from .rnn import (check_caches, check_sequence, check_step, check_targets, check_upstream, output_loss, output_loss_backward,
-                           output_shapes)
+from .numerics import (check_shapes, floating_dtype, new_sequence, sigmoid, sigmoid_backward, softmax,
+                                tanh_backward, whole_as)
+from .rnn import (check_caches, check_sequence, check_step, check_targets, check_upstream, output_loss,
+                           output_loss_backward, output_shapes)
 
 # %% ../nbs/11_lstm.ipynb #debbf05d
 def stacked_shapes(
@@ -29,12 +29,12 @@ def stacked_shapes(
     output = output_shapes('Wy', n_a, parameters)
     return {**{f'W{g}': (n_a, n_a + n_x) for g in gates}, **{f'b{g}': (n_a, 1) for g in gates}, **output}
 
-# %% ../nbs/11_lstm.ipynb #c37cacdb
+# %% ../nbs/11_lstm.ipynb #4021e001
 def lstm_cell_forward(
     xt: NDArray,  # input at this step, (n_x, m)
     a_prev: NDArray,  # hidden state before it, (n_a, m)
     c_prev: NDArray,  # cell state before it, (n_a, m)
-    parameters: Mapping[str, NDArray],  # Wf Wi Wc Wo (n_a, n_a + n_x), bf bi bc bo (n_a, 1), and Wy (n_y, n_a), by (n_y, 1) if it predicts
+    parameters: Mapping[str, NDArray],  # Wf Wi Wc Wo (n_a, n_a + n_x), bf bi bc bo (n_a, 1), if it predicts Wy, by
 ) -> tuple[NDArray, NDArray, NDArray | None, tuple]:  # a_next (n_a, m), c_next (n_a, m), yt_pred (n_y, m), cache
     "One step of the LSTM; the cache is (a_next, c_next, a_prev, c_prev, ft, it, cct, ot, xt, parameters)"
     n_x, m, n_a = check_step(xt, a_prev)
@@ -52,13 +52,13 @@ def lstm_cell_forward(
     yt_pred = softmax(parameters['Wy'] @ a_next + parameters['by']) if 'Wy' in parameters else None
     return a_next, c_next, yt_pred, (a_next, c_next, a_prev, c_prev, ft, it, cct, ot, xt, parameters)
 
-# %% ../nbs/11_lstm.ipynb #222c64c0
+# %% ../nbs/11_lstm.ipynb #4830825f
 def lstm_forward(
     x: NDArray,  # input sequence, (n_x, m, T_x)
     a0: NDArray,  # initial hidden state, (n_a, m)
     parameters: Mapping[str, NDArray],  # as for lstm_cell_forward
     c0: NDArray | None = None,  # initial cell state, (n_a, m); zeros by default
-) -> tuple[NDArray, NDArray | None, NDArray, tuple]:  # a (n_a, m, T_x), y (n_y, m, T_x), c (n_a, m, T_x), caches ([cache of each step], x)
+) -> tuple[NDArray, NDArray | None, NDArray, tuple]:  # a, y, c, each (n, m, T_x); caches ([each step's], x)
     "The LSTM over a sequence; raises ValueError where a shape doesn't fit"
     n_x, m, T_x, n_a = check_sequence(x, a0)
     expected = {'c0': (n_a, m), **stacked_shapes('fico', n_x, n_a, parameters)}

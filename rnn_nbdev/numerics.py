@@ -31,12 +31,12 @@ def check_numbers(
     if not isinstance(x, np.ndarray): raise TypeError(f'{name}: got {type(x).__name__}, expected a NumPy array')
     if x.dtype.kind not in 'biufc': raise TypeError(f'{name}: got {x.dtype}, expected numbers')
 
-# %% ../nbs/00_numerics.ipynb #3204af7a
+# %% ../nbs/00_numerics.ipynb #2a32a0ca
 def as_floating(
     x: ArrayLike,  # numbers of any kind and shape
     name: str = 'x',  # what an error calls it
 ) -> NDArray:  # the same numbers, as floating point
-    "`x` as a floating-point array: whole numbers become float64, all else stays as it is; raises TypeError unless they are numbers"
+    "`x` as floating point: whole numbers become float64, all else stays as it is; raises TypeError for anything else"
     x = np.asarray(x)
     check_numbers(x, name)
     return x if np.issubdtype(x.dtype, np.inexact) else x.astype(np.float64)
@@ -76,23 +76,24 @@ def tanh_backward(
     "Gradient through the tanh, from its result: $dx = da \\, (1 - a^2)$"
     return da * (1 - a * a)
 
-# %% ../nbs/00_numerics.ipynb #bb4b88e7
+# %% ../nbs/00_numerics.ipynb #71d3dabc
 def check_columns(
     x: ArrayLike,  # scores, classes along axis 0
     name: str = 'x',  # what the error calls it
 ) -> NDArray:  # the same, as floating point
     "`x` as floating point; raises ValueError unless it has at least one class along axis 0"
     x = as_floating(x, name)
-    if x.ndim == 0 or x.shape[0] == 0: raise ValueError(f'{name}: got shape {x.shape}, expected (classes, ...) with one class or more')
+    if x.ndim == 0 or x.shape[0] == 0:
+        raise ValueError(f'{name}: got shape {x.shape}, expected (classes, ...) with one class or more')
     return x
 
-# %% ../nbs/00_numerics.ipynb #9b1e1003
+# %% ../nbs/00_numerics.ipynb #d61ea457
 def softmax(
     x: ArrayLike,  # scores, (n_y, ...): classes along axis 0
 ) -> NDArray:  # probabilities, same shape; sums to 1 over axis 0
     "Softmax over axis 0, finite for every finite input"
     x = check_columns(x)
-    with np.errstate(over='ignore', under='ignore'):     # a difference may pass the type's range: exp(-inf) = 0 is right
+    with np.errstate(over='ignore', under='ignore'):    # past the type's range exp(-inf) = 0 is right
         e = np.exp(x - x.real.max(axis=0))
         return e / e.sum(axis=0)
 
@@ -150,13 +151,14 @@ def new_sequence(
     "An empty sequence in the package's memory layout: time outermost, so that `x[:, :, t]` is one block"
     return np.zeros((n, m, T_x), dtype, order='F')
 
-# %% ../nbs/00_numerics.ipynb #b666d018
+# %% ../nbs/00_numerics.ipynb #84274156
 def check_shapes(
     arrays: Mapping[str, Any],  # what came, by name
     expected: Mapping[str, tuple[int, ...]],  # the shape that each name should have
 ) -> None:
     "Raise ValueError or TypeError, naming the array, unless every expected name is there as an array of its shape"
     for name, shape in expected.items():
-        if name not in arrays: raise ValueError(f'{name}: missing; got {sorted(arrays)}, expected {name} with shape {shape}')
+        if name not in arrays:
+            raise ValueError(f'{name}: missing; got {sorted(arrays)}, expected {name} with shape {shape}')
         check_numbers(arrays[name], name)
         if arrays[name].shape != shape: raise ValueError(f'{name}: got shape {arrays[name].shape}, expected {shape}')

@@ -34,7 +34,7 @@ def check_gradients_given(
         shape = np.shape(grads[f'{prefix}{name}'])
         if shape != np.shape(p): raise ValueError(f'grads[{prefix}{name!s}]: got shape {shape}, expected {np.shape(p)}')
 
-# %% ../nbs/30_optim.ipynb #fba0576b
+# %% ../nbs/30_optim.ipynb #c71ef5f2
 def update_parameters_with_adam(
     parameters: Mapping[str, NDArray],  # any parameters, by name
     grads: Mapping[str, NDArray],  # their gradients, by 'd' + name
@@ -46,17 +46,18 @@ def update_parameters_with_adam(
     beta2: float = 0.999,  # memory of s
     epsilon: float = 1e-8,  # added under the root
 ) -> tuple[dict[str, NDArray], dict[str, NDArray], dict[str, NDArray]]:  # new parameters, v, s
-    "One step of Adam with epsilon inside the root; raises ValueError for t below 1 or a gradient that is missing or misshapen"
+    "One step of Adam with epsilon inside the root; raises ValueError for t below 1 or a gradient that doesn't fit"
     if t < 1: raise ValueError(f't: got {t}, expected 1 at the first step')
     check_gradients_given(parameters, grads)
     v = {f'd{n}': beta1 * v[f'd{n}'] + (1 - beta1) * grads[f'd{n}'] for n in parameters}
     s = {f'd{n}': beta2 * s[f'd{n}'] + (1 - beta2) * grads[f'd{n}']**2 for n in parameters}
     v_corrected = {name: m / (1 - beta1**t) for name, m in v.items()}
     s_corrected = {name: m / (1 - beta2**t) for name, m in s.items()}
-    new = {n: p - learning_rate * v_corrected[f'd{n}'] / np.sqrt(s_corrected[f'd{n}'] + epsilon) for n, p in parameters.items()}
+    new = {n: p - learning_rate * v_corrected[f'd{n}'] / np.sqrt(s_corrected[f'd{n}'] + epsilon)
+           for n, p in parameters.items()}
     return new, v, s
 
-# %% ../nbs/30_optim.ipynb #0c105e87
+# %% ../nbs/30_optim.ipynb #57e3fc09
 Arrays = dict[str, NDArray]
 
 def moments(
@@ -64,12 +65,13 @@ def moments(
     *kinds: str,  # names of the running means
 ) -> Arrays:  # zeros under 'kind.name', and t, the number of steps taken
     "The state of an optimizer before its first step"
-    return {**{f'{kind}.{name}': np.zeros_like(p) for kind in kinds for name, p in parameters.items()}, 't': np.zeros((), np.int64)}
+    zeros = {f'{kind}.{name}': np.zeros_like(p) for kind in kinds for name, p in parameters.items()}
+    return {**zeros, 't': np.zeros((), np.int64)}
 
-# %% ../nbs/30_optim.ipynb #0b1a7c2c
+# %% ../nbs/30_optim.ipynb #db13abd9
 @dataclass(frozen=True)
 class Adam:
-    "Adam as in the paper: Kingma and Ba 2015, algorithm 1; with `weight_decay` AdamW: Loshchilov and Hutter 2019, algorithm 2"
+    "Adam: Kingma and Ba 2015, algorithm 1; with `weight_decay` AdamW: Loshchilov and Hutter 2019, algorithm 2"
     learning_rate: float = 0.001  # step size
     beta1: float = 0.9  # memory of the mean
     beta2: float = 0.999  # memory of the mean square
@@ -163,7 +165,7 @@ class RMSProp:
             new[name] = p - rate * g / (np.sqrt(s) + self.epsilon)
         return new, after
 
-# %% ../nbs/30_optim.ipynb #65cc6493
+# %% ../nbs/30_optim.ipynb #2266456f
 def global_norm(
     gradients: Mapping[str, NDArray],  # any arrays, by name
 ) -> float:  # inf or nan if an entry is
@@ -171,15 +173,16 @@ def global_norm(
     square = sum(float(np.vdot(g, g)) for g in gradients.values())
     if 1e-30 < square < math.inf: return math.sqrt(square)
     highest = float(max((np.max(np.abs(g)) for g in gradients.values() if g.size), default=0.0))
-    if highest == 0 or not math.isfinite(highest): return math.nan if any(np.isnan(g).any() for g in gradients.values()) else highest
+    if highest == 0 or not math.isfinite(highest):
+        return math.nan if any(np.isnan(g).any() for g in gradients.values()) else highest
     return highest * math.sqrt(sum(float(np.sum((np.asarray(g, np.float64) / highest)**2)) for g in gradients.values()))
 
-# %% ../nbs/30_optim.ipynb #2f59a8ce
+# %% ../nbs/30_optim.ipynb #9ed4edc2
 def clip_by_global_norm(
     gradients: Mapping[str, NDArray],  # any arrays, by name
     max_norm: float,  # longest allowed length of all together
 ) -> tuple[Arrays, float]:  # gradients no longer than that, and the length before
-    "Limit the length of a gradient and keep its direction; inf is survived, NaN is handed through; raises ValueError for max_norm not above 0"
+    "Limit the length, keep the direction; survives inf, hands NaN through; raises ValueError for max_norm <= 0"
     if not max_norm > 0: raise ValueError(f'max_norm: got {max_norm}, expected a number above 0')
     norm = global_norm(gradients)
     if math.isinf(norm):

@@ -7,7 +7,7 @@ __all__ = ['output_shapes', 'rnn_shapes', 'check_step', 'rnn_cell_forward', 'che
            'check_caches', 'check_upstream', 'rnn_backward', 'as_columns', 'affine_forward', 'affine_backward',
            'output_loss', 'output_loss_backward', 'check_targets', 'rnn_loss', 'rnn_loss_backward']
 
-# %% ../nbs/10_rnn.ipynb #dab19f3c
+# %% ../nbs/10_rnn.ipynb #de31755d
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,16 +15,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .losses import check_classes, cross_entropy, cross_entropy_backward, target_weights
-from .numerics import check_numbers, check_shapes, floating_dtype, new_sequence, softmax, tanh_backward, whole_as
+from .numerics import (check_numbers, check_shapes, floating_dtype, new_sequence, softmax, tanh_backward,
+                                whole_as)
 
-# %% ../nbs/10_rnn.ipynb #8db7ecec
+# %% ../nbs/10_rnn.ipynb #fc40a2d9
 def output_shapes(
     weight: str,  # name of the output weights
     n_a: int,  # size of the hidden state
     parameters: Mapping[str, Any],  # to see whether there is an output layer, and of how many classes
 ) -> dict[str, tuple[int, ...]]:  # shapes of its weights and bias; none without an output layer
     "The shapes of the output layer, if there is one; raises TypeError unless `parameters` is a dictionary"
-    if not isinstance(parameters, Mapping): raise TypeError(f'parameters: got {type(parameters).__name__}, expected a dictionary of arrays')
+    if not isinstance(parameters, Mapping):
+        raise TypeError(f'parameters: got {type(parameters).__name__}, expected a dictionary of arrays')
     if weight not in parameters: return {}
     n_y = max((1, *np.shape(parameters[weight])[:1]))      # no class at all does not fit
     return {weight: (n_y, n_a), 'by': (n_y, 1)}
@@ -50,11 +52,11 @@ def check_step(
         if array.ndim != 2: raise ValueError(f'{name}: got shape {array.shape}, expected ({rows}, m)')
     return len(xt), a_prev.shape[1], len(a_prev)
 
-# %% ../nbs/10_rnn.ipynb #48d6095e
+# %% ../nbs/10_rnn.ipynb #02802dce
 def rnn_cell_forward(
     xt: NDArray,  # input at this step, (n_x, m)
     a_prev: NDArray,  # state before it, (n_a, m)
-    parameters: Mapping[str, NDArray],  # Wax (n_a, n_x), Waa (n_a, n_a), ba (n_a, 1), and Wya (n_y, n_a), by (n_y, 1) if it predicts
+    parameters: Mapping[str, NDArray],  # Wax (n_a, n_x), Waa (n_a, n_a), ba (n_a, 1), if it predicts Wya, by
 ) -> tuple[NDArray, NDArray | None, tuple]:  # a_next (n_a, m), yt_pred (n_y, m), cache (a_next, a_prev, xt, parameters)
     "One step of the recurrent network; raises ValueError where a shape doesn't fit"
     n_x, m, n_a = check_step(xt, a_prev)
@@ -66,7 +68,7 @@ def rnn_cell_forward(
     yt_pred = softmax(parameters['Wya'] @ a_next + parameters['by']) if 'Wya' in parameters else None
     return a_next, yt_pred, (a_next, a_prev, xt, parameters)
 
-# %% ../nbs/10_rnn.ipynb #4cece3b9
+# %% ../nbs/10_rnn.ipynb #62b4e767
 def check_sequence(
     x: NDArray,  # (n_x, m, T_x)
     a0: NDArray,  # (n_a, m)
@@ -75,9 +77,11 @@ def check_sequence(
     "The sizes of a sequence and its initial state; raises ValueError where they don't fit or there is no step"
     check_numbers(x, 'x')
     check_numbers(a0, a0_name)
-    if x.ndim != 3 or x.shape[2] == 0: raise ValueError(f'x: got shape {x.shape}, expected (n_x, m, T_x) with one step or more')
+    if x.ndim != 3 or x.shape[2] == 0:
+        raise ValueError(f'x: got shape {x.shape}, expected (n_x, m, T_x) with one step or more')
     n_x, m, T_x = x.shape
-    if a0.ndim != 2 or a0.shape[1] != m: raise ValueError(f'{a0_name}: got shape {a0.shape}, expected (n_a, {m}), one column an example')
+    if a0.ndim != 2 or a0.shape[1] != m:
+        raise ValueError(f'{a0_name}: got shape {a0.shape}, expected (n_a, {m}), one column an example')
     return n_x, m, T_x, len(a0)
 
 # %% ../nbs/10_rnn.ipynb #234b4d58
@@ -114,13 +118,14 @@ def rnn_cell_backward(
     dba = dz.sum(axis=1, keepdims=True)
     return {'dxt': dxt, 'da_prev': da_prev, 'dWax': dWax, 'dWaa': dWaa, 'dba': dba}
 
-# %% ../nbs/10_rnn.ipynb #4cf9c8b0
+# %% ../nbs/10_rnn.ipynb #5e0721c6
 def check_caches(
     caches: tuple,  # from the sequence's forward pass
 ) -> tuple[list, NDArray]:  # cache of each step, x
     "The two halves of a sequence's caches; raises TypeError for anything else"
     if not isinstance(caches, tuple) or len(caches) != 2 or not isinstance(caches[0], list):
-        raise TypeError(f'caches: got {type(caches).__name__}, expected the pair ([cache of each step], x) of the forward pass')
+        raise TypeError(f'caches: got {type(caches).__name__}, '
+                        f'expected the pair ([cache of each step], x) of the forward pass')
     return caches
 
 # %% ../nbs/10_rnn.ipynb #0803e911
@@ -160,7 +165,7 @@ def as_columns(
     "All examples of all steps side by side"
     return x.reshape(len(x), -1, order='F')
 
-# %% ../nbs/10_rnn.ipynb #fa00e9f3
+# %% ../nbs/10_rnn.ipynb #d3e5d637
 def affine_forward(
     a: NDArray,  # (n_a, m) or (n_a, m, T)
     W: NDArray,  # (n_y, n_a)
@@ -170,7 +175,7 @@ def affine_forward(
     check_numbers(a, 'a')
     check_numbers(W, 'W')
     check_shapes({'W': W, 'b': b}, {'W': (len(W), len(a)), 'b': (len(W), 1)})
-    z = (as_columns(a).T @ W.T + b.T).T        # transposed twice, so that each step of the result is one block of memory
+    z = (as_columns(a).T @ W.T + b.T).T      # transposed twice, so that each step of the result is one block
     return z.reshape(len(W), *a.shape[1:], order='F'), (a, W)
 
 # %% ../nbs/10_rnn.ipynb #3504d074
@@ -207,7 +212,7 @@ def output_loss_backward(
     affine, entropy = cache
     return affine_backward(cross_entropy_backward(dloss, entropy), affine)
 
-# %% ../nbs/10_rnn.ipynb #ba751302
+# %% ../nbs/10_rnn.ipynb #2e72ff6c
 def check_targets(
     weight: str,  # name of the output weights
     parameters: Mapping[str, NDArray],  # with the output layer
@@ -216,7 +221,8 @@ def check_targets(
     shape: tuple[int, int],  # what the shape of both should be, (m, T_x)
 ) -> None:
     "Raise ValueError or TypeError unless there are an output layer and targets that fit"
-    if weight not in parameters: raise ValueError(f'{weight}: missing; got {sorted(parameters)}, expected the output layer, {weight} and by')
+    if weight not in parameters:
+        raise ValueError(f'{weight}: missing; got {sorted(parameters)}, expected the output layer, {weight} and by')
     check_classes(targets, shape, len(parameters[weight]))
     target_weights(mask, shape, parameters[weight].dtype)
 

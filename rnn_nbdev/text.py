@@ -21,7 +21,7 @@ from .losses import cross_entropy, cross_entropy_backward
 from .numerics import softmax
 from .train import Arrays, load_arrays, save_arrays
 
-# %% ../nbs/42_text.ipynb #bafd376f
+# %% ../nbs/42_text.ipynb #9201ee46
 UNKNOWN = '\ufffd'
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Vocabulary:
     def __post_init__(self) -> None:
         known = self.characters[1:]
         if self.characters[:1] != UNKNOWN or not known or list(known) != sorted(set(known)):
-            raise ValueError('vocabulary: expected the replacement character, then one or more others, sorted, each once')
+            raise ValueError('vocabulary: expected the replacement character, then others, sorted, each once')
 
     def encode(self,
                text: str,  # any
@@ -47,15 +47,15 @@ class Vocabulary:
 
     def decode(self,
                tokens: Any,  # numbers
-               ) -> str:
+               ) -> str:  # a character for each number
         "The text of some numbers"
         return ''.join(self.characters[int(k)] for k in np.asarray(tokens).ravel())
 
-# %% ../nbs/42_text.ipynb #df97b42d
+# %% ../nbs/42_text.ipynb #90bda57c
 def build_vocabulary(
     text: str,  # what the model will be trained on
     least: int = 10,  # how often a character must occur to get a number of its own
-) -> Vocabulary:
+) -> Vocabulary:  # for the model
     "The characters that occur often enough; in a short text, all of them"
     codes, counts = np.unique(np.frombuffer(text.encode('utf-32-le', 'surrogatepass'), np.uint32), return_counts=True)
     enough = codes[counts >= min(least, max(1, len(text) // 10_000))]
@@ -91,7 +91,7 @@ class Streams:
         window = self.tokens[start + np.arange(self.T + 1)]
         return window[:, :-1], window[:, 1:]
 
-# %% ../nbs/42_text.ipynb #ca3650aa
+# %% ../nbs/42_text.ipynb #17e9b8ae
 def fitting_streams(
     tokens: NDArray,  # the text, (N,)
     m: int,  # streams wanted
@@ -99,10 +99,12 @@ def fitting_streams(
 ) -> Streams:  # with as many streams as the text allows, at most m
     "As many streams as a text is long enough for; raises ValueError if it is shorter than one stretch"
     check_sizes(batch=m, stretch=T)
-    if len(tokens) < T + 1: raise ValueError(f'text: {len(tokens):,} characters to train on, expected at least one stretch and a character: {T + 1:,}')
+    if len(tokens) < T + 1:
+        raise ValueError(f'text: {len(tokens):,} characters to train on, '
+                         f'expected at least one stretch and a character: {T + 1:,}')
     return Streams(tokens, min(m, len(tokens) // (T + 1)), T)
 
-# %% ../nbs/42_text.ipynb #349d3a15
+# %% ../nbs/42_text.ipynb #01b7d8aa
 @dataclass(frozen=True)
 class TextModel:
     "A character model: its vocabulary and its sizes, from which the network follows"
@@ -119,10 +121,11 @@ class TextModel:
     def network(self) -> Chain:
         "Embedding, recurrent layer, scores"
         n = len(self.vocabulary)
-        return Chain({'embedding': Embedding(n, self.n_embedding), self.cell: Recurrent(self.n_embedding, self.n_a, self.cell),
+        return Chain({'embedding': Embedding(n, self.n_embedding),
+                      self.cell: Recurrent(self.n_embedding, self.n_a, self.cell),
                       'output': Dense(self.n_a, n)})
 
-# %% ../nbs/42_text.ipynb #840f6237
+# %% ../nbs/42_text.ipynb #a07b1a25
 @dataclass(frozen=True)
 class TextTask:
     "Predict the next character"
@@ -133,7 +136,9 @@ class TextTask:
     eval_most: int = 65_536  # at most so many characters of the held-out text at each validation
     unit = 'char'
 
-    def begin(self, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
+    def begin(self,
+              rng: np.random.Generator,  # source of randomness
+              ) -> tuple[Arrays, Arrays]:  # parameters, carry
         "Parameters and the state before the first stretch"
         return self.model.network.init(rng, self.dtype), self.new_pass(0)
 
@@ -143,7 +148,11 @@ class TextTask:
         "A fresh state at the beginning of the streams"
         return {'k': np.array(0), 'offset': np.array(offset), **self.model.network.start(self.streams.m, self.dtype)}
 
-    def gradients(self, parameters: Arrays, carry: Arrays, rng: np.random.Generator) -> tuple[float, Arrays, Arrays, int]:
+    def gradients(self,
+                  parameters: Arrays,  # by name
+                  carry: Arrays,  # from begin or the batch before
+                  rng: np.random.Generator,  # for where the next pass over the text starts
+                  ) -> tuple[float, Arrays, Arrays, int]:  # loss, gradients by name, carry, characters
         "Loss and gradients of the next stretch of every stream"
         network, (tokens, targets) = self.model.network, self.batch(carry)
         z, state, cache = network.forward(parameters, tokens, state_in(carry))
@@ -160,15 +169,22 @@ class TextTask:
         "The stretch that comes next"
         return self.streams.read(int(carry['k']), int(carry['offset']))
 
-    def held_out_loss(self, parameters: Arrays) -> float:
+    def held_out_loss(self,
+                      parameters: Arrays,  # by name
+                      ) -> float:  # nats a character
         "Mean loss on the beginning of the held-out text, in nats a character"
         return evaluate(self.model, parameters, self.held_out, self.eval_most)[0]
 
-    def arrays(self, parameters: Arrays, carry: Arrays) -> Iterator[tuple[str, NDArray]]:
+    def arrays(self,
+               parameters: Arrays,  # by name
+               carry: Arrays,  # from before the batch
+               ) -> Iterator[tuple[str, NDArray]]:  # (name, array)
         "Parameters, states, and what each layer gives for the next stretch"
         yield from parameters.items()
         yield from ((f'state {name}', s) for name, s in state_in(carry).items())
-        with np.errstate(all='ignore'): yield from ((f'output of {n}', y) for n, y in outputs_by_name(self.model.network, parameters, self.batch(carry)[0], state_in(carry)))
+        with np.errstate(all='ignore'):
+            outputs = outputs_by_name(self.model.network, parameters, self.batch(carry)[0], state_in(carry))
+            yield from ((f'output of {name}', y) for name, y in outputs)
 
 # %% ../nbs/42_text.ipynb #0ccbe07f
 def state_in(
@@ -211,7 +227,7 @@ def choose(
     if top_k is not None and top_k < len(z): z = np.where(z >= np.sort(z)[-top_k], z, -np.inf)
     return int(rng.choice(len(z), p=softmax(z / temperature)))
 
-# %% ../nbs/42_text.ipynb #f3042f80
+# %% ../nbs/42_text.ipynb #c3aab609
 def check_writing(
     vocabulary: Vocabulary,  # of the model
     prompt: str,  # what to go on from
@@ -222,10 +238,11 @@ def check_writing(
     "Raise ValueError for a prompt with unknown characters or a setting that makes no sense"
     unknown = ''.join(sorted(set(prompt) - set(vocabulary.characters)))
     if unknown: raise ValueError(f'prompt: the model does not know {unknown!r}; it knows {vocabulary.characters[1:]!r}')
-    if not 0 <= temperature < np.inf: raise ValueError(f'temperature: got {temperature}, expected 0 or a positive number')
+    if not 0 <= temperature < np.inf:
+        raise ValueError(f'temperature: got {temperature}, expected 0 or a positive number')
     check_sizes(length=length, top_k=top_k)
 
-# %% ../nbs/42_text.ipynb #dd5cb4a2
+# %% ../nbs/42_text.ipynb #2e44345d
 def write(
     model: TextModel,  # the network
     parameters: Arrays,  # its weights
@@ -238,11 +255,17 @@ def write(
     "Write on from a prompt; raises ValueError for a prompt that the model can't read"
     check_writing(model.vocabulary, prompt, length, temperature, top_k)
     known = model.vocabulary.characters
-    return written(model, parameters, length, prompt or ('\n' if '\n' in known else known[1]), temperature, top_k, rng or np.random.default_rng(0))
+    prompt, rng = prompt or ('\n' if '\n' in known else known[1]), rng or np.random.default_rng(0)
+    return written(model, parameters, length, prompt, temperature, top_k, rng)
 
-# %% ../nbs/42_text.ipynb #7c9c8e6a
+# %% ../nbs/42_text.ipynb #1f515bf1
 def written(
-    model: TextModel, parameters: Arrays, length: int, prompt: str, temperature: float, top_k: int | None,  # as for write
+    model: TextModel,  # the network
+    parameters: Arrays,  # its weights
+    length: int,  # characters to write
+    prompt: str,  # what to go on from, not empty
+    temperature: float,  # 0 takes the likeliest
+    top_k: int | None,  # only among the k likeliest; None for all
     rng: np.random.Generator,  # source of randomness
 ) -> Iterator[str]:  # one character after the other
     "The loop of write: a generator, so that a reader sees each character at once"
@@ -254,14 +277,15 @@ def written(
         tokens = np.array([choose(scores, temperature, top_k, rng)], np.int32)
         yield model.vocabulary.decode(tokens)
 
-# %% ../nbs/42_text.ipynb #a4f66341
+# %% ../nbs/42_text.ipynb #610244e2
 def save_model(
     path: Path,  # where to
     model: TextModel,  # the network
     parameters: Arrays,  # its weights
 ) -> None:
     "Write a character model to one file, completely or not at all"
-    save_arrays(path, parameters, {**asdict(model), 'vocabulary': model.vocabulary.characters}, 'rnn_nbdev text model 1')
+    about = {**asdict(model), 'vocabulary': model.vocabulary.characters}
+    save_arrays(path, parameters, about, 'rnn_nbdev text model 1')
 
 # %% ../nbs/42_text.ipynb #abc4474f
 def load_model(

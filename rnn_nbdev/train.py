@@ -29,7 +29,7 @@ from safetensors.numpy import save as format_arrays
 
 from .optim import clip_by_global_norm
 
-# %% ../nbs/32_train.ipynb #25cd3717
+# %% ../nbs/32_train.ipynb #2dec85f9
 Arrays = dict[str, NDArray]
 
 class Task(Protocol):
@@ -52,7 +52,7 @@ class Task(Protocol):
 
     def held_out_loss(self,
                       parameters: Arrays,  # by name
-                      ) -> float:
+                      ) -> float:  # in the unit of the loss
         "The loss on data that is never trained on"
         ...
 
@@ -176,21 +176,24 @@ def read_header(
     length = int.from_bytes(data[:8], 'little')
     return json.loads(data[8:8 + length]).get('__metadata__', {})
 
-# %% ../nbs/32_train.ipynb #d3a17a8a
+# %% ../nbs/32_train.ipynb #8e599343
 def load_arrays(
     path: Path,  # where from
     kind: str,  # what the file should be
 ) -> tuple[Arrays, dict[str, Any]]:  # the arrays, what was said about them
-    "Read what save_arrays wrote; raises ValueError for a file that is damaged or of another kind, OSError if it can't be read"
+    "Read what save_arrays wrote; raises ValueError for a damaged or foreign file, OSError if it can't be read"
     data = Path(path).read_bytes()
     try: stored, header = parse_arrays(data), read_header(data)
-    except (SafetensorError, ValueError, KeyError) as e: raise ValueError(f'{path}: damaged, or not a safetensors file ({e})') from None
-    if header.get('kind') != kind: raise ValueError(f'{path}: got a file of kind {header.get("kind")!r}, expected {kind!r}')
-    if header.get('sha256') != fingerprint(stored): raise ValueError(f'{path}: damaged: its contents differ from its checksum')
+    except (SafetensorError, ValueError, KeyError) as e:
+        raise ValueError(f'{path}: damaged, or not a safetensors file ({e})') from None
+    if header.get('kind') != kind:
+        raise ValueError(f'{path}: got a file of kind {header.get("kind")!r}, expected {kind!r}')
+    if header.get('sha256') != fingerprint(stored):
+        raise ValueError(f'{path}: damaged: its contents differ from its checksum')
     turned = set(json.loads(header['turned']))
     return {n: a.T if n in turned else a for n, a in stored.items()}, json.loads(header['about'])
 
-# %% ../nbs/32_train.ipynb #daf7cbdf
+# %% ../nbs/32_train.ipynb #0e12fa8f
 PARTS = ('parameters', 'optimizer', 'carry')
 
 def save_checkpoint(
@@ -200,7 +203,8 @@ def save_checkpoint(
 ) -> None:
     "Write a run at one moment to one file, completely or not at all"
     arrays = {f'{part}/{name}': a for part in PARTS for name, a in getattr(progress, part).items()}
-    about = {'step': progress.step, 'seen': progress.seen, 'generator': progress.rng.bit_generator.state, 'settings': settings}
+    about = {'step': progress.step, 'seen': progress.seen, 'settings': settings,
+             'generator': progress.rng.bit_generator.state}
     save_arrays(path, arrays, about, 'rnn_nbdev checkpoint 1')
 
 # %% ../nbs/32_train.ipynb #48fa3ce1
@@ -255,7 +259,7 @@ class Interruption:
     def __exit__(self, *error: object) -> None:
         if self.main: signal.signal(signal.SIGINT, self.before)
 
-# %% ../nbs/32_train.ipynb #cd40060f
+# %% ../nbs/32_train.ipynb #ad6f8b5f
 @dataclass(frozen=True)
 class Plan:
     "How long to train, and what to do on the way"
@@ -268,9 +272,10 @@ class Plan:
     def __post_init__(self) -> None:
         for name in ('steps', 'eval_every', 'save_every'):
             if getattr(self, name) < 1: raise ValueError(f'{name}: got {getattr(self, name)}, expected at least 1')
-        if self.max_norm is not None and not self.max_norm > 0: raise ValueError(f'max_norm: got {self.max_norm}, expected a number above 0')
+        if self.max_norm is not None and not self.max_norm > 0:
+            raise ValueError(f'max_norm: got {self.max_norm}, expected a number above 0')
 
-# %% ../nbs/32_train.ipynb #dad16888
+# %% ../nbs/32_train.ipynb #117743eb
 class Recorder:
     "Writes a run down, line by line"
     def __init__(self,
@@ -291,18 +296,20 @@ class Recorder:
         self.files[name].write(json_lines([entry]))
         self.files[name].flush()
 
-    def rate(self,
-             progress: Progress,  # where the run stands
-             ) -> tuple[float, float]:  # seconds, units a second
+    def speed(self,
+              progress: Progress,  # where the run stands
+              unit: str,  # what is counted
+              ) -> dict[str, float]:  # seconds, and units a second
         "How fast it went since the recorder was made"
         seconds = time.perf_counter() - self.began
-        return seconds, (progress.seen - self.seen) / max(seconds, 1e-9)
+        rate = (progress.seen - self.seen) / max(seconds, 1e-9)
+        return {'seconds': round(seconds, 3), f'{unit}s_a_second': round(rate, 1)}
 
     def close(self) -> None:
         "Close the files"
         for f in self.files.values(): f.close()
 
-# %% ../nbs/32_train.ipynb #54b2496b
+# %% ../nbs/32_train.ipynb #fcb65691
 def fit(
     task: Task,  # what to learn
     optimizer: Any,  # how
@@ -327,13 +334,13 @@ def fit(
         try:
             while progress.step < plan.steps and not interruption.wanted:
                 seen_before = progress.seen
-                progress, entry = train_step(task, optimizer, progress, plan.learning_rate(progress.step), plan.max_norm)
+                rate = plan.learning_rate(progress.step)
+                progress, entry = train_step(task, optimizer, progress, rate, plan.max_norm)
                 record(entry)
                 shown(entry['loss'], progress.seen - seen_before)
                 if progress.step % plan.eval_every == 0:
                     record({'step': progress.step, 'held_out_loss': task.held_out_loss(progress.parameters)})
-                    seconds, rate = recorder.rate(progress)
-                    recorder.write('speed', {'step': progress.step, 'seconds': round(seconds, 3), f'{task.unit}s_a_second': round(rate, 1)})
+                    recorder.write('speed', {'step': progress.step, **recorder.speed(progress, task.unit)})
                 if progress.step % plan.save_every == 0: save(); saved = progress.step
         finally: recorder.close()
         if saved != progress.step: save()

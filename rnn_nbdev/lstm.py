@@ -129,7 +129,7 @@ def lstm_backward(
         for name in sums: sums[name] += gradients[name]
     return {'dx': dx, 'da0': da_prev, **sums, **({'dc0': dc_prev} if with_dc0 else {})}
 
-# %% ../nbs/11_lstm.ipynb #b1f2c0c7
+# %% ../nbs/11_lstm.ipynb #6508ebe4
 def lstm_loss(
     x: NDArray,  # input sequence, (n_x, m, T_x)
     a0: NDArray,  # initial hidden state, (n_a, m)
@@ -140,7 +140,8 @@ def lstm_loss(
 ) -> tuple[Any, tuple]:  # loss in nats a target, cache
     "Mean cross-entropy of the LSTM's predictions over a sequence"
     n_x, m, T_x, n_a = check_sequence(x, a0)
-    check_shapes({**parameters, 'c0': c0}, {'c0': (n_a, m), **stacked_shapes('fico', n_x, n_a, parameters)})
+    expected = {'c0': (n_a, m), **stacked_shapes('fico', n_x, n_a, parameters)}
+    check_shapes({**parameters, 'c0': c0}, expected)
     check_targets('Wy', parameters, targets, mask, (m, T_x))
     a, _, _, caches = lstm_forward(x, a0, {n: p for n, p in parameters.items() if n not in ('Wy', 'by')}, c0=c0)
     loss, output = output_loss(a, parameters['Wy'], parameters['by'], targets, mask)

@@ -1,0 +1,157 @@
+"""Break the package on purpose, one line at a time, and see that a test fails for each.
+
+    python tests/mutations.py [--jobs N] [WORD ...]     only the breakages whose module or description has a WORD
+
+Each breakage is made in a temporary copy of the package; the working tree is never written to. To add one, add a
+tuple to MUTATIONS: module, old text (exactly once in the module), new text, what it is.
+"""
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# Those that run in seconds, the most telling first; a breakage is looked for in this order.
+TESTS = ['test_oracle.py', 'test_textbook.py', 'test_properties.py', 'test_errors.py', 'test_gradcheck.py']
+
+MUTATIONS = [
+    # numerics
+    ('numerics', 'np.exp(x - x.real.max(axis=0))', 'np.exp(x - x.real.max())',
+     "softmax with the whole array's maximum"),
+    ('numerics', 'e / e.sum(axis=0)', 'e / e.sum()', 'softmax over everything instead of each column'),
+    ('numerics', '(dy * y).sum(axis=0)', '(dy * y).sum()', "softmax's gradient summed over everything"),
+    ('numerics', 'right = x.real >= 0', 'x = np.clip(x, -30, 30); right = x.real >= 0',
+     'sigmoid of a clipped argument'),
+    ('numerics', 'np.where(right, x.dtype.type(1), z) / (1 + z)', '(1 + np.tanh(x / 2)) / 2',
+     'sigmoid by way of tanh: no left tail'),
+    ('numerics', 'ds * s * (1 - s)', 'ds * (1 - s)', "a factor of the sigmoid's slope left out"),
+    ('numerics', 'da * (1 - a * a)', 'da * (1 - a)', "the tanh's slope without its square"),
+    ('numerics', 'return highest + np.log', 'return np.log', 'logsumexp that forgets the maximum'),
+    ('numerics', 'dlog_y - np.exp(log_y) *', 'dlog_y + np.exp(log_y) *', "log-softmax's gradient with a wrong sign"),
+    ('numerics', "dtype, order='F')", "dtype, order='C')", 'sequences that do not lie step by step'),
+    ('numerics', "a if a.dtype.kind in 'fc' else a.astype(dtype)", 'a', 'whole numbers turn float32 into float64'),
+    ('numerics', 'if arrays[name].shape != shape', 'if arrays[name].size < 0', 'shapes are not looked at'),
+    # losses
+    ('losses', '(weights / total).astype', '(weights / 1).astype', 'a sum in the place of the mean'),
+    ('losses', 'weights.sum()', 'weights.size', 'a mean over the targets that do not count, too'),
+    ('losses', 'np.ones(shape) if mask is None else', 'np.ones(shape) if True else', 'the mask is not looked at'),
+    ('losses', 'dz *= log_y.dtype.type(dloss) * w', 'dz *= w', 'the upstream gradient of the loss is dropped'),
+    ('losses', 'np.put_along_axis(dz, k[None], right - 1, axis=0)', '', 'the right answer is not taken off'),
+    ('losses', '2 * error', 'error', 'the 2 of the square left out'),
+    ('losses', "'dy': -dy_pred", "'dy': dy_pred", 'a sign of the squared error'),
+    # init
+    ('init', "forget_bias if g == 'f'", "forget_bias if g == 'i'", "the forget gate's bias at another gate"),
+    ('init', 'np.where(np.diag(R) < 0, -1, 1)', 'np.diag(R)', 'a matrix that is not orthogonal'),
+    # rnn
+    ('rnn', 'np.tanh(Wax @ xt + Waa @ a_prev + ba)', 'np.tanh(Wax @ xt + Waa @ a_prev)', 'the bias is not added'),
+    ('rnn', "parameters['Waa'].T @ dz", "parameters['Waa'] @ dz", 'weights not transposed on the way back'),
+    ('rnn', 'dba = dz.sum(', 'dba = dz.mean(', 'a mean for a sum over the examples'),
+    ('rnn', 'rnn_cell_forward(x[:, :, t], a_next,', 'rnn_cell_forward(x[:, :, t], a0,', 'the state is not carried on'),
+    ('rnn', 'da[:, :, t] + da_prev', 'da[:, :, t]', 'the gradient is not carried back'),
+    ('rnn', 'da[:, :, t] + da_prev', 'np.add(da[:, :, t], da_prev, out=da[:, :, t])',
+     'the upstream gradient is written to'),
+    ('rnn', 'sums[name] += gradients[name]', 'sums[name] = gradients[name]',
+     'the first step alone, not the sum of all'),
+    ('rnn', "'db': dz_columns.sum(", "'db': 0 * dz_columns.sum(", "the output bias' gradient is dropped"),
+    ('rnn', 'z = (as_columns(a).T @ W.T + b.T).T', 'z = (as_columns(a).T @ W.T).T', 'the output bias is not added'),
+    ('rnn', "x.reshape(len(x), -1, order='F')", "x.reshape(len(x), -1, order='C')", 'examples and steps mixed up'),
+    ('rnn', "check_targets('Wya'", "0 and check_targets('Wya'", 'targets are looked at too late'),
+    # lstm
+    ('lstm', 'ft * c_prev + it * cct', 'it * c_prev + ft * cct', 'forget and update gate swapped'),
+    ('lstm', 'dft, dc_prev = dc * c_prev, dc * ft', 'dft, dc_prev = dc * c_prev, dc * it',
+     'a gate swapped on the way back'),
+    ('lstm', 'ot * np.tanh(c_next)', 'ot * c_next', 'the cell state is shown without its tanh'),
+    ('lstm', 'tanh_backward(da_next * ot, tanh_c)', 'da_next * ot', "the slope of the cell state's tanh left out"),
+    ('lstm', 'dc_prev if dc is None', '0 * dc_prev if dc is None', "the cell state's gradient is not carried back"),
+    ('lstm', 'da[:, :, t] + da_prev', 'da[:, :, t]', "the hidden state's gradient is not carried back"),
+    ('lstm', 'lstm_cell_forward(x[:, :, t], a_next, c_next,', 'lstm_cell_forward(x[:, :, t], a_next, 0 * c_next,',
+     'the cell state is not carried on'),
+    ('lstm', 'dtype) if c0 is None else c0, []', 'dtype), []', 'c0 is ignored'),
+    ('lstm', "dweights[f'db{g}'] = dz_g.sum(", "dweights[f'db{g}'] = dz_g.mean(",
+     'a mean for a sum in the bias gradients'),
+    ('lstm', "parameters[f'W{g}'].T @ dz_g", "parameters[f'W{g}'].T @ (dz_g * (g != 'o'))",
+     "a gate's way back to input and state left out"),
+    ('lstm', 'concat = np.concatenate((a_prev, xt))', 'concat = np.concatenate((xt, a_prev))',
+     'input and state swapped'),
+    # gru
+    ('gru', 'ut * cct + (1 - ut) * a_prev\n    yt', '(1 - ut) * cct + ut * a_prev\n    yt',
+     'the update gate turned around'),
+    ('gru', 'da_next * (cct - a_prev)', 'da_next * (a_prev - cct)', "the sign of the update gate's gradient"),
+    ('gru', 'return ds * rt, dxt, ds * a_prev, dweights', 'return ds, dxt, ds * a_prev, dweights',
+     "the reset gate left out on the state's way back"),
+    ('gru', 'np.tanh(rt * qt +', "np.tanh(rt * (qt - parameters['brc']) + parameters['brc'] +",
+     'the inner bias outside the reset gate'),
+    ('gru', 'dqt @ a_prev.T', 'dzc @ a_prev.T', 'the second form with the gradient of the first'),
+    ('gru', "'dbrc': dqt.sum(", "'dbrc': dzc.sum(", "the inner bias' gradient without the gate"),
+    ('gru', 'da[:, :, t] + da_prev', 'da[:, :, t]', 'the gradient is not carried back'),
+    # gradcheck
+    ('gradcheck', 'ok = central <= tolerance', 'ok = central <= np.inf',
+     'a check that central differences cannot fail'),
+    ('gradcheck', 'return worst if np.isfinite(worst) else np.inf', 'return worst', 'a gradient of NaN is no error'),
+    ('gradcheck', 'if given is None: return np.inf if np.any(measured) else 0.0', 'if given is None: return 0.0',
+     'a gradient that is missing is no error'),
+    ('gradcheck', 'a.shape == e.shape', 'a.size == e.size', 'a comparison that takes a row for a column'),
+    # optim
+    ('optim', "np.sqrt(s_corrected[f'd{n}'] + epsilon)", "(np.sqrt(s_corrected[f'd{n}']) + epsilon)",
+     "epsilon outside the root in the textbook's Adam"),
+    ('optim', 'm / (1 - beta1**t)', 'm', "Adam's mean is not corrected"),
+    ('optim', "(1 - beta2) * grads[f'd{n}']**2", "(1 - beta2) * grads[f'd{n}']", "Adam's squares are not squared"),
+]
+
+
+def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess:
+    "Run Python beside a copy of the package, which it then imports in the place of the installed one"
+    env = {**os.environ, 'PYTHONPATH': str(copy), 'CI': 'true', 'PYTHONDONTWRITEBYTECODE': '1', 'OMP_NUM_THREADS': '1',
+           'OPENBLAS_NUM_THREADS': '1', 'HYPOTHESIS_STORAGE_DIRECTORY': str(copy/'hypothesis')}
+    return subprocess.run([sys.executable, *arguments], cwd=copy, env=env, capture_output=True, text=True, check=False)
+
+
+def fails(package: Path, module: str = '', old: str = '', new: str = '') -> str | None:
+    "The first test that fails with `old` replaced by `new` in a copy of the package; None if all pass"
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        shutil.copytree(package, copy/'rnn_nbdev', ignore=shutil.ignore_patterns('__pycache__'))
+        if module:
+            path = copy/'rnn_nbdev'/f'{module}.py'
+            text = path.read_text(encoding='utf-8')
+            if text.count(old) != 1:
+                raise SystemExit(f'{module}: {old!r} is there {text.count(old)} times, expected once')
+            path.write_text(text.replace(old, new), encoding='utf-8')
+        where = run(copy, '-c', 'import rnn_nbdev; print(rnn_nbdev.__file__)').stdout.strip()
+        if Path(where).resolve() != (copy/'rnn_nbdev'/'__init__.py').resolve():
+            raise SystemExit(f'the tests would import {where}, not the copy')
+        tests = [str(ROOT/'tests'/name) for name in TESTS if (ROOT/'tests'/name).exists()]
+        done = run(copy, '-m', 'pytest', '-x', '-q', '--tb=no', '-rf', '-p', 'no:cacheprovider',
+                   '-c', str(ROOT/'pyproject.toml'), '--rootdir', str(ROOT), *tests)
+        if done.returncode == 0: return None
+        failed = re.search(r'^FAILED \S*?(test_\w+\.py::\S+)', done.stdout, re.MULTILINE)
+        if failed is None:
+            raise SystemExit(f'{module}, {old!r}: no test failed, but the run itself:\n{done.stdout}{done.stderr}')
+        return failed[1]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('words', nargs='*', metavar='WORD', help='only breakages with this in module or description')
+    parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='how many at a time')
+    options = parser.parse_args()
+    chosen = [m for m in MUTATIONS if not options.words or any(word in f'{m[0]} {m[3]}' for word in options.words)]
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
+        # one snapshot for all, so that work going on in the tree changes nothing here
+        package = Path(shutil.copytree(ROOT/'rnn_nbdev', Path(folder)/'rnn_nbdev'))
+        if found := fails(package): raise SystemExit(f'{found} fails with nothing broken')
+        survivors = 0
+        found = pool.map(lambda m: fails(package, *m[:3]), chosen)
+        for (module, _, _, what), test in zip(chosen, found):
+            survivors += test is None
+            print(f'{module:<10} {what:<58} {test or "SURVIVED: no test fails"}', flush=True)
+    print(f'{len(chosen)} broken, {len(chosen) - survivors} found, {survivors} survived')
+    return 1 if survivors or not chosen else 0
+
+
+if __name__ == '__main__': sys.exit(main())

@@ -87,17 +87,24 @@ class Picture(Figure):
         _write_whole(path, self._bytes(path.suffix[1:]))
         return path
 
-# %% ../nbs/05_viz.ipynb #7855d022
-_GRAYS = np.repeat(np.linspace(0x1a, 255, 10).round(), 3).reshape(-1, 3)    # the palette's own: from ink to paper
+# %% ../nbs/05_viz.ipynb #34946eb1
+def _palette(colors: np.ndarray, counts: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    "At most n of these colors (k, 3), which have so many pixels; and for each color the nearest of the chosen"
+    nearest, distance = np.zeros(len(colors), dtype=np.uint8), np.full(len(colors), np.inf)
+    chosen = [int(counts.argmax())]
+    while True:
+        from_last = ((colors - colors[chosen[-1]])**2).sum(axis=1)
+        nearest[from_last < distance] = len(chosen) - 1
+        distance = np.minimum(distance, from_last)
+        worst = int((counts*distance).argmax())
+        if len(chosen) == n or distance[worst] == 0: return colors[chosen], nearest
+        chosen.append(worst)
 
 def _few_colors(png: io.BytesIO, n: int) -> bytes:
-    "The same PNG in n colors: grays, and the most frequent of its own"
-    with Image.open(png) as full: pixels = np.asarray(full.convert('RGB')).astype(np.uint32)
-    codes, inverse, counts = np.unique(pixels @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32), return_inverse=True,
-                                       return_counts=True)
-    colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(float)
-    palette = np.concatenate([colors[np.argsort(-counts, kind='stable')[:n - len(_GRAYS)]], _GRAYS])
-    nearest = ((colors[:, None] - palette)**2).sum(axis=2).argmin(axis=1).astype(np.uint8)
+    "The same PNG in at most n of its own colors"
+    with Image.open(png) as full: pixels = np.asarray(full.convert('RGB')).astype(np.int64)
+    codes, inverse, counts = np.unique(pixels @ [1 << 16, 1 << 8, 1], return_inverse=True, return_counts=True)
+    palette, nearest = _palette(np.stack([codes // (1 << 16), codes // (1 << 8) % 256, codes % 256], axis=1), counts, n)
     image, out = Image.fromarray(nearest[inverse].reshape(pixels.shape[:2])), io.BytesIO()
     image.putpalette(palette.astype(np.uint8).tobytes())
     image.save(out, 'PNG', optimize=True)
@@ -759,7 +766,7 @@ def _check_panels(gates: Mapping[str, Any], labels: Sequence[str] | None) -> int
         raise ValueError(f"labels has {len(labels)} parts, expected {first}, one for each step")
     return first
 
-# %% ../nbs/05_viz.ipynb #e57f27ec
+# %% ../nbs/05_viz.ipynb #df81b631
 def _dress(ax: Axes, xlabel: str = '', ylabel: str = '', title: str | None = None) -> None:
     "Axes in the manner of this book: no box, quiet ticks, labels of a readable size"
     ax.set_facecolor(_PAPER)
@@ -779,7 +786,8 @@ def _scale(ax: Axes, image: Any, low: float, high: float) -> None:
 def _minus_signs(ax: Axes, values: np.ndarray, row: float) -> None:
     "A minus sign on each negative cell"
     unit, step = np.nonzero(values < 0)
-    size = float(np.clip(row*36, 1.5, 5))
+    column = max(4.7/values.shape[1], 0.095)    # inches, as `plot_gates` chooses its width
+    size = float(np.clip(36*min(row, column), 1.5, 5))
     ax.plot(step, unit, linestyle='none', marker='_', markersize=size, markeredgewidth=max(0.5, size/6), color=INK)
 
 def _heat_map(ax: Axes, name: str, values: np.ndarray, row: float) -> None:

@@ -6,7 +6,7 @@
 __all__ = ['complain', 'one_line_errors', 'Settings', 'get_text', 'make_task', 'next_free', 'facts', 'new_run', 'open_run',
            'describe', 'nats_and_bits', 'finish', 'train_text', 'rnn_train', 'rnn_sample', 'rnn_eval']
 
-# %% ../nbs/90_cli.ipynb #88a70dfa
+# %% ../nbs/90_cli.ipynb #cee66fc3
 import os
 import shutil
 import sys
@@ -26,8 +26,8 @@ from .data import Text, read_text, split_text, standard_library
 from .optim import Adam, halved_rate
 from .text import (TextModel, TextTask, Vocabulary, build_vocabulary, evaluate, fitting_streams, load_model,
                             save_model, write)
-from .train import (Plan, Progress, begin, fit, load_checkpoint, read_history, save_checkpoint, write_json,
-                             write_whole)
+from .train import (Progress, TrainingPlan, begin, fit, load_checkpoint, read_history, save_checkpoint,
+                             write_json, write_whole)
 
 # %% ../nbs/90_cli.ipynb #4a69abf9
 def complain(
@@ -54,7 +54,7 @@ def one_line_errors(
     except MemoryError: complain(command, 'out of memory: try smaller sizes', 1)
     except KeyboardInterrupt: complain(command, 'interrupted', 130)
 
-# %% ../nbs/90_cli.ipynb #cc5ff36c
+# %% ../nbs/90_cli.ipynb #9e3de426
 @dataclass(frozen=True)
 class Settings:
     "What a run of rnn_train was started with"
@@ -88,10 +88,10 @@ class Settings:
             raise ValueError(f'held_out: got {self.held_out}, expected a share between 0 and 1')
         self.plan()
 
-    def plan(self) -> Plan:  # for the training loop
+    def plan(self) -> TrainingPlan:  # for the training loop
         "How long to train, and what to do on the way"
         def rate(step: int) -> float: return halved_rate(self.learning_rate, step, self.half_life or None)
-        return Plan(self.steps, rate, self.clip, self.eval_every, self.save_every)
+        return TrainingPlan(self.steps, rate, self.clip, self.eval_every, self.save_every)
 
 # %% ../nbs/90_cli.ipynb #408bbfed
 def get_text(

@@ -193,7 +193,7 @@ def state_in(
     "The recurrent state in a text task's carry"
     return {name: a for name, a in carry.items() if name not in ('k', 'offset')}
 
-# %% ../nbs/42_text.ipynb #078dd0d3
+# %% ../nbs/42_text.ipynb #95131e28
 def evaluate(
     model: TextModel,  # the network
     parameters: Arrays,  # its weights
@@ -210,7 +210,7 @@ def evaluate(
     total, state, network = 0.0, None, model.network
     for start in range(0, streams.shape[1] - 1, T):
         window = streams[:, start:start + T + 1]
-        z, state, _ = network.forward(parameters, window[:, :-1], state)
+        z, state, _ = network.forward(parameters, window[:, :-1], state, training=False)
         total += float(cross_entropy(z, window[:, 1:])[0]) * window[:, 1:].size
     return total / (m * (streams.shape[1] - 1)), m * (streams.shape[1] - 1)
 
@@ -258,7 +258,7 @@ def write(
     prompt, rng = prompt or ('\n' if '\n' in known else known[1]), rng or np.random.default_rng(0)
     return written(model, parameters, length, prompt, temperature, top_k, rng)
 
-# %% ../nbs/42_text.ipynb #1f515bf1
+# %% ../nbs/42_text.ipynb #04493d4d
 def written(
     model: TextModel,  # the network
     parameters: Arrays,  # its weights
@@ -271,7 +271,7 @@ def written(
     "The loop of write: a generator, so that a reader sees each character at once"
     network, state, tokens = model.network, None, model.vocabulary.encode(prompt)
     for _ in range(length):
-        z, state, _ = network.forward(parameters, tokens[None], state)
+        z, state, _ = network.forward(parameters, tokens[None], state, training=False)
         scores = z[:, 0, -1].copy()
         scores[0] = -np.inf                     # never the character that stands for all others
         tokens = np.array([choose(scores, temperature, top_k, rng)], np.int32)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Arrays', 'PARTS', 'Task', 'Progress', 'begin', 'first_not_finite', 'train_step', 'write_whole', 'write_json',
            'fingerprint', 'save_arrays', 'read_header', 'load_arrays', 'save_checkpoint', 'load_checkpoint',
-           'read_history', 'json_lines', 'Interruption', 'Plan', 'Recorder', 'fit', 'progress_bar']
+           'read_history', 'json_lines', 'Interruption', 'TrainingPlan', 'Recorder', 'fit', 'progress_bar']
 
 # %% ../nbs/32_train.ipynb #ab72ba72
 import hashlib
@@ -259,9 +259,9 @@ class Interruption:
     def __exit__(self, *error: object) -> None:
         if self.main: signal.signal(signal.SIGINT, self.before)
 
-# %% ../nbs/32_train.ipynb #ad6f8b5f
+# %% ../nbs/32_train.ipynb #4410f145
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     "How long to train, and what to do on the way"
     steps: int  # steps in all, those already taken included
     learning_rate: Callable[[int], float]  # steps taken so far -> size of the next
@@ -309,12 +309,12 @@ class Recorder:
         "Close the files"
         for f in self.files.values(): f.close()
 
-# %% ../nbs/32_train.ipynb #fcb65691
+# %% ../nbs/32_train.ipynb #a8706e30
 def fit(
     task: Task,  # what to learn
     optimizer: Any,  # how
     progress: Progress,  # from begin or load_checkpoint
-    plan: Plan,  # how long
+    plan: TrainingPlan,  # how long
     folder: Path,  # an existing folder, where checkpoint and history are kept
     settings: Mapping[str, Any] | None = None,  # kept in the checkpoint
     callbacks: tuple[Callable[[Progress, dict[str, Any]], None], ...] = (),  # called with each entry of the history
@@ -346,13 +346,13 @@ def fit(
         if saved != progress.step: save()
     return progress, interruption.wanted
 
-# %% ../nbs/32_train.ipynb #f4365ac7
+# %% ../nbs/32_train.ipynb #f656b4f9
 class progress_bar:
     "A tqdm bar over a run's units, with the smoothed loss beside it"
     def __init__(self,
                  task: Task,  # for what is counted
                  progress: Progress,  # where the run stands
-                 plan: Plan,  # how far it goes
+                 plan: TrainingPlan,  # how far it goes
                  show: bool,  # whether to show anything
                  ) -> None:
         self.task, self.step, self.plan, self.show = task, progress.step, plan, show

@@ -129,7 +129,7 @@ def fails(package: Path, module: str = '', old: str = '', new: str = '') -> str 
         done = run(copy, '-m', 'pytest', '-x', '-q', '--tb=no', '-rf', '-p', 'no:cacheprovider',
                    '-c', str(ROOT/'pyproject.toml'), '--rootdir', str(ROOT), *tests)
         if done.returncode == 0: return None
-        failed = re.search(r'^FAILED \S*?(test_\w+\.py::\S+)', done.stdout, re.MULTILINE)
+        failed = re.search(r'^FAILED .*?(test_\w+\.py::.+?)(?: - |$)', done.stdout, re.MULTILINE)
         if failed is None:
             raise SystemExit(f'{module}, {old!r}: no test failed, but the run itself:\n{done.stdout}{done.stderr}')
         return failed[1]

@@ -90,6 +90,11 @@ def test_strict_comparison(actual):
     with pytest.raises(AssertionError): assert_close(actual, np.ones((3, 1)))
 
 
+def test_strict_comparison_of_one_number():
+    "NumPy's own comparison takes a number for any array that is equal to it everywhere"
+    with pytest.raises(AssertionError, match='shape'): assert_close(np.array(1.0), np.ones((1, 1)))
+
+
 def test_leaves():
     tree = {'a': [1.0, (2.0,)], 'b': {'c': 3.0}}
     assert dict(leaves(tree)) == {'a.0': 1.0, 'a.1.0': 2.0, 'b.c': 3.0}

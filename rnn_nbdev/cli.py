@@ -6,7 +6,7 @@
 __all__ = ['complain', 'one_line_errors', 'Settings', 'get_text', 'make_task', 'next_free', 'facts', 'new_run', 'open_run',
            'describe', 'nats_and_bits', 'finish', 'train_text', 'rnn_train', 'rnn_sample', 'rnn_eval']
 
-# %% ../nbs/90_cli.ipynb #cee66fc3
+# %% ../nbs/90_cli.ipynb #6ec62e02
 import os
 import shutil
 import sys
@@ -23,6 +23,7 @@ import numpy as np
 from fastcore.script import call_parse, store_true
 
 from .data import Text, read_text, split_text, standard_library
+from .init import check_sizes
 from .optim import Adam, halved_rate
 from .text import (TextModel, TextTask, Vocabulary, build_vocabulary, evaluate, fitting_streams, load_model,
                             save_model, write)
@@ -54,44 +55,45 @@ def one_line_errors(
     except MemoryError: complain(command, 'out of memory: try smaller sizes', 1)
     except KeyboardInterrupt: complain(command, 'interrupted', 130)
 
-# %% ../nbs/90_cli.ipynb #9e3de426
+# %% ../nbs/90_cli.ipynb #cfd4928d
 @dataclass(frozen=True)
 class Settings:
     "What a run of rnn_train was started with"
     text: str = ''  # file or folder; empty for Python's standard library
     pattern: str = '*'  # which files of a folder
     errors: str = 'strict'  # what to do about bytes that are not UTF-8
-    held_out: float = 0.1  # share of the text that is never trained on
+    heldout: float = 0.1  # share of the text that is never trained on
     cell: str = 'lstm'  # 'rnn', 'lstm' or 'gru'
-    n_a: int = 256  # size of the hidden state
-    n_embedding: int = 64  # size of a character's vector
+    units: int = 256  # size of the hidden state
+    embedding: int = 64  # size of a character's vector
     batch: int = 64  # streams side by side
     stretch: int = 64  # characters in a stretch
     steps: int = 1500  # steps in all
-    learning_rate: float = 0.005  # at the first step
-    half_life: int = 500  # steps after which the learning rate has halved; 0 for a constant rate
+    rate: float = 0.005  # at the first step
+    halving: int = 500  # steps after which the learning rate has halved; 0 for a constant rate
     clip: float = 5.0  # longest allowed gradient
-    eval_every: int = 100  # steps between validations
-    save_every: int = 100  # steps between checkpoints
+    validate: int = 100  # steps between validations
+    save: int = 100  # steps between checkpoints
     seed: int = 0  # everything random follows from it
     dtype: str = 'float32'  # number type
 
     def __post_init__(self) -> None:
-        for name in ('learning_rate', 'clip'):
+        for name in ('rate', 'clip'):
             if not 0 < getattr(self, name) < np.inf:
                 raise ValueError(f'{name}: got {getattr(self, name)}, expected a positive number')
-        if self.half_life < 0: raise ValueError(f'half_life: got {self.half_life}, expected 0 or a number of steps')
+        if self.halving < 0: raise ValueError(f'halving: got {self.halving}, expected 0 or a number of steps')
         if self.seed < 0: raise ValueError(f'seed: got {self.seed}, expected 0 or more')
         if self.dtype not in ('float32', 'float64'):
             raise ValueError(f"dtype: got {self.dtype!r}, expected 'float32' or 'float64'")
-        if not 0 < self.held_out < 1:
-            raise ValueError(f'held_out: got {self.held_out}, expected a share between 0 and 1')
-        self.plan()
+        if not 0 < self.heldout < 1:
+            raise ValueError(f'heldout: got {self.heldout}, expected a share between 0 and 1')
+        check_sizes(units=self.units, embedding=self.embedding, batch=self.batch, stretch=self.stretch)
+        check_sizes(steps=self.steps, validate=self.validate, save=self.save)
 
     def plan(self) -> TrainingPlan:  # for the training loop
         "How long to train, and what to do on the way"
-        def rate(step: int) -> float: return halved_rate(self.learning_rate, step, self.half_life or None)
-        return TrainingPlan(self.steps, rate, self.clip, self.eval_every, self.save_every)
+        def rate(step: int) -> float: return halved_rate(self.rate, step, self.halving or None)
+        return TrainingPlan(self.steps, rate, self.clip, eval_every=self.validate, save_every=self.save)
 
 # %% ../nbs/90_cli.ipynb #408bbfed
 def get_text(
@@ -100,16 +102,16 @@ def get_text(
     "The text of a run; raises ValueError if it can't be read"
     return read_text(settings.text, settings.errors, settings.pattern) if settings.text else standard_library()
 
-# %% ../nbs/90_cli.ipynb #f6227b72
+# %% ../nbs/90_cli.ipynb #ed06777c
 def make_task(
     settings: Settings,  # of the run
     text: Text,  # what it learns from
     vocabulary: Vocabulary | None = None,  # of a run that goes on; made from the text by default
 ) -> TextTask:  # for the training loop
     "The task of a run; raises ValueError for sizes that make no sense or a text that is too short"
-    train, held_out = split_text(text.characters, settings.held_out)
+    train, held_out = split_text(text.characters, settings.heldout)
     vocabulary = build_vocabulary(train) if vocabulary is None else vocabulary
-    model = TextModel(vocabulary, settings.n_embedding, settings.n_a, settings.cell)
+    model = TextModel(vocabulary, settings.embedding, settings.units, settings.cell)
     streams = fitting_streams(vocabulary.encode(train), settings.batch, settings.stretch)
     return TextTask(model, streams, vocabulary.encode(held_out), settings.dtype)
 
@@ -182,7 +184,7 @@ def open_run(
                          f"SHA-256 {text.sha256[:16]}..., expected {about['text']['sha256'][:16]}...")
     return settings, text, make_task(settings, text, Vocabulary(about['vocabulary'])), progress
 
-# %% ../nbs/90_cli.ipynb #bef0ab61
+# %% ../nbs/90_cli.ipynb #c73bf564
 def describe(
     text: Text,  # what is learned from
     task: TextTask,  # the same as a task
@@ -196,7 +198,7 @@ def describe(
             f'         SHA-256 {text.sha256}\n'
             f'split    {len(streams.tokens):,} to train on, {len(task.held_out):,} held out\n'
             f'         {len(task.model.vocabulary)} different characters\n'
-            f'network  {settings.cell}, {settings.n_a} units, {count:,} parameters, {settings.dtype}\n'
+            f'network  {settings.cell}, {settings.units} units, {count:,} parameters, {settings.dtype}\n'
             f'batches  {streams.m} streams{fewer} of {streams.T} characters, {settings.steps:,} steps')
 
 # %% ../nbs/90_cli.ipynb #296ab02f
@@ -258,24 +260,24 @@ def train_text(
         say(f'{time.perf_counter() - began:.0f} seconds; write more with:  rnn_sample {folder}')
     return folder, interrupted
 
-# %% ../nbs/90_cli.ipynb #89d5dae8
+# %% ../nbs/90_cli.ipynb #4cab713a
 @call_parse
 def rnn_train(
     text: str = '',  # file or folder to learn from; Python's own standard library if not given
     pattern: str = '*',  # which files of a folder, as in '*.txt'
     errors: str = 'strict',  # bytes that are not UTF-8: 'strict' refuses them, 'replace' goes on
-    held_out: float = 0.1,  # share of the text that is never trained on
+    heldout: float = 0.1,  # share of the text that is never trained on
     cell: str = 'lstm',  # 'rnn', 'lstm' or 'gru'
-    n_a: int = 256,  # size of the hidden state
-    n_embedding: int = 64,  # size of a character's vector
+    units: int = 256,  # size of the hidden state
+    embedding: int = 64,  # size of a character's vector
     batch: int = 64,  # streams of text side by side
     stretch: int = 64,  # characters in a stretch: how far back the gradient goes
     steps: int = 1500,  # steps in all; with --resume a larger number trains on
-    learning_rate: float = 0.005,  # step size at the beginning
-    half_life: int = 500,  # steps after which the learning rate has halved; 0 for a constant rate
+    rate: float = 0.005,  # step size at the beginning
+    halving: int = 500,  # steps after which the learning rate has halved; 0 for a constant rate
     clip: float = 5.0,  # longest allowed gradient
-    eval_every: int = 100,  # steps between measurements on the held-out text
-    save_every: int = 100,  # steps between checkpoints
+    validate: int = 100,  # steps between measurements on the held-out text
+    save: int = 100,  # steps between checkpoints
     seed: int = 0,  # everything random follows from it
     dtype: str = 'float32',  # 'float32' or 'float64'
     out: str = '',  # folder of the run; the next free one in 'runs' if not given
@@ -289,22 +291,22 @@ def rnn_train(
         _, interrupted = train_text(settings, out or None, resume or None, quiet)
     if interrupted: sys.exit(130)
 
-# %% ../nbs/90_cli.ipynb #61dc4b82
+# %% ../nbs/90_cli.ipynb #95745b52
 @call_parse
 def rnn_sample(
     run: str,  # folder of a run, or a file of weights
     length: int = 1000,  # characters to write
     prompt: str = '',  # what to go on from
     temperature: float = 0.8,  # 0 takes the likeliest character, 1 the model's own probabilities
-    top_k: int = 0,  # only among the k likeliest; 0 for all
+    top: int = 0,  # only among so many likeliest; 0 for all
     seed: int = 0,  # another seed writes something else
 ) -> None:
     "Write with a trained character model, each character as it is chosen."
     with one_line_errors('rnn_sample'):
         if seed < 0: raise ValueError(f'seed: got {seed}, expected 0 or more')
-        if top_k < 0: raise ValueError(f'top_k: got {top_k}, expected 0 or more')
+        if top < 0: raise ValueError(f'top: got {top}, expected 0 or more')
         model, parameters = load_model(Path(run))
-        writing = write(model, parameters, length, prompt, temperature, top_k or None, np.random.default_rng(seed))
+        writing = write(model, parameters, length, prompt, temperature, top or None, np.random.default_rng(seed))
         print(prompt, end='')
         for character in writing: print(character, end='', flush=True)
         print()

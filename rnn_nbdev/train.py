@@ -155,7 +155,7 @@ def fingerprint(
         digest.update(a.tobytes())
     return digest.hexdigest()
 
-# %% ../nbs/32_train.ipynb #9d1a1d16
+# %% ../nbs/32_train.ipynb #13bbe356
 def save_arrays(
     path: Path,  # where to
     arrays: Mapping[str, NDArray],  # by name
@@ -165,18 +165,19 @@ def save_arrays(
     "Write arrays and what there is to say about them to one file, completely or not at all"
     turned = [n for n, a in arrays.items() if a.ndim > 1 and a.flags.f_contiguous and not a.flags.c_contiguous]
     stored = {n: np.asarray(a.T if n in turned else a, order='C') for n, a in arrays.items()}
-    header = {'kind': kind, 'turned': json.dumps(turned), 'about': json.dumps(about), 'sha256': fingerprint(stored)}
-    write_whole(path, format_arrays(stored, metadata=header))
+    header = {'kind': kind, 'turned': turned, 'about': about, 'sha256': fingerprint(stored)}
+    one_entry = {'rnn_nbdev': json.dumps(header)}       # safetensors writes several in no fixed order
+    write_whole(path, format_arrays(stored, metadata=one_entry))
 
-# %% ../nbs/32_train.ipynb #d2609d56
+# %% ../nbs/32_train.ipynb #231cb01c
 def read_header(
     data: bytes,  # a whole safetensors file
-) -> dict[str, str]:  # its metadata
+) -> dict[str, Any]:  # what save_arrays wrote beside the arrays; empty for a file of somebody else's
     "The metadata in a safetensors file: 8 bytes of length, then JSON"
     length = int.from_bytes(data[:8], 'little')
-    return json.loads(data[8:8 + length]).get('__metadata__', {})
+    return json.loads(json.loads(data[8:8 + length]).get('__metadata__', {}).get('rnn_nbdev', '{}'))
 
-# %% ../nbs/32_train.ipynb #8e599343
+# %% ../nbs/32_train.ipynb #e8f49187
 def load_arrays(
     path: Path,  # where from
     kind: str,  # what the file should be
@@ -190,8 +191,7 @@ def load_arrays(
         raise ValueError(f'{path}: got a file of kind {header.get("kind")!r}, expected {kind!r}')
     if header.get('sha256') != fingerprint(stored):
         raise ValueError(f'{path}: damaged: its contents differ from its checksum')
-    turned = set(json.loads(header['turned']))
-    return {n: a.T if n in turned else a for n, a in stored.items()}, json.loads(header['about'])
+    return {n: a.T if n in header['turned'] else a for n, a in stored.items()}, header['about']
 
 # %% ../nbs/32_train.ipynb #0e12fa8f
 PARTS = ('parameters', 'optimizer', 'carry')

@@ -46,8 +46,7 @@ def commands() -> None:
     "The commands explain themselves, train on a small text, go on with it, measure it, and write with it"
     for name in ('rnn_train', 'rnn_sample', 'rnn_eval'): assert 'usage:' in program(name, '--help')
     Path('text.txt').write_text('the quick brown fox jumps over the lazy dog\n' * 300, encoding='utf-8')
-    # fastcore 1 calls an option --n_a and fastcore 2 calls it --n-a; what our pages say must work beside both
-    small = '--n_a', '16', '--n-embedding', '8', '--batch', '4', '--stretch', '16', '--out', 'run'
+    small = '--units', '16', '--embedding', '8', '--batch', '4', '--stretch', '16', '--out', 'run'
     program('rnn_train', '--text', 'text.txt', '--steps', '20', *small)
     program('rnn_train', '--resume', 'run', '--steps', '30')
     assert 'nats' in program('rnn_eval', 'run')

@@ -1,0 +1,345 @@
+"""The commands, each as a process of its own: what they refuse, what they leave on disk, how they stop and go on."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from rnn_nbdev.train import load_checkpoint, read_history
+
+SCRIPTS = Path(sys.executable).parent
+SMALL = ['--units', '16', '--embedding', '8', '--batch', '4', '--stretch', '12', '--rate', '0.02',
+         '--validate', '4', '--save', '5']
+
+# One thread: several small processes at once otherwise spin on each other's cores.
+ENVIRONMENT = {**os.environ, 'OPENBLAS_NUM_THREADS': '1', 'COLUMNS': '200'}
+
+
+def command(name, *args, cwd, **how):
+    script = SCRIPTS / name
+    assert script.exists(), f'{name} is not installed beside {sys.executable}'
+    return subprocess.run([str(script), *map(str, args)], cwd=cwd, capture_output=True, text=True, encoding='utf-8',
+                          timeout=300, env=ENVIRONMENT, **how)
+
+
+def running(*args):
+    "rnn_train, started and left running"
+    return subprocess.Popen([str(SCRIPTS/'rnn_train'), *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True, env=ENVIRONMENT)
+
+
+@pytest.fixture(scope='module')
+def texts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('texts')
+    (folder/'good.txt').write_text('the quick brown fox jumps over the lazy dog\n' * 80)
+    (folder/'other.txt').write_text('THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG\n' * 80)
+    (folder/'empty.txt').write_text('')
+    (folder/'short.txt').write_text('too short')
+    (folder/'latin.txt').write_bytes(b'first line\nna\xefve ' + b'and plain ' * 200)
+    (folder/'none').mkdir()
+    return folder
+
+
+@pytest.fixture(scope='module')
+def trained(texts, tmp_path_factory):
+    "A run of ten steps"
+    folder = tmp_path_factory.mktemp('runs')
+    done = command('rnn_train', '--text', texts/'good.txt', '--out', folder/'run', '--steps', 10, *SMALL, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder/'run'
+
+
+def everything_in(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob('*') if p.is_file()}
+
+
+# ------------------------------------------------------------------------------------------------------------ success
+
+def test_a_run_leaves_what_it_promises(trained, texts):
+    names = {'settings.json', 'checkpoint.safetensors', 'weights.safetensors', 'history.jsonl', 'speed.jsonl',
+             'loss.png', 'sample.txt', 'result.json'}
+    assert {p.name for p in trained.iterdir()} == names
+    about = json.loads((trained/'settings.json').read_text())
+    assert about['settings']['units'] == 16 and about['text']['characters'] == 44 * 80
+    assert len(about['text']['sha256']) == 64
+    history = read_history(trained/'history.jsonl')
+    assert [e['step'] for e in history if 'loss' in e] == list(range(1, 11))
+    assert [e['step'] for e in history if 'held_out_loss' in e] == [4, 8]
+    assert (trained/'loss.png').read_bytes().startswith(b'\x89PNG')
+    result = json.loads((trained/'result.json').read_text())
+    assert np.isclose(result['bits'], result['held_out_loss'] / np.log(2))
+    assert len((trained/'sample.txt').read_text()) == 600
+    assert all(np.isfinite(w).all() for w in load_file(trained/'weights.safetensors').values())
+
+
+def test_help_says_what_every_option_is(tmp_path):
+    for name, options in {'rnn_train': ['--text', '--resume', '--units', '--seed'],
+                          'rnn_sample': ['--temperature', '--prompt'], 'rnn_eval': ['--text']}.items():
+        said = command(name, '--help', cwd=tmp_path)
+        assert said.returncode == 0 and not said.stderr
+        assert all(option in said.stdout for option in options), name
+
+
+def test_what_is_said_of_a_run_can_be_checked(texts, tmp_path):
+    said = command('rnn_train', '--text', texts/'good.txt', '--steps', 2, *SMALL, cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert 'SHA-256' in said.stdout and 'nats' in said.stdout and 'bits a character' in said.stdout
+    assert [p.name for p in (tmp_path/'runs').iterdir()] == ['lstm-001']
+    assert command('rnn_train', '--text', texts/'good.txt', '--steps', 2, *SMALL, '--quiet', cwd=tmp_path).stdout == ''
+    assert sorted(p.name for p in (tmp_path/'runs').iterdir()) == ['lstm-001', 'lstm-002']
+
+
+@pytest.mark.parametrize('cell', ['rnn', 'gru'])
+def test_every_cell_trains(cell, texts, tmp_path):
+    begin = ['--text', texts/'good.txt', '--cell', cell, '--steps', 3]
+    done = command('rnn_train', *begin, '--out', 'run', *SMALL, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert command('rnn_sample', 'run', '--length', 20, cwd=tmp_path).returncode == 0
+
+
+def test_folders_and_replaced_bytes(texts, tmp_path):
+    folder = ['--text', texts, '--pattern', '*o*d.txt']
+    done = command('rnn_train', *folder, '--steps', 2, '--out', 'a', *SMALL, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    latin = ['--text', texts/'latin.txt', '--errors', 'replace']
+    done = command('rnn_train', *latin, '--steps', 2, '--out', 'b', *SMALL, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_sampling(trained, tmp_path):
+    begin = ['rnn_sample', trained, '--length', 50, '--prompt', 'the ']
+    first, again, other = (command(*begin, '--seed', s, cwd=tmp_path).stdout for s in (1, 1, 2))
+    assert first == again != other and first.startswith('the ') and len(first) == len('the ') + 50 + 1
+    greedy = [command('rnn_sample', trained, '--temperature', 0, '--seed', s, cwd=tmp_path).stdout for s in (1, 2)]
+    assert greedy[0] == greedy[1]
+
+
+def test_evaluation_repeats_the_result(trained, texts, tmp_path):
+    said = command('rnn_eval', trained, cwd=tmp_path)
+    loss = json.loads((trained/'result.json').read_text())['held_out_loss']
+    assert said.returncode == 0 and f'{loss:.3f} nats' in said.stdout
+    assert command('rnn_eval', trained, '--text', texts/'other.txt', cwd=tmp_path).returncode == 0
+
+
+# ----------------------------------------------------------------------------------------------------------- refusals
+
+BAD_TRAIN = {
+    'missing file': (['--text', 'none.txt'], 'none.txt'),
+    'empty file': (['--text', '{texts}/empty.txt'], 'empty'),
+    'empty folder': (['--text', '{texts}/none'], 'no file matches'),
+    'shorter than one stretch': (['--text', '{texts}/short.txt'], 'text'),
+    'shorter than a long stretch': (['--text', '{texts}/good.txt', '--stretch', '100000'], 'text'),
+    'not UTF-8': (['--text', '{texts}/latin.txt'], '0xef at offset 13, line 2'),
+    'unknown way with errors': (['--text', '{texts}/good.txt', '--errors', 'guess'], 'errors'),
+    'a file where the folder should be': (['--text', '{texts}/good.txt', '--out', '{texts}/good.txt'], 'out'),
+    'unwritable folder': (['--text', '{texts}/good.txt', '--out', '/proc/run'], '/proc'),
+    'folder below a file': (['--text', '{texts}/good.txt', '--out', '{texts}/good.txt/run'], 'good.txt'),
+    'folder that is not empty': (['--text', '{texts}/good.txt', '--out', '{texts}'], 'out'),
+    'no units': (['--text', '{texts}/good.txt', '--units', '0'], 'units: got 0'),
+    'no embedding': (['--text', '{texts}/good.txt', '--embedding', '0'], 'embedding: got 0'),
+    'no batch': (['--text', '{texts}/good.txt', '--batch', '0'], 'batch: got 0'),
+    'no stretch': (['--text', '{texts}/good.txt', '--stretch', '0'], 'stretch: got 0'),
+    'no steps': (['--text', '{texts}/good.txt', '--steps', '0'], 'steps: got 0'),
+    'negative steps': (['--text', '{texts}/good.txt', '--steps', '-5'], 'steps: got -5'),
+    'learning rate nan': (['--text', '{texts}/good.txt', '--rate', 'nan'], 'rate: got nan'),
+    'learning rate inf': (['--text', '{texts}/good.txt', '--rate', 'inf'], 'rate: got inf'),
+    'learning rate zero': (['--text', '{texts}/good.txt', '--rate', '0'], 'rate: got 0'),
+    'clip zero': (['--text', '{texts}/good.txt', '--clip', '0'], 'clip: got 0'),
+    'nothing held out': (['--text', '{texts}/good.txt', '--heldout', '0'], 'heldout: got 0'),
+    'all held out': (['--text', '{texts}/good.txt', '--heldout', '1'], 'heldout: got 1'),
+    'no such cell': (['--text', '{texts}/good.txt', '--cell', 'lstn'], 'cell'),
+    'no such type': (['--text', '{texts}/good.txt', '--dtype', 'float16'], 'dtype'),
+    'negative seed': (['--text', '{texts}/good.txt', '--seed', '-1'], 'seed'),
+    'resume nothing': (['--resume', 'nowhere'], 'resume'),
+    'resume elsewhere': (['--resume', '{trained}', '--out', 'new'], 'out'),
+    'resume with another text': (['--resume', '{trained}', '--text', '{texts}/other.txt'], 'text'),
+    'resume with another size': (['--resume', '{trained}', '--units', '17'], 'got 17, but the run was started with 16'),
+}
+
+
+@pytest.mark.parametrize('case', BAD_TRAIN)
+def test_bad_input_gets_one_line_and_leaves_nothing(case, texts, trained, tmp_path):
+    args, word = BAD_TRAIN[case]
+    before = everything_in(texts), everything_in(trained)
+    said = command('rnn_train', *(a.format(texts=texts, trained=trained) for a in args), cwd=tmp_path)
+    assert said.returncode == 2, said.stdout
+    assert said.stdout == '' and said.stderr.count('\n') == 1 and said.stderr.startswith('rnn_train: error: ')
+    assert word in said.stderr and 'Traceback' not in said.stderr
+    assert not list(tmp_path.iterdir()), 'something was left behind'
+    assert (everything_in(texts), everything_in(trained)) == before
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    shutil.copytree(trained, tmp_path/'copy')
+    return tmp_path/'copy'
+
+
+def damage(path, how):
+    data = bytearray(path.read_bytes())
+    if how == 'cut short': data = data[:-7]
+    if how == 'emptied': data = b''
+    if how == 'a bit flipped': data[-5] ^= 4
+    if how == 'foreign': data = b'this is a letter to my grandmother'
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize('how', ['cut short', 'emptied', 'a bit flipped', 'foreign'])
+def test_a_damaged_checkpoint_is_refused(copy, how):
+    damage(copy/'checkpoint.safetensors', how)
+    before = everything_in(copy)
+    said = command('rnn_train', '--resume', copy, '--steps', 20, cwd=copy.parent)
+    assert said.returncode == 2 and said.stderr.count('\n') == 1 and 'checkpoint.safetensors' in said.stderr
+    assert everything_in(copy) == before
+    damage(copy/'weights.safetensors', how)
+    said = command('rnn_sample', copy, cwd=copy.parent)
+    assert said.returncode == 2 and said.stderr.count('\n') == 1 and not said.stdout
+
+
+def test_a_checkpoint_is_not_weights_and_weights_are_no_checkpoint(copy):
+    shutil.copy(copy/'weights.safetensors', copy/'checkpoint.safetensors')
+    said = command('rnn_train', '--resume', copy, cwd=copy.parent)
+    assert said.returncode == 2 and said.stderr.count('\n') == 1 and 'kind' in said.stderr
+
+
+def test_a_text_that_has_changed_is_noticed(texts, tmp_path):
+    shutil.copy(texts/'good.txt', tmp_path/'text.txt')
+    begin = ['--text', 'text.txt', '--out', 'run']
+    assert command('rnn_train', *begin, '--steps', 2, *SMALL, cwd=tmp_path).returncode == 0
+    (tmp_path/'text.txt').write_text('quite another alphabet: XYZ\n' * 100)
+    said = command('rnn_train', '--resume', 'run', '--steps', 4, cwd=tmp_path)
+    assert said.returncode == 2 and said.stderr.count('\n') == 1 and 'SHA-256' in said.stderr
+
+
+@pytest.mark.parametrize('args, word', [
+    (['{trained}/none'], 'no model'), (['{texts}/good.txt'], 'good.txt'),
+    (['{trained}', '--prompt', 'ü'], 'prompt'), (['{trained}', '--length', '0'], 'length'),
+    (['{trained}', '--temperature', '-1'], 'temperature'), (['{trained}', '--temperature', 'nan'], 'temperature'),
+    (['{trained}', '--top', '-1'], 'top'), (['{trained}', '--seed', '-1'], 'seed')])
+def test_bad_sampling(args, word, texts, trained, tmp_path):
+    said = command('rnn_sample', *(a.format(texts=texts, trained=trained) for a in args), cwd=tmp_path)
+    assert said.returncode == 2 and said.stderr.count('\n') == 1 and word in said.stderr and not said.stdout
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_array(texts, tmp_path):
+    said = command('rnn_train', '--text', texts/'good.txt', '--out', 'run', '--quiet', *SMALL, '--rate', '1e38',
+                   '--clip', '1e38', cwd=tmp_path)
+    assert said.returncode == 1 and said.stderr.count('\n') == 1
+    assert 'the loss is not finite; first bad array: ' in said.stderr and 'entries are not finite' in said.stderr
+    assert load_checkpoint(tmp_path/'run'/'checkpoint.safetensors')[0].step == 0
+
+
+# ------------------------------------------------------------------------------------------------ stopping, going on
+
+def test_the_same_seed_is_the_same_run(trained, texts, tmp_path):
+    for seed, same in ((0, True), (1, False)):
+        out = tmp_path/str(seed)
+        begin = ['--text', texts/'good.txt', '--seed', seed]
+        done = command('rnn_train', *begin, '--out', out, '--steps', 10, *SMALL, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert ((out/'history.jsonl').read_bytes() == (trained/'history.jsonl').read_bytes()) == same
+        assert ((out/'weights.safetensors').read_bytes() == (trained/'weights.safetensors').read_bytes()) == same
+
+
+@pytest.mark.parametrize('cell', ['rnn', 'lstm', 'gru'])
+def test_half_and_half_is_one_bit_for_bit(cell, texts, tmp_path):
+    "7 steps, a new process, 7 more; enough of them to pass the end of the text, where the generator is asked"
+    begin = ['--text', texts/'good.txt', '--cell', cell, *SMALL, '--stretch', '150']
+    whole = command('rnn_train', *begin, '--out', 'whole', '--steps', 14, cwd=tmp_path)
+    half = command('rnn_train', *begin, '--out', 'halves', '--steps', 7, cwd=tmp_path)
+    rest = command('rnn_train', '--resume', 'halves', '--steps', 14, cwd=tmp_path)
+    assert (whole.returncode, half.returncode, rest.returncode) == (0, 0, 0), rest.stderr
+    for name in ('weights.safetensors', 'history.jsonl', 'sample.txt', 'result.json'):
+        assert (tmp_path/'whole'/name).read_bytes() == (tmp_path/'halves'/name).read_bytes(), name
+    (a, _), (b, _) = (load_checkpoint(tmp_path/run/'checkpoint.safetensors') for run in ('whole', 'halves'))
+    for part in ('parameters', 'optimizer', 'carry'):
+        first, second = getattr(a, part), getattr(b, part)
+        assert first.keys() == second.keys() and all(np.array_equal(first[n], second[n]) for n in first), part
+    assert a.rng.bit_generator.state == b.rng.bit_generator.state
+
+
+def started(texts, folder, *args):
+    "A long run, once it has taken some steps"
+    process = running('--text', texts/'good.txt', '--out', folder, '--steps', 100_000, *SMALL, '--save', 1, *args)
+    until = time.monotonic() + 60
+    while not (folder/'history.jsonl').exists() or len((folder/'history.jsonl').read_bytes()) < 300:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < until, 'no steps within a minute'
+        time.sleep(0.02)
+    return process
+
+
+def test_a_kill_leaves_the_last_checkpoint_whole(texts, tmp_path):
+    "Killed at many moments, each time taken up from what is on disk: always readable, never behind where it was"
+    folder, step = tmp_path/'run', 0
+    process = started(texts, folder)
+    process.kill()
+    process.communicate()
+    for wait in (0.0, 0.013, 0.03, 0.07, 0.15):
+        process = running('--resume', folder, '--quiet')
+        lines = len(read_history(folder/'history.jsonl'))
+        until = time.monotonic() + 60
+        while len(read_history(folder/'history.jsonl')) <= lines + 3 and time.monotonic() < until:
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        progress, _ = load_checkpoint(folder/'checkpoint.safetensors')
+        assert progress.step > step
+        step = progress.step
+        assert command('rnn_sample', folder, '--length', 5, cwd=tmp_path).returncode == 0
+
+
+def test_after_a_kill_the_history_is_that_of_a_run_that_was_not_killed(texts, tmp_path):
+    process = started(texts, tmp_path/'killed', '--save', '5')
+    process.kill()
+    process.communicate()
+    step = load_checkpoint(tmp_path/'killed'/'checkpoint.safetensors')[0].step
+    about = json.loads((tmp_path/'killed'/'settings.json').read_text())
+    assert about['settings']['steps'] == 100000
+    process = running('--resume', tmp_path/'killed', '--quiet')
+    while process.poll() is None and len(read_history(tmp_path/'killed'/'history.jsonl')) < step + 12:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130
+    steps = load_checkpoint(tmp_path/'killed'/'checkpoint.safetensors')[0].step
+    done = command('rnn_train', '--text', texts/'good.txt', '--out', 'whole', '--steps', steps, *SMALL, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path/'whole'/'history.jsonl').read_bytes() == (tmp_path/'killed'/'history.jsonl').read_bytes()
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(texts, tmp_path):
+    process = started(texts, tmp_path/'run', '--save', '1000')
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and 'Traceback' not in err
+    assert f'rnn_train --resume {tmp_path/"run"}' in out
+    step = load_checkpoint(tmp_path/'run'/'checkpoint.safetensors')[0].step
+    assert step > 0 and f'stopped after step {step}' in out
+    assert read_history(tmp_path/'run'/'history.jsonl')[-1]['step'] == step
+
+
+def test_no_global_random_state_is_touched(tmp_path, texts):
+    from rnn_nbdev.cli import Settings, train_text
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    small = Settings(text=str(texts/'good.txt'), units=8, embedding=4, batch=2, stretch=10, steps=3, validate=2, save=2)
+    train_text(small, out=tmp_path/'run', quiet=True)
+    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_a_reader_that_stops_reading_is_no_error(trained, tmp_path):
+    writing = subprocess.Popen([str(SCRIPTS/'rnn_sample'), str(trained), '--length', '20000'],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+    with writing:
+        writing.stdout.read(10)
+        writing.stdout.close()
+        assert writing.wait(60) == 141 and writing.stderr.read() == b''

@@ -8,7 +8,7 @@ __all__ = ['GATES', 'STEPS', 'stack_gates', 'unstack_gates', 'Packed', 'pack', '
            'gru_after_steps', 'gru_after_steps_back', 'state_names', 'cell_shapes', 'check_lengths', 'check_tokens',
            'check_range', 'check_state', 'Call', 'check_call', 'Plan', 'make_plan', 'gather', 'scatter',
            'textbook_cells', 'upstream', 'textbook_forward', 'textbook_backward', 'Input', 'make_input',
-           'input_product', 'sum_by_row', 'steps_at_once', 'Memory', 'new_memory', 'part', 'clear', 'run_forward',
+           'input_product', 'sum_by_row', 'steps_at_once', 'Memory', 'new_memory', 'some_steps', 'clear', 'run_forward',
            'plan_of', 'by_name', 'numpy_forward', 'run_backward', 'recurrent_gradient', 'input_gradient',
            'weight_gradients', 'numpy_backward', 'input_size', 'NumpyStream']
 
@@ -62,7 +62,7 @@ class Packed(NamedTuple):
     b: NDArray  # (G n_a,): the biases, likewise
     brc: NDArray  # (n_a,): the bias inside the reset, where the reset is after the product; empty otherwise
 
-# %% ../nbs/15_kernels.ipynb #89a1f1da
+# %% ../nbs/15_kernels.ipynb #d6e86f97
 def pack(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
     parameters: Mapping[str, NDArray],  # textbook names
@@ -72,7 +72,8 @@ def pack(
     n_a = len(full) // len(GATES[cell])
     scale = np.repeat(np.array([1 if g in 'ac' else 0.5 for g in GATES[cell]], full.dtype), n_a)
     scaled = np.ascontiguousarray((full * scale[:, None]).T)
-    return Packed(full, scaled[n_a:], scaled[:n_a], b * scale, parameters['brc'][:, 0] if cell == 'gru_after' else b[:0])
+    inside = parameters['brc'][:, 0] if cell == 'gru_after' else b[:0]
+    return Packed(full, scaled[n_a:], scaled[:n_a], b * scale, inside)
 
 # %% ../nbs/15_kernels.ipynb #94e6a5c1
 def half_up(
@@ -507,7 +508,7 @@ def upstream(
     return (None if da is None else np.asarray(da, call.dtype),
             {name: np.asarray(d, call.dtype) for name, d in given.items()})
 
-# %% ../nbs/15_kernels.ipynb #ee130d8c
+# %% ../nbs/15_kernels.ipynb #0619a84f
 def textbook_forward(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
     x: NDArray,  # (n_x, m, T), or tokens (m, T) where there is a table
@@ -515,8 +516,10 @@ def textbook_forward(
     parameters: Mapping[str, NDArray],  # textbook names, without output layer
     lengths: ArrayLike | None = None,  # steps of each example, (m,)
     reverse: bool = False,  # whether to begin at each example's own end
+    training: bool = True,  # whether the way back will be taken
+    outputs: bool = True,  # whether to give every step's output; the final state alone otherwise
     table: NDArray | None = None,  # (n_x, n_tokens)
-) -> tuple[NDArray, dict[str, NDArray], tuple]:  # a (n_a, m, T), final state, cache
+) -> tuple[NDArray | None, dict[str, NDArray], Any]:  # a (n_a, m, T), final state, cache
     "A cell over a sequence, by the textbook's own step: what every kernel has to equal"
     call = check_call(cell, x, state, parameters, lengths, table)
     plan = make_plan(call.lengths, call.m, call.T, reverse, sort=False)
@@ -528,14 +531,16 @@ def textbook_forward(
         now = {name: np.where(plan.valid[t], new[name], now[name]) for name in now}
         states.append(now['a'].T * plan.valid[t][:, None])
         caches.append(cache)
-    return scatter(np.array(states), plan), now, (call, plan, rows, caches)
+    a = scatter(np.array(states), plan) if outputs else None
+    return a, now, (call, plan, rows, caches) if training else None
 
-# %% ../nbs/15_kernels.ipynb #36195119
+# %% ../nbs/15_kernels.ipynb #dc785a2a
 def textbook_backward(
     da: NDArray | None,  # gradient of the outputs, (n_a, m, T)
     dstate: Mapping[str, NDArray] | None,  # gradient of the final state
     cache: tuple,  # from textbook_forward
-) -> tuple[NDArray, dict[str, NDArray], dict[str, NDArray]]:  # dx or dtable, dparameters, dstate0
+    inputs: bool = True,  # whether to give the gradient of the input
+) -> tuple[NDArray | None, dict[str, NDArray], dict[str, NDArray]]:  # dx or dtable, dparameters, dstate0
     "Back through a sequence, by the textbook's own step"
     call, plan, rows, caches = cache
     above, now = upstream(call, da, dstate)
@@ -549,7 +554,7 @@ def textbook_backward(
         now = {name: np.where(plan.valid[t], before[name], now[name]) for name in now}
         drows[t] = dxt.T
         for name in sums: sums[name] += grads[f'd{name}']
-    if call.table is None: return scatter(drows, plan), sums, now
+    if not inputs or call.table is None: return scatter(drows, plan) if inputs else None, sums, now
     dtable = np.zeros_like(call.table)
     np.add.at(dtable.T, gather(call.x, plan), drows)
     return dtable, sums, now
@@ -635,8 +640,8 @@ def new_memory(
     return Memory(np.empty((steps, m, len(GATES[cell]) * n), dtype), A, C,
                   np.empty((0 if cell == 'rnn' else steps, m, n), dtype))
 
-# %% ../nbs/15_kernels.ipynb #e53077fe
-def part(
+# %% ../nbs/15_kernels.ipynb #79944ea0
+def some_steps(
     memory: Memory,  # room for some steps
     here: slice,  # which of its steps' gates
     there: slice,  # which of its outputs
@@ -657,7 +662,7 @@ def clear(
         for array in arrays:
             if len(array): array[t, counts[t]:] = 0
 
-# %% ../nbs/15_kernels.ipynb #9ca55984
+# %% ../nbs/15_kernels.ipynb #e0359170
 def run_forward(
     call: Call,  # the call
     plan: Plan | None,  # the order of its steps
@@ -677,7 +682,7 @@ def run_forward(
     for t in range(0, T, B):
         now = slice(t, min(t + B, T))
         first = slice(0, now.stop - t)
-        Z, A, C, S = part(memory, now if training else first, now if training or outputs else first)
+        Z, A, C, S = some_steps(memory, now if training else first, now if training or outputs else first)
         input_product(source, packed, now, Z)
         STEPS[call.cell][0](Z, A, C, S, packed, counts[now], P)
         clear(counts[now], m, A[1:], C[1:], S)
@@ -730,7 +735,7 @@ def numpy_forward(
     if training and plan is None and a is not None: a.flags.writeable = False     # it is part of the cache
     return a, by_name(call, plan, final), (call, plan, packed, source, memory) if training else None
 
-# %% ../nbs/15_kernels.ipynb #42c430e6
+# %% ../nbs/15_kernels.ipynb #efc923d6
 def run_backward(
     call: Call,  # the call
     plan: Plan | None,  # the order of its steps
@@ -746,7 +751,8 @@ def run_backward(
     dZ, B = np.empty((T, m, width), call.dtype), steps_at_once(m, 2 * width, call.dtype.itemsize)
     for t in reversed(range(0, T, B)):
         now = slice(t, min(t + B, T))
-        STEPS[call.cell][1](None if dA is None else dA[now], dstates, dZ[now], *part(memory, now, now), packed, counts[now])
+        above = None if dA is None else dA[now]
+        STEPS[call.cell][1](above, dstates, dZ[now], *some_steps(memory, now, now), packed, counts[now])
         clear(counts[now], m, dZ[now])
     return dZ
 
@@ -778,7 +784,7 @@ def input_gradient(
     dtable[source.distinct] = drows
     return dtable
 
-# %% ../nbs/15_kernels.ipynb #b808c707
+# %% ../nbs/15_kernels.ipynb #13f58785
 def weight_gradients(
     call: Call,  # the call
     packed: Packed,  # the weights
@@ -797,7 +803,8 @@ def weight_gradients(
     dfull[:, n:] = din.T @ rows
     db = dZ.sum(axis=1).sum(axis=0)         # step by step first: fewer roundings
     d_named = unstack_gates(call.cell, dfull, db[:G], db[G:] if call.cell == 'gru_after' else None)
-    return {name: d_named[name] for name in call.parameters}, input_gradient(call, source, din @ packed.full[:, n:]) if inputs else None
+    dinput = input_gradient(call, source, din @ packed.full[:, n:]) if inputs else None
+    return {name: d_named[name] for name in call.parameters}, dinput
 
 # %% ../nbs/15_kernels.ipynb #3ba8cca0
 def numpy_backward(
@@ -816,7 +823,7 @@ def numpy_backward(
     if dinput is not None: dinput = dinput.T if plan is None or call.table is not None else scatter(dinput, plan)
     return dinput, dparameters, by_name(call, plan, dstates)
 
-# %% ../nbs/15_kernels.ipynb #7ce644fc
+# %% ../nbs/15_kernels.ipynb #a66f8a2b
 def input_size(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
     parameters: Mapping[str, NDArray],  # textbook names
@@ -824,7 +831,8 @@ def input_size(
     "How many features the input has, read from the weights; raises ValueError where they aren't there"
     if cell not in GATES: raise ValueError(f'cell: got {cell!r}, expected one of {", ".join(GATES)}')
     name = 'Wax' if cell == 'rnn' else 'Wc'
-    if np.ndim(parameters.get(name, 0)) != 2: raise ValueError(f'{name}: missing or not a matrix; got {sorted(parameters)}')
+    if np.ndim(parameters.get(name, 0)) != 2:
+        raise ValueError(f'{name}: missing or not a matrix; got {sorted(parameters)}')
     rows, columns = np.shape(parameters[name])
     return columns if cell == 'rnn' else columns - rows
 

@@ -4,18 +4,22 @@ import itertools
 import numpy as np
 import pytest
 
-from rnn_nbdev.gradcheck import check_gradients
+from rnn_nbdev.gradcheck import check_gradients, leaves
 from rnn_nbdev.init import initialize_gru, initialize_lstm, initialize_rnn
-from rnn_nbdev.kernels import numpy_backward, numpy_forward, textbook_backward, textbook_forward
+from rnn_nbdev.kernels import textbook_backward, textbook_forward
 from rnn_nbdev.lstm import lstm_backward, lstm_forward
+from rnn_nbdev.recurrent import (
+    ENGINES, Stream, engine, engine_of, has_numba, passes, recurrent_backward, recurrent_forward, use_engine,
+)
 
 cells = ['rnn', 'lstm', 'gru', 'gru_after']
-engines = {'numpy': (numpy_forward, numpy_backward)}
+needs_numba = pytest.mark.skipif(not has_numba(), reason='Numba is not installed')
+engines = ['numpy', pytest.param('jit', marks=needs_numba)]
 tolerance = {np.float64: 1e-12, np.float32: 1e-5}
 by_cell = pytest.mark.parametrize('cell', cells)
 by_engine = pytest.mark.parametrize('engine', engines)
 by_dtype = pytest.mark.parametrize('dtype', tolerance, ids=lambda dtype: dtype.__name__)
-sizes = [size for size in itertools.product((1, 3), (1, 5), (1, 4), (1, 6))] + [(3, 17, 9, 12), (8, 32, 16, 5)]
+sizes = list(itertools.product((1, 3), (1, 5), (1, 4), (1, 6))) + [(3, 17, 9, 12), (8, 32, 16, 5)]
 
 
 def case(cell, n_x, n_a, m, T, dtype=np.float64, seed=0, n_tokens=None):
@@ -35,7 +39,6 @@ def case(cell, n_x, n_a, m, T, dtype=np.float64, seed=0, n_tokens=None):
 
 def flatten(results):
     "Every array of nested dictionaries and tuples, by name"
-    from rnn_nbdev.gradcheck import leaves
     return {name: array for name, array in leaves(results) if array is not None}
 
 
@@ -51,7 +54,7 @@ def assert_equal(given, expected, tol):
 
 def compare(engine, cell, x, state, parameters, da, dstate, table, tol, **options):
     "One engine against the textbook, both ways, twice back"
-    forward, backward = engines[engine]
+    forward, backward = passes(engine)
     before = {name: array.copy() for name, array in flatten((x, state, parameters, da, dstate, table)).items()}
     a, final, cache = forward(cell, x, state, parameters, **options, **table)
     expected = textbook_forward(cell, x, state, parameters, **options, **table)
@@ -107,7 +110,7 @@ def test_lengths_and_directions(cell, engine, dtype, reverse):
 @by_cell
 @pytest.mark.parametrize('reverse', [False, True])
 def test_padding_influences_nothing(cell, engine, reverse):
-    forward, backward = engines[engine]
+    forward, backward = passes(engine)
     x, state, parameters, da, dstate, _ = case(cell, 3, 5, 4, 6)
     lengths = np.array([6, 2, 5, 1])
     own = np.arange(6) < lengths[:, None]
@@ -135,7 +138,7 @@ def test_tokens(cell, engine, dtype):
 @by_engine
 @by_cell
 def test_inference_gives_the_same_and_keeps_nothing(cell, engine, dtype):
-    forward, _ = engines[engine]
+    forward, _ = passes(engine)
     for lengths, reverse, n_tokens in itertools.product((None, np.array([40, 3, 17, 0])), (False, True), (None, 7)):
         x, state, parameters, _, _, table = case(cell, 3, 64, 4, 40, dtype, n_tokens=n_tokens)
         a, final, _ = forward(cell, x, state, parameters, lengths, reverse, **table)
@@ -150,7 +153,7 @@ def test_inference_gives_the_same_and_keeps_nothing(cell, engine, dtype):
 @by_engine
 @by_cell
 def test_missing_upstream_gradients_are_zeros(cell, engine):
-    forward, backward = engines[engine]
+    forward, backward = passes(engine)
     x, state, parameters, da, dstate, _ = case(cell, 3, 5, 4, 6)
     cache = forward(cell, x, state, parameters)[2]
     zeros = {name: np.zeros_like(d) for name, d in dstate.items()}
@@ -163,7 +166,7 @@ def test_missing_upstream_gradients_are_zeros(cell, engine):
 @by_engine
 @by_cell
 def test_any_memory_order_gives_the_same(cell, engine):
-    forward, backward = engines[engine]
+    forward, backward = passes(engine)
     x, state, parameters, da, dstate, _ = case(cell, 3, 5, 4, 6)
     results = []
     changes = np.ascontiguousarray, np.asfortranarray, lambda v: np.repeat(v, 2, axis=1)[:, ::2]
@@ -178,7 +181,7 @@ def test_any_memory_order_gives_the_same(cell, engine):
 @by_engine
 @by_cell
 def test_gradients_against_differences(cell, engine):
-    forward, backward = engines[engine]
+    forward, backward = passes(engine)
     x, state, parameters, *_ = case(cell, 3, 4, 3, 5)
     _, _, _, _, _, table = case(cell, 3, 4, 3, 5, n_tokens=6)
     tokens = np.random.default_rng(1).integers(0, 6, (3, 5))
@@ -199,7 +202,7 @@ def test_gradients_against_differences(cell, engine):
 
 @by_engine
 def test_bad_arguments_are_named(engine):
-    forward, backward = engines[engine]
+    forward, backward = passes(engine)
     x, state, parameters, da, dstate, _ = case('lstm', 3, 5, 4, 6)
     table, tokens = np.zeros((3, 7)), np.zeros((4, 6), int)
     bad = [
@@ -225,3 +228,132 @@ def test_bad_arguments_are_named(engine):
     with pytest.raises(ValueError, match='da: got shape'): backward(da[:, :, :3], None, cache)
     with pytest.raises(ValueError, match='dc: got shape'): backward(da, {'c': np.zeros((2, 2))}, cache)
     with pytest.raises(ValueError, match='dstate: got h'): backward(da, {'h': dstate['a']}, cache)
+
+
+@by_dtype
+@by_engine
+@by_cell
+def test_a_stream_equals_the_sequence(cell, engine, dtype):
+    for n_x, n_a, m, T in ((1, 1, 1, 3), (3, 5, 1, 7), (5, 37, 3, 4), (70, 65, 7, 3)):
+        x, state, parameters, *_ = case(cell, n_x, n_a, m, T, dtype)
+        before = {name: array.copy() for name, array in flatten((state, parameters)).items()}
+        with engine_of(engine): stream = Stream(cell, parameters, state)
+        a = np.stack([stream.step(x[:, :, t]).copy() for t in range(T)], axis=2)
+        assert_equal((a, stream.state), textbook_forward(cell, x, state, parameters)[:2], tolerance[dtype])
+        for name, array in flatten((state, parameters)).items(): np.testing.assert_array_equal(array, before[name])
+        with pytest.raises(ValueError, match='x_t: got shape'): stream.step(np.zeros((n_x + 1, m)))
+        if m == 1: assert stream.step(x[:, 0, 0]).shape == (n_a, 1)
+
+
+@by_engine
+def test_a_stream_names_bad_arguments(engine):
+    _, state, parameters, *_ = case('lstm', 3, 5, 4, 6)
+    with engine_of(engine):
+        with pytest.raises(ValueError, match='cell: got'): Stream('elman', parameters, state)
+        with pytest.raises(ValueError, match='c: missing'): Stream('lstm', parameters, {'a': state['a']})
+        with pytest.raises(ValueError, match='Wc: missing'): Stream('lstm', {}, state)
+        some = {name: p for name, p in parameters.items() if name != 'Wo'}
+        with pytest.raises(ValueError, match='Wo: missing'): Stream('lstm', some, state)
+
+
+@needs_numba
+@by_cell
+def test_threads_change_nothing_but_the_rounding(cell):
+    from rnn_nbdev.jit import jit_backward, jit_forward
+    x, state, parameters, da, dstate, _ = case(cell, 8, 20, 13, 11)
+    for lengths in (None, np.arange(13) % 12):
+        results = []
+        for threads in (1, 2, 3, 3, 13, 20):
+            a, final, cache = jit_forward(cell, x, state, parameters, lengths, threads=threads)
+            results.append(flatten((a, final, jit_backward(da, dstate, cache))))
+        for other in results[1:]: assert_equal(other, results[0], 1e-14)
+        for name in results[2]: np.testing.assert_array_equal(results[3][name], results[2][name])
+
+
+@needs_numba
+def test_many_threads_may_call_at_once():
+    from concurrent.futures import ThreadPoolExecutor
+    x, state, parameters, da, dstate, _ = case('lstm', 64, 64, 16, 30, np.float32)
+    def run(_):
+        a, final, cache = recurrent_forward('lstm', x, state, parameters)
+        return flatten((a, final, recurrent_backward(da, dstate, cache)))
+    with engine_of('jit'): expected = run(0)
+    with ThreadPoolExecutor(4) as pool:
+        for other in pool.map(run, range(12)):
+            for name in expected: np.testing.assert_array_equal(other[name], expected[name])
+
+
+def test_the_engine_is_chosen_and_named(monkeypatch):
+    monkeypatch.delenv('RNN_NBDEV_ENGINE', raising=False)
+    assert engine() == ('jit' if has_numba() else 'numpy')
+    for name in ENGINES:
+        if name == 'jit' and not has_numba(): continue
+        monkeypatch.setenv('RNN_NBDEV_ENGINE', name)
+        assert engine() == name
+        with engine_of('textbook'): assert engine() == 'textbook'
+        assert engine() == name
+    monkeypatch.setenv('RNN_NBDEV_ENGINE', 'fortran')
+    with pytest.raises(ValueError, match='RNN_NBDEV_ENGINE: got'): engine()
+    with pytest.raises(ValueError, match='engine: got'): use_engine('fortran')
+    use_engine('numpy')
+    assert engine() == 'numpy'
+    use_engine(None)
+
+
+def test_another_thread_keeps_its_engine():
+    from threading import Thread
+    found = []
+    with engine_of('textbook'):
+        thread = Thread(target=lambda: found.append(engine()))
+        thread.start()
+        thread.join()
+    assert found == [engine()]
+
+
+without_numba = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in ('numba', 'llvmlite'): raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hidden())
+import importlib.util
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name == 'numba' else real(name, package)
+import numpy as np
+import rnn_nbdev.jit
+from rnn_nbdev import engine, recurrent_forward, use_engine, initialize_lstm
+p = initialize_lstm(np.random.default_rng(0), 3, 5)
+state = {'a': np.zeros((5, 2)), 'c': np.zeros((5, 2))}
+assert recurrent_forward('lstm', np.zeros((3, 2, 4)), state, p)[0].shape == (5, 2, 4)
+try: use_engine('jit')
+except ValueError as e: print(engine(), e)
+"""
+
+
+def test_everything_works_without_numba():
+    import subprocess
+    import sys
+    done = subprocess.run([sys.executable, '-c', without_numba], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith('numpy engine: got \'jit\', which needs Numba')
+
+
+@needs_numba
+def test_compiled_code_needs_no_writable_folder(tmp_path):
+    import os
+    import subprocess
+    import sys
+    blocked = tmp_path/'file'
+    blocked.write_text('a file, where a folder would have to be')
+    run = ("import numpy as np, rnn_nbdev.jit as j; x = np.ones(8, np.float32); j.squash(x, 0); "
+           "assert abs(x - np.tanh(1)).max() < 1e-6")
+    env = {**os.environ, 'HOME': str(blocked), 'XDG_CACHE_HOME': str(blocked/'x'), 'NUMBA_CACHE_DIR': str(blocked/'y')}
+    done = subprocess.run([sys.executable, '-c', run], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_interface_does_not_load_numba():
+    import subprocess
+    import sys
+    run = "import sys, rnn_nbdev.recurrent; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, '-c', run]).returncode == 0

@@ -18,6 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # Those that run in seconds, the most telling first; a breakage is looked for in this order.
 TESTS = ['test_oracle.py', 'test_textbook.py', 'test_properties.py', 'test_errors.py', 'test_gradcheck.py']
+# The chapters from the layers on have tests of their own.
+TESTS_OF = {'layers': ['test_layers.py', 'test_text.py'], 'data': ['test_text.py'], 'text': ['test_text.py', 'test_cli.py'],
+            'train': ['test_text.py', 'test_cli.py'], 'cli': ['test_cli.py']}
 
 MUTATIONS = [
     # numerics
@@ -101,6 +104,23 @@ MUTATIONS = [
      "epsilon outside the root in the textbook's Adam"),
     ('optim', 'm / (1 - beta1**t)', 'm', "Adam's mean is not corrected"),
     ('optim', "(1 - beta2) * grads[f'd{n}']**2", "(1 - beta2) * grads[f'd{n}']", "Adam's squares are not squared"),
+    # data and text
+    ('data', 'return text[:cut], text[cut:]', 'return text, text[cut:]', 'trained on what is held out'),
+    ('text', "if name not in ('k', 'offset')}", "if name in ('a',)}", 'the state is not carried to the next stretch'),
+    ('text', 'return window[:, :-1], window[:, 1:]', 'return window[:, :-1], window[:, :-1]',
+     'the target is the character itself'),
+    ('text', 'total += float(cross_entropy(z, window[:, 1:])[0]) * window[:, 1:].size',
+     'total += float(cross_entropy(z, window[:, 1:])[0])', 'a measurement that counts stretches, not characters'),
+    ('text', 'scores[0] = -np.inf', 'scores[0] = np.inf', 'writes the character that stands for all others'),
+    ('text', 'np.sort(z)[-top_k]', 'np.sort(z)[top_k]', 'draws among the wrong ones'),
+    # training
+    ('train', "PARTS = ('parameters', 'optimizer', 'carry')", "PARTS = ('parameters', 'carry')",
+     'the optimizer is not in the checkpoint'),
+    ('train', "rng.bit_generator.state = about['generator']", 'pass', 'the generator starts anew on resume'),
+    ('train', 'os.replace(beside, path)', "Path(path).write_bytes(b''); os.replace(beside, path)",
+     'a file that is empty for a moment'),
+    ('train', "if header.get('sha256') != fingerprint(stored)", "if False", 'a damaged checkpoint is trusted'),
+    ('cli', "if text.sha256 != about['text']['sha256']", 'if False', 'a run goes on with another text'),
 ]
 
 
@@ -125,7 +145,8 @@ def fails(package: Path, module: str = '', old: str = '', new: str = '') -> str 
         where = run(copy, '-c', 'import rnn_nbdev; print(rnn_nbdev.__file__)').stdout.strip()
         if Path(where).resolve() != (copy/'rnn_nbdev'/'__init__.py').resolve():
             raise SystemExit(f'the tests would import {where}, not the copy')
-        tests = [str(ROOT/'tests'/name) for name in TESTS if (ROOT/'tests'/name).exists()]
+        names = TESTS_OF.get(module, TESTS)
+        tests = [str(ROOT/'tests'/name) for name in names if (ROOT/'tests'/name).exists()]
         done = run(copy, '-m', 'pytest', '-x', '-q', '--tb=no', '-rf', '-p', 'no:cacheprovider',
                    '-c', str(ROOT/'pyproject.toml'), '--rootdir', str(ROOT), *tests)
         if done.returncode == 0: return None

@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Those that run in seconds, the most telling first; a breakage is looked for in this order.
 TESTS = ['test_oracle.py', 'test_textbook.py', 'test_properties.py', 'test_errors.py', 'test_gradcheck.py']
 # The chapters from the layers on have tests of their own.
-TESTS_OF = {'layers': ['test_layers.py', 'test_text.py'], 'data': ['test_text.py'], 'text': ['test_text.py', 'test_cli.py'],
-            'train': ['test_text.py', 'test_cli.py'], 'cli': ['test_cli.py']}
+TESTS_OF = {'layers': ['test_layers.py', 'test_text.py'], 'data': ['test_text.py'],
+            'text': ['test_text.py', 'test_cli.py'], 'train': ['test_text.py', 'test_cli.py'], 'cli': ['test_cli.py']}
 
 MUTATIONS = [
     # numerics

@@ -24,7 +24,8 @@ from fastcore.script import call_parse, store_true
 
 from .data import Text, read_text, split_text, standard_library
 from .init import check_sizes
-from .optim import Adam, halved_rate
+from .optim import Adam
+from .schedule import halving_rate
 from .text import (TextModel, TextTask, Vocabulary, build_vocabulary, evaluate, fitting_streams, load_model,
                             save_model, write)
 from .train import (Progress, TrainingPlan, begin, fit, load_checkpoint, read_history, save_checkpoint,
@@ -92,7 +93,7 @@ class Settings:
 
     def plan(self) -> TrainingPlan:  # for the training loop
         "How long to train, and what to do on the way"
-        def rate(step: int) -> float: return halved_rate(self.rate, step, self.halving or None)
+        rate = halving_rate(self.rate, self.halving or None)
         return TrainingPlan(self.steps, rate, self.clip, eval_every=self.validate, save_every=self.save)
 
 # %% ../nbs/90_cli.ipynb #408bbfed

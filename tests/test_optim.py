@@ -1,0 +1,130 @@
+"Optimizers, clipping, averaging and schedules against PyTorch's, in float64."
+import math
+
+import numpy as np
+import pytest
+
+from rnn_nbdev.optim import (SGD, Adam, RMSProp, WeightAverage, averaged_parameters, clip_by_global_norm,
+                             clip_by_value, global_norm)
+from rnn_nbdev.schedule import Patience, cosine_rate, halving_rate, in_turn, one_cycle, step_rate, warm_up
+
+torch = pytest.importorskip('torch')
+
+OPTIMIZERS = {
+    'SGD': (SGD(0.05), lambda p: torch.optim.SGD(p, lr=0.05)),
+    'momentum': (SGD(0.05, 0.9), lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9)),
+    'Nesterov': (SGD(0.05, 0.9, True), lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True)),
+    'RMSProp': (RMSProp(0.01, 0.95), lambda p: torch.optim.RMSprop(p, lr=0.01, alpha=0.95)),
+    'Adam': (Adam(0.01, 0.8, 0.99), lambda p: torch.optim.Adam(p, lr=0.01, betas=(0.8, 0.99))),
+    'AdamW': (Adam(0.01, weight_decay=0.1), lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1)),
+}
+
+
+def start(seed=0):
+    rng = np.random.default_rng(seed)
+    return rng, {'W': rng.normal(size=(3, 4)), 'b': rng.normal(size=(3, 1)), 'scale': rng.normal(size=())}
+
+
+def gradients(rng, parameters):
+    "Sizes from 1e-7 to 1e3, and zeros: where an epsilon in the wrong place shows"
+    sizes = {n: 10.0**rng.uniform(-7, 3, p.shape) * rng.integers(0, 2, p.shape) for n, p in parameters.items()}
+    return {n: np.asarray(rng.normal(size=p.shape) * sizes[n]) for n, p in parameters.items()}
+
+
+@pytest.mark.parametrize('name', OPTIMIZERS)
+def test_fifty_steps_are_those_of_pytorch(name):
+    ours, make = OPTIMIZERS[name]
+    rng, parameters = start()
+    theirs = {n: torch.tensor(p, requires_grad=True) for n, p in parameters.items()}
+    optimizer, state = make(list(theirs.values())), ours.init(parameters)
+    first = {n: p.copy() for n, p in parameters.items()}
+    before = parameters
+    for step in range(50):
+        grads = gradients(rng, parameters)
+        for n, p in theirs.items(): p.grad = torch.tensor(grads[n])
+        optimizer.step()
+        parameters, state = ours.update(parameters, grads, state)
+        assert int(state['t']) == step + 1
+        for n, p in theirs.items():
+            np.testing.assert_allclose(parameters[n], p.detach().numpy(), rtol=1e-12, atol=1e-12, err_msg=n)
+    assert all(np.array_equal(first[n], before[n]) for n in first), 'what came in was written to'
+
+
+@pytest.mark.parametrize('name', OPTIMIZERS)
+def test_float32_stays_float32(name):
+    ours = OPTIMIZERS[name][0]
+    rng, parameters = start()
+    parameters = {n: np.asarray(p, np.float32) for n, p in parameters.items()}
+    grads = {n: np.asarray(g, np.float32) for n, g in gradients(rng, parameters).items()}
+    after, state = ours.update(parameters, grads, ours.init(parameters))
+    assert {a.dtype for n, a in (*after.items(), *state.items()) if n != 't'} == {np.dtype('float32')}
+
+
+def test_clipping_is_that_of_pytorch():
+    rng, parameters = start()
+    grads = gradients(rng, parameters)
+    for ours, theirs in ((lambda g: clip_by_global_norm(g, 3.0)[0], lambda p: torch.nn.utils.clip_grad_norm_(p, 3.0)),
+                         (lambda g: clip_by_value(g, 0.3), lambda p: torch.nn.utils.clip_grad_value_(p, 0.3))):
+        tensors = {n: torch.zeros(g.shape, dtype=torch.float64, requires_grad=True) for n, g in grads.items()}
+        for n, p in tensors.items(): p.grad = torch.tensor(grads[n])
+        theirs(list(tensors.values()))
+        for n, g in ours(grads).items():        # PyTorch adds 1e-6 to the norm
+            np.testing.assert_allclose(g, tensors[n].grad.numpy(), rtol=1e-8, err_msg=n)
+    assert math.isclose(global_norm(clip_by_global_norm(grads, 3.0)[0]), 3.0)
+
+
+@pytest.mark.parametrize('decay', [None, 0.9])
+def test_averaged_weights_are_those_of_pytorch(decay):
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+    model = torch.nn.Linear(3, 2, dtype=torch.float64)
+    theirs = AveragedModel(model, multi_avg_fn=None if decay is None else get_ema_multi_avg_fn(decay))
+    rng, average = np.random.default_rng(0), WeightAverage(decay)
+    state = average.init({'weight': np.zeros((2, 3)), 'bias': np.zeros(2)})
+    for _ in range(50):
+        parameters = {'weight': rng.normal(size=(2, 3)), 'bias': rng.normal(size=2)}
+        with torch.no_grad():
+            for n, p in parameters.items(): getattr(model, n).copy_(torch.tensor(p))
+        theirs.update_parameters(model)
+        state = average.update(parameters, state)
+    for n, a in averaged_parameters(state).items():
+        np.testing.assert_allclose(a, getattr(theirs.module, n).detach().numpy(), rtol=1e-12, atol=1e-12)
+
+
+SCHEDULES = {
+    'stairs': (step_rate(0.1, 7, 0.3), lambda o: torch.optim.lr_scheduler.StepLR(o, 7, 0.3)),
+    'halving': (halving_rate(0.1, 20), lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.5**(1 / 20))),
+    'cosine': (cosine_rate(0.1, 60, 0.01), lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 60, 0.01)),
+    'one cycle': (one_cycle(0.1, 60), lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.1, 60)),
+    'a quick one': (one_cycle(0.1, 60, 0.1, 0.5, 0.05), lambda o: torch.optim.lr_scheduler.OneCycleLR(
+        o, 0.1, 60, pct_start=0.1, div_factor=2, final_div_factor=10)),
+    'warm-up': (in_turn(warm_up(10, lambda step: 0.1), 30, step_rate(0.1, 10, 0.5)),
+                lambda o: torch.optim.lr_scheduler.SequentialLR(o, [
+                    torch.optim.lr_scheduler.LinearLR(o, 0.1, 1.0, 9), torch.optim.lr_scheduler.StepLR(o, 10, 0.5)],
+                    [30])),
+}
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize('name', SCHEDULES)
+def test_schedules_are_those_of_pytorch(name):
+    ours, make = SCHEDULES[name]
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    theirs = make(optimizer)
+    for step in range(60):
+        assert math.isclose(ours(step), theirs.get_last_lr()[0], rel_tol=1e-10), step
+        optimizer.step()
+        theirs.step()
+
+
+@pytest.mark.parametrize('validations, gain', [(0, 0.0), (3, 0.0), (2, 0.05)])
+def test_patience_runs_out_when_that_of_pytorch_does(validations, gain):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=validations, threshold=gain,
+                                                        eps=0)
+    rng, patience = np.random.default_rng(1), Patience(validations, gain)
+    state = patience.init()
+    for loss in np.abs(np.cumsum(rng.normal(-0.02, 0.3, size=60)) + 4):
+        state = patience.update(state, loss)
+        theirs.step(loss)
+        assert 0.5**int(state['times']) == optimizer.param_groups[0]['lr']
+    assert state['times'] > 3

@@ -13,6 +13,7 @@ import numpy as np
 
 import rnn_nbdev
 from rnn_nbdev import lstm_backward, lstm_forward, softmax
+from rnn_nbdev.data import DATA_SETS, read_data_set
 from rnn_nbdev.gradcheck import assert_close
 from rnn_nbdev.init import initialize_lstm
 
@@ -27,6 +28,11 @@ def textbook() -> None:
     grads = lstm_backward(rng.normal(size=(n_a, m, T_x)), caches)
     assert grads['dx'].shape == (n_x, m, T_x) and grads['dWf'].shape == p['Wf'].shape
     assert_close(softmax(np.array([[1e4, -1e4], [0, 0]])), np.array([[1.0, 0.0], [0.0, 1.0]]))
+
+
+def data_sets() -> None:
+    "The files came along, undamaged"
+    for record in DATA_SETS: assert len(read_data_set(record.name)) > 300
 
 
 def every_name() -> None:
@@ -57,7 +63,7 @@ def main() -> None:
     "Every check"
     assert 'site-packages' in rnn_nbdev.__file__, f'not the installed package: {rnn_nbdev.__file__}'
     assert rnn_nbdev.__version__ == distribution('rnn_nbdev').version
-    every_name(), textbook(), commands()
+    every_name(), textbook(), data_sets(), commands()
     needed = 'numpy', 'fastcore', 'matplotlib', 'tqdm', 'safetensors'
     print('works with', *(f'{name} {version(name)}' for name in needed))
 

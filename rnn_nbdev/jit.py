@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['COMPILES', 'OPTIONS', 'TANH_P', 'TANH_Q', 'BYTES', 'VECTORS', 'ROWS', 'product_1', 'product_2', 'product_3',
-           'product_4', 'product_5', 'product_6', 'RNN', 'LSTM', 'GRU', 'AFTER', 'CODES', 'compiled', 'fast_tanh',
-           'vector_shape', 'panel_width', 'bytes_of', 'make_product', 'emit_product', 'multiply', 'pack_columns',
-           'pack_rows', 'squash', 'lstm_row', 'lstm_row_back', 'rnn_row', 'rnn_row_back', 'mix_row', 'gru_row_back',
-           'reset_row_back', 'reset_after_row_back', 'Work', 'running', 'gru_step', 'end_step', 'forward_shard', 'Back',
-           'rows_back', 'state_back', 'input_back', 'pack_steps', 'add_product', 'weights_back', 'backward_shard',
-           'most_threads', 'cut', 'run_all', 'gate_weights', 'pack_gates', 'token_scores', 'make_work', 'shards',
-           'jit_forward', 'make_back', 'pack_back', 'jit_backward', 'name_gradients', 'stream_step', 'JitStream']
+           'product_4', 'product_5', 'product_6', 'borrowed', 'RNN', 'LSTM', 'GRU', 'AFTER', 'CODES', 'compiled',
+           'fast_tanh', 'vector_shape', 'panel_width', 'bytes_of', 'make_product', 'emit_product', 'multiply',
+           'pack_columns', 'pack_rows', 'squash', 'lstm_row', 'lstm_row_back', 'rnn_row', 'rnn_row_back', 'mix_row',
+           'gru_row_back', 'reset_row_back', 'reset_after_row_back', 'Work', 'running', 'gru_step', 'end_step',
+           'forward_shard', 'Back', 'rows_back', 'state_back', 'input_back', 'pack_steps', 'add_product',
+           'weights_back', 'backward_shard', 'most_threads', 'cut', 'run_all', 'gate_weights', 'pack_gates',
+           'token_scores', 'make_work', 'shards', 'jit_forward', 'make_back', 'pack_back', 'jit_backward',
+           'name_gradients', 'stream_step', 'JitStream']
 
 # %% ../nbs/16_jit.ipynb #5ea13677
 import functools
@@ -199,6 +200,17 @@ def multiply(
             else: product_1(one, c, ldc, i, ldi, a1, ra1, ka1, K1, a2, ra2, K2, b)
             r += k
 
+# %% ../nbs/16_jit.ipynb #74e53dc3
+def _borrowed(typingctx: Any, array: Any) -> Any:
+    "An array without its owner"
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        view = context.make_array(signature.args[0])(context, builder, args[0])
+        view.meminfo, view.parent = (cgutils.get_null_value(part.type) for part in (view.meminfo, view.parent))
+        return view._getvalue()
+    return array(array), emit
+
+borrowed: Any = intrinsic(_borrowed) if COMPILES else _borrowed
+
 # %% ../nbs/16_jit.ipynb #355eac9f
 @compiled
 def pack_columns(
@@ -213,7 +225,7 @@ def pack_columns(
         panel, lane = (first + j) // width, (first + j) % width
         for k in range(W.shape[1]): out[panel, k, lane] = scale * W[j, k]
 
-# %% ../nbs/16_jit.ipynb #9548a36c
+# %% ../nbs/16_jit.ipynb #54b249dd
 @compiled
 def pack_rows(
     W: NDArray,  # (K, N)
@@ -221,12 +233,13 @@ def pack_rows(
     row: int,  # where its first row goes
 ) -> None:
     "Put the rows of W into panels, as rows"
+    W, out = borrowed(W), borrowed(out)
     panels, _, width = out.shape
     for k in range(W.shape[0]):
         for p in range(panels):
-            here = min(width, W.shape[1] - p*width)
-            for c in range(here): out[p, row + k, c] = W[k, p*width + c]
-            for c in range(here, width): out[p, row + k, c] = 0
+            w, o = W[k, p*width:(p + 1)*width], out[p, row + k]
+            for c in range(len(w)): o[c] = w[c]
+            for c in range(len(w), width): o[c] = 0
 
 # %% ../nbs/16_jit.ipynb #1c91af98
 @compiled
@@ -239,7 +252,7 @@ def squash(
     for j in range(len(z)): z[j] = fast_tanh(z[j])
     for j in range(sigmoids): z[j] = half + half * z[j]
 
-# %% ../nbs/16_jit.ipynb #12a487a2
+# %% ../nbs/16_jit.ipynb #ef5722ea
 @compiled
 def lstm_row(
     z: NDArray,  # scores in, gates out, o f i c, (4 n_a,)
@@ -251,11 +264,12 @@ def lstm_row(
     "One example's step of the LSTM, after the product"
     n = len(a)
     squash(z, 3*n)
-    for j in range(n): c[j] = z[n + j] * c_prev[j] + z[2*n + j] * z[3*n + j]
+    o, f, i, g = z[:n], z[n:2*n], z[2*n:3*n], z[3*n:4*n]
+    for j in range(n): c[j] = f[j] * c_prev[j] + i[j] * g[j]
     for j in range(n): s[j] = fast_tanh(c[j])
-    for j in range(n): a[j] = z[j] * s[j]
+    for j in range(n): a[j] = o[j] * s[j]
 
-# %% ../nbs/16_jit.ipynb #182b3604
+# %% ../nbs/16_jit.ipynb #9f8c9c2c
 @compiled
 def lstm_row_back(
     z: NDArray,  # gates o f i c, (4 n_a,)
@@ -268,11 +282,12 @@ def lstm_row_back(
     "Back through one example's step of the LSTM, before the product"
     n, one = len(s), s.dtype.type(1)
     o, f, i, g = z[:n], z[n:2*n], z[2*n:3*n], z[3*n:4*n]
+    do, df, di, dg = d[:n], d[n:2*n], d[2*n:3*n], d[3*n:4*n]
     for j in range(n): dc[j] += da[j] * o[j] * (one - s[j] * s[j])
-    for j in range(n): d[j] = da[j] * s[j] * o[j] * (one - o[j])
-    for j in range(n): d[n + j] = dc[j] * c_prev[j] * f[j] * (one - f[j])
-    for j in range(n): d[2*n + j] = dc[j] * g[j] * i[j] * (one - i[j])
-    for j in range(n): d[3*n + j] = dc[j] * i[j] * (one - g[j] * g[j])
+    for j in range(n): do[j] = da[j] * s[j] * o[j] * (one - o[j])
+    for j in range(n): df[j] = dc[j] * c_prev[j] * f[j] * (one - f[j])
+    for j in range(n): di[j] = dc[j] * g[j] * i[j] * (one - i[j])
+    for j in range(n): dg[j] = dc[j] * i[j] * (one - g[j] * g[j])
     for j in range(n): dc[j] *= f[j]
 
 # %% ../nbs/16_jit.ipynb #f8527ba8
@@ -295,7 +310,7 @@ def rnn_row_back(
     one = a.dtype.type(1)
     for j in range(len(a)): d[j] = da[j] * (one - a[j] * a[j])
 
-# %% ../nbs/16_jit.ipynb #05b2cddb
+# %% ../nbs/16_jit.ipynb #f64320ce
 @compiled
 def mix_row(
     z: NDArray,  # gates u r c, (3 n_a,)
@@ -304,9 +319,10 @@ def mix_row(
 ) -> None:
     "The GRU's new state, u c + (1 - u) a_prev"
     n = len(a)
-    for j in range(n): a[j] = a_prev[j] + z[j] * (z[2*n + j] - a_prev[j])
+    u, c = z[:n], z[2*n:3*n]
+    for j in range(n): a[j] = a_prev[j] + u[j] * (c[j] - a_prev[j])
 
-# %% ../nbs/16_jit.ipynb #df539733
+# %% ../nbs/16_jit.ipynb #8a8bd555
 @compiled
 def gru_row_back(
     z: NDArray,  # gates u r c, (3 n_a,)
@@ -316,12 +332,12 @@ def gru_row_back(
 ) -> None:
     "Back through the GRU's mix of old state and candidate"
     n, one = len(a_prev), a_prev.dtype.type(1)
-    u, c = z[:n], z[2*n:3*n]
-    for j in range(n): d[j] = da[j] * u[j] * (one - c[j] * c[j])
-    for j in range(n): d[n + j] = da[j] * (c[j] - a_prev[j]) * u[j] * (one - u[j])
+    u, c, du, dc = z[:n], z[2*n:3*n], d[n:2*n], d[:n]
+    for j in range(n): dc[j] = da[j] * u[j] * (one - c[j] * c[j])
+    for j in range(n): du[j] = da[j] * (c[j] - a_prev[j]) * u[j] * (one - u[j])
     for j in range(n): da[j] *= one - u[j]
 
-# %% ../nbs/16_jit.ipynb #640add72
+# %% ../nbs/16_jit.ipynb #c3738386
 @compiled
 def reset_row_back(
     z: NDArray,  # gates u r c, (3 n_a,)
@@ -332,11 +348,11 @@ def reset_row_back(
 ) -> None:
     "Back through a reset before the product"
     n, one = len(a_prev), a_prev.dtype.type(1)
-    r = z[n:2*n]
-    for j in range(n): d[2*n + j] = ds[j] * a_prev[j] * r[j] * (one - r[j])
+    r, dr = z[n:2*n], d[2*n:3*n]
+    for j in range(n): dr[j] = ds[j] * a_prev[j] * r[j] * (one - r[j])
     for j in range(n): da[j] += ds[j] * r[j]
 
-# %% ../nbs/16_jit.ipynb #9c8fc24c
+# %% ../nbs/16_jit.ipynb #7ef01d51
 @compiled
 def reset_after_row_back(
     z: NDArray,  # gates u r c, (3 n_a,)
@@ -345,9 +361,9 @@ def reset_after_row_back(
 ) -> None:
     "Back through a reset after the product"
     n, one = len(q), q.dtype.type(1)
-    r = z[n:2*n]
-    for j in range(n): d[2*n + j] = d[j] * q[j] * r[j] * (one - r[j])
-    for j in range(n): d[3*n + j] = d[j] * r[j]
+    r, dc, dr, dq = z[n:2*n], d[:n], d[2*n:3*n], d[3*n:4*n]
+    for j in range(n): dr[j] = dc[j] * q[j] * r[j] * (one - r[j])
+    for j in range(n): dq[j] = dc[j] * r[j]
 
 # %% ../nbs/16_jit.ipynb #ee8e947e
 RNN, LSTM, GRU, AFTER = range(4)
@@ -384,7 +400,7 @@ def running(
     "How many of a shard's examples run at a step"
     return min(max(counts[t] - m0, 0), m1 - m0) if t < len(counts) else 0
 
-# %% ../nbs/16_jit.ipynb #8a278c19
+# %% ../nbs/16_jit.ipynb #1811f3af
 @compiled
 def gru_step(
     work: Any,  # the arrays
@@ -401,7 +417,7 @@ def gru_step(
     "The GRU's step after the product of its gates u and r"
     m0, k = rows
     tz, before, new = steps
-    A, S, Z, P, B = work.A, work.S, work.Z, work.P, work.B2
+    A, S, Z, P, B = borrowed(work.A), borrowed(work.S), borrowed(work.Z), borrowed(work.P), work.B2
     n, n_x, ldz, width, one, size = A.shape[2], work.X.shape[2], Z.shape[2], B.shape[2], A.dtype.type(1), A.itemsize
     stride, c, p = B.shape[1] * width, z + 2*n*size, P.ctypes.data + m0 * P.shape[1] * size
     for r in range(m0, m0 + k): squash(Z[tz, r, :2*n], 2*n)
@@ -409,13 +425,16 @@ def gru_step(
         multiply(one, k, p, P.shape[1], work.brc.ctypes.data, 0, a, n, 1, n, a, n, 0, B.ctypes.data, stride, B.shape[0])
         multiply(one, k, c, ldz, i, ldi, x, n_x, 1, kx, x, n_x, 0, B.ctypes.data + n*width*size, stride, B.shape[0])
         for r in range(m0, m0 + k):
-            for j in range(n): S[tz, r, j] = P[r, j]
-            for j in range(n): Z[tz, r, 2*n + j] += Z[tz, r, n + j] * S[tz, r, j]
+            q, reset, candidate = S[tz, r], Z[tz, r, n:2*n], Z[tz, r, 2*n:3*n]
+            product = P[r]
+            for j in range(n): q[j] = product[j]
+            for j in range(n): candidate[j] += reset[j] * q[j]
     else:
         for r in range(m0, m0 + k):
-            for j in range(n): S[tz, r, j] = Z[tz, r, n + j] * A[before, r, j]
-        s = S.ctypes.data + (tz * S.shape[1] + m0) * n * size
-        multiply(one, k, c, ldz, i, ldi, s, n, 1, n, x, n_x, kx, B.ctypes.data, stride, B.shape[0])
+            s, reset, a_prev = S[tz, r], Z[tz, r, n:2*n], A[before, r]
+            for j in range(n): s[j] = reset[j] * a_prev[j]
+        state = S.ctypes.data + (tz * S.shape[1] + m0) * n * size
+        multiply(one, k, c, ldz, i, ldi, state, n, 1, n, x, n_x, kx, B.ctypes.data, stride, B.shape[0])
     for r in range(m0, m0 + k):
         squash(Z[tz, r, 2*n:3*n], 0)
         mix_row(Z[tz, r], A[before, r], A[new, r])
@@ -441,7 +460,7 @@ def end_step(
         if outputs: work.A[new, r] = 0
         if work.S.shape[0] > 0: work.S[tz, r] = 0
 
-# %% ../nbs/16_jit.ipynb #57e5d66f
+# %% ../nbs/16_jit.ipynb #e354d141
 @compiled
 def forward_shard(
     cell: int,  # RNN, LSTM, GRU or AFTER
@@ -452,9 +471,10 @@ def forward_shard(
     outputs: bool,  # whether hidden states are kept
 ) -> None:
     "Some examples through all steps"
-    A, C, S, Z, X, where, B1 = work.A, work.C, work.S, work.Z, work.X, work.where, work.B1
+    A, C, S, Z = borrowed(work.A), borrowed(work.C), borrowed(work.S), borrowed(work.Z)
+    X, where, table, B1 = work.X, work.where, borrowed(work.table), work.B1
     (T, m), n, n_x, ldz, width = where.shape, A.shape[2], X.shape[2], Z.shape[2], B1.shape[2]
-    one, size, tokens, stride = A.dtype.type(1), A.itemsize, work.table.shape[0] > 0, B1.shape[1] * width
+    one, size, tokens, stride = A.dtype.type(1), A.itemsize, table.shape[0] > 0, B1.shape[1] * width
     for t in range(T):
         k = running(work.counts, t, m0, m1)
         tz, c_old, c_new = (t, t, t + 1) if keep else (0, t & 1, (t + 1) & 1)
@@ -463,7 +483,9 @@ def forward_shard(
         a, x = A.ctypes.data + (old * m + m0) * n * size, X.ctypes.data + (t * m + m0) * n_x * size
         i1, i2, ldi, kx = work.b1.ctypes.data, work.b2.ctypes.data, 0, n_x
         if tokens:                                                # the input's part is looked up, biases included
-            for r in range(m0, m0 + k): Z[tz, r, :work.table.shape[1]] = work.table[where[t, r]]
+            for r in range(m0, m0 + k):
+                zr, row = Z[tz, r], table[where[t, r]]
+                for j in range(len(row)): zr[j] = row[j]
             i1, i2, ldi, kx = z, z + 2*n*size, ldz, 0
         multiply(one, k, z, ldz, i1, ldi, a, n, 1, n, x, n_x, kx, B1.ctypes.data, stride, B1.shape[0])
         if cell == LSTM:
@@ -493,7 +515,7 @@ class Back(NamedTuple):
     db: NDArray  # out: gradient of the biases, q's after the others
     dtable: NDArray  # out: for tokens, gradient of the scores of each, (tokens, G n_a)
 
-# %% ../nbs/16_jit.ipynb #8ea9ccf5
+# %% ../nbs/16_jit.ipynb #da845bab
 @compiled
 def rows_back(
     cell: int,  # RNN, LSTM, GRU or AFTER
@@ -505,19 +527,21 @@ def rows_back(
     k: int,  # how many run
 ) -> None:
     "From the gradients of the states to those of the scores, as far as no product is needed"
-    A, C, S, Z, D, DA = work.A, work.C, work.S, work.Z, back.D, back.DA
+    A, C, S, Z = borrowed(work.A), borrowed(work.C), borrowed(work.S), borrowed(work.Z)
+    D, DA, dA, dc = borrowed(back.D), borrowed(back.DA), borrowed(back.dA), borrowed(back.dc)
     n = A.shape[2]
     for r in range(k):
         row, d, da = m0 + r, D[base + r], DA[r, :n]
-        if back.dA.shape[0] > 0:
-            for j in range(n): da[j] += back.dA[t, row, j]
-        if cell == LSTM: lstm_row_back(Z[t, row], C[t, row], S[t, row], da, back.dc[row], d)
+        if dA.shape[0] > 0:
+            above = dA[t, row]
+            for j in range(n): da[j] += above[j]
+        if cell == LSTM: lstm_row_back(Z[t, row], C[t, row], S[t, row], da, dc[row], d)
         elif cell == RNN: rnn_row_back(A[t + 1, row], da, d)
         else:
             gru_row_back(Z[t, row], A[t, row], da, d)
             if cell == AFTER: reset_after_row_back(Z[t, row], S[t, row], d)
 
-# %% ../nbs/16_jit.ipynb #c1010746
+# %% ../nbs/16_jit.ipynb #c3ce559e
 @compiled
 def state_back(
     cell: int,  # RNN, LSTM, GRU or AFTER
@@ -529,19 +553,20 @@ def state_back(
     k: int,  # how many run
 ) -> None:
     "From the gradients of the scores to that of the old state"
-    D, DA, P, F = back.D, back.DA, back.P, back.F
-    n, one, size, ldd, lda, ldp = work.A.shape[2], D.dtype.type(1), D.itemsize, D.shape[1], DA.shape[1], P.shape[1]
+    Z, A, D, DA = borrowed(work.Z), borrowed(work.A), borrowed(back.D), borrowed(back.DA)
+    P, F = borrowed(back.P), back.F
+    n, one, size, ldd, lda, ldp = A.shape[2], D.dtype.type(1), D.itemsize, D.shape[1], DA.shape[1], P.shape[1]
     d, da, f = D.ctypes.data + base*ldd*size, DA.ctypes.data, F.ctypes.data
     stride, panels = F.shape[1] * F.shape[2], F.shape[0]
     if cell == GRU:
         multiply(one, k, P.ctypes.data, ldp, back.zero.ctypes.data, 0, d, ldd, 1, n, d, ldd, 0, f, stride, panels)
-        for r in range(k): reset_row_back(work.Z[t, m0 + r], work.A[t, m0 + r], P[r, :n], DA[r, :n], D[base + r])
+        for r in range(k): reset_row_back(Z[t, m0 + r], A[t, m0 + r], P[r, :n], DA[r, :n], D[base + r])
         f += n * F.shape[2] * size
         multiply(one, k, da, lda, da, lda, d + n*size, ldd, 1, 2*n, d, ldd, 0, f, stride, panels)
     elif cell == AFTER: multiply(one, k, da, lda, da, lda, d + n*size, ldd, 1, 3*n, d, ldd, 0, f, stride, panels)
     else: multiply(one, k, da, lda, back.zero.ctypes.data, 0, d, ldd, 1, F.shape[1], d, ldd, 0, f, stride, panels)
 
-# %% ../nbs/16_jit.ipynb #c99bbdda
+# %% ../nbs/16_jit.ipynb #a6d03e14
 @compiled
 def input_back(
     work: Any,  # the arrays of the pass forward
@@ -552,15 +577,17 @@ def input_back(
     k: int,  # how many run
 ) -> None:
     "From the gradients of the scores to that of the input, or to the sum of each token"
-    D, P, Fx, dX = back.D, back.P, back.Fx, back.dX
+    D, P, Fx, dX, dtable = borrowed(back.D), borrowed(back.P), back.Fx, borrowed(back.dX), borrowed(back.dtable)
     one, size, ldd, ldp, K, width = D.dtype.type(1), D.itemsize, D.shape[1], P.shape[1], Fx.shape[1], Fx.shape[2]
     for r in range(k if work.table.shape[0] > 0 else 0):
-        d = back.dtable[work.where[t, m0 + r]]
-        for j in range(len(d)): d[j] += D[base + r, j]
+        total, d = dtable[work.where[t, m0 + r]], D[base + r]
+        for j in range(len(total)): total[j] += d[j]
     if dX.shape[0] > 0:
         d, p, f, zero = D.ctypes.data + base*ldd*size, P.ctypes.data, Fx.ctypes.data, back.zero.ctypes.data
         multiply(one, k, p, ldp, zero, 0, d, ldd, 1, K, d, ldd, 0, f, K * width, Fx.shape[0])
-        for r in range(len(back.DA)): dX[t, m0 + r] = P[r, :dX.shape[2]] if r < k else 0 * P[r, :dX.shape[2]]
+        for r in range(back.DA.shape[0]):
+            product, dx = P[r], dX[t, m0 + r]
+            for j in range(len(dx)): dx[j] = product[j] if r < k else 0
 
 # %% ../nbs/16_jit.ipynb #90e27ff4
 @compiled
@@ -575,7 +602,7 @@ def pack_steps(
     "Put some steps of some examples into panels"
     for t in range(start, stop): pack_rows(V[t, m0:m1], out, (t - start) * (m1 - m0))
 
-# %% ../nbs/16_jit.ipynb #4d22dabd
+# %% ../nbs/16_jit.ipynb #d5a02066
 @compiled
 def add_product(
     back: Any,  # the arrays of the pass back
@@ -588,11 +615,12 @@ def add_product(
 ) -> None:
     "Add the product of some columns of D with some panels to the gradient of the weights"
     D, dfull = back.D, back.dfull
-    one, size, ldd, ldf, stride = D.dtype.type(1), D.itemsize, D.shape[1], dfull.shape[1], panels.shape[1] * panels.shape[2]
+    one, size, ldd, ldf = D.dtype.type(1), D.itemsize, D.shape[1], dfull.shape[1]
+    stride = panels.shape[1] * panels.shape[2]
     d, f, b = D.ctypes.data + first*size, dfull.ctypes.data + (row*ldf + column)*size, panels.ctypes.data
     multiply(one, columns, f, ldf, f, ldf, d, 1, ldd, K, d, 1, 0, b, stride, panels.shape[0])
 
-# %% ../nbs/16_jit.ipynb #e7e74a02
+# %% ../nbs/16_jit.ipynb #3ad2c90a
 @compiled
 def weights_back(
     cell: int,  # RNN, LSTM, GRU or AFTER
@@ -604,7 +632,7 @@ def weights_back(
     m1: int,  # one after its last
 ) -> None:
     "Add some steps to the gradients of the weights and biases"
-    n, K, (G, _), D = work.A.shape[2], (stop - start) * (m1 - m0), back.dfull.shape, back.D
+    n, K, (G, _), D = work.A.shape[2], (stop - start) * (m1 - m0), back.dfull.shape, borrowed(back.D)
     pack_steps(work.A, start, stop, m0, m1, back.PA)
     if work.table.shape[0] == 0:
         pack_steps(work.X, start, stop, m0, m1, back.PX)
@@ -619,7 +647,8 @@ def weights_back(
     else: add_product(back, K, 0, G, back.PA, 0, 0)
     total = np.zeros_like(back.db)                    # a sum of sums: fewer roundings than one long sum
     for r in range(K):
-        for j in range(len(total)): total[j] += D[r, j]
+        d = D[r]
+        for j in range(len(total)): total[j] += d[j]
     for j in range(len(total)): back.db[j] += total[j]
 
 # %% ../nbs/16_jit.ipynb #dfea9d24
@@ -790,7 +819,7 @@ def jit_forward(
     final = by_name(call, plan, [work.final_a, work.final_c])
     return a, final, (call, plan, source, weights, work, parts) if training else None
 
-# %% ../nbs/16_jit.ipynb #abb19236
+# %% ../nbs/16_jit.ipynb #cec1efeb
 def make_back(
     call: Call,  # the call
     work: Work,  # the arrays of the pass forward
@@ -804,7 +833,7 @@ def make_back(
     K, x_panels = rows * max(1, min(call.T, collect // rows)), 0 if work.table.shape[0] else -(-n_x // width)
     room = lambda *shape: np.empty(shape, dtype)
     zeros = lambda *shape: np.zeros(shape, dtype)
-    D = room(K, G + (n if call.cell == 'gru_after' else 0) + 16)    # no power of two: rows would share a place in a cache
+    D = room(K, G + (n if call.cell == 'gru_after' else 0) + 16)   # no power of 2: rows would share a place in a cache
     P, DA = room(rows, max(panels, len(Fx)) * width), zeros(rows, panels * width)
     PA, PX, PS = (room(p, K, width) for p in (panels, x_panels, panels if call.cell == 'gru' else 0))
     dfull, db, dtable = zeros(G, (panels + x_panels) * width), zeros(D.shape[1] - 16), zeros(len(work.table), G)
@@ -824,7 +853,7 @@ def pack_back(
     for i, g in enumerate(order): pack_rows(weights[g][0][:, first:last], F, (i - 1) % 3 * n if after else i * n)
     return F
 
-# %% ../nbs/16_jit.ipynb #3a9aa739
+# %% ../nbs/16_jit.ipynb #7f5bf458
 def jit_backward(
     da: NDArray | None,  # gradient of the outputs, (n_a, m, T)
     dstate: Mapping[str, NDArray] | None,  # gradient of the final state
@@ -844,7 +873,8 @@ def jit_backward(
     backs = [make_back(call, work, (dA, F, Fx, dX, states[0], states[-1]), last - first) for first, last in parts]
     backward = functools.partial(backward_shard, CODES[call.cell], work)
     run_all([functools.partial(backward, back, *part) for back, part in zip(backs, parts)])
-    sums = [functools.reduce(np.add, [getattr(back, name) for back in backs]) for name in ('dfull', 'db', 'dtable')]
+    total = lambda name: functools.reduce(np.add, [getattr(back, name) for back in backs])
+    sums = total('dfull'), total('db'), total('dtable')
     dparameters, drows = name_gradients(call, source, weights, *sums, inputs)
     if tokens: dinput = None if drows is None else input_gradient(call, source, drows).T
     else: dinput = None if not inputs else dX.T if plan is None else scatter(dX, plan)
@@ -870,7 +900,7 @@ def name_gradients(
     named = unstack_gates(call.cell, full, db[:G], db[G:] if call.cell == 'gru_after' else None)
     return {name: named[name] for name in call.parameters}, drows
 
-# %% ../nbs/16_jit.ipynb #27d4f6bd
+# %% ../nbs/16_jit.ipynb #71a830b8
 @compiled
 def stream_step(
     cell: int,  # RNN, LSTM, GRU or AFTER
@@ -893,13 +923,16 @@ def stream_step(
         elif cell == RNN: rnn_row(zr, ar)
         else:
             squash(zr[:2*n], 2*n)
-            for j in range(n): sr[j] = zr[n + j] * ar[j]
+            reset = zr[n:2*n]
+            for j in range(n): sr[j] = reset[j] * ar[j]
     if cell == AFTER:
         multiply(one, m, at(p), ldp, at(brc), 0, at(a), n, 1, n, at(a), n, 0, at(B2), stride, panels2)
         b = at(B2 + n*width)
         multiply(one, m, at(z + 2*n), ldz, at(b2), 0, at(x), n_x, 1, n_x, at(x), n_x, 0, b, stride, panels2)
         for r in range(m):
-            for j in range(n): all[z + r*ldz + 2*n + j] += all[z + r*ldz + n + j] * all[p + r*ldp + j]
+            zr, q = all[z + r*ldz:z + (r + 1)*ldz], all[p + r*ldp:p + r*ldp + n]
+            reset, candidate = zr[n:2*n], zr[2*n:3*n]
+            for j in range(n): candidate[j] += reset[j] * q[j]
     elif cell == GRU:
         multiply(one, m, at(z + 2*n), ldz, at(b2), 0, at(s), n, 1, n, at(x), n_x, n_x, at(B2), stride, panels2)
     for r in range(0 if cell < GRU else m):

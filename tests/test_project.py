@@ -262,12 +262,19 @@ def names_of(nodes: list[ast.expr]) -> set[str]:
     return {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
+def described_in(tree: ast.Module) -> set[str]:
+    "The methods that the Protocols of a module describe"
+    protocols = [node for node in tree.body if isinstance(node, ast.ClassDef) and 'Protocol' in names_of(node.bases)]
+    return {part.name for node in protocols for part in node.body if isinstance(part, ast.FunctionDef)}
+
+
 def public_functions(tree: ast.Module) -> list[ast.FunctionDef]:
-    "The public functions of a module and methods of its classes, but for those that a Protocol beside them describes"
+    "The public functions of a module and methods of its classes, but for those that a Protocol describes"
     nodes = [node for node in tree.body if not getattr(node, 'name', '_').startswith('_')]
     classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
     protocols = [node for node in classes if 'Protocol' in names_of(node.bases)]
-    described = {part.name for node in protocols for part in node.body if isinstance(part, ast.FunctionDef)}
+    layers = ast.parse((package/'layers.py').read_text(encoding='utf-8'))    # what every layer offers is said there
+    described = described_in(tree) | described_in(layers)
     methods = [part for node in classes for part in node.body if isinstance(part, ast.FunctionDef)
                and (node in protocols or part.name not in described)]
     return [node for node in nodes + methods if isinstance(node, ast.FunctionDef)

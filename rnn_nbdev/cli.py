@@ -23,13 +23,13 @@ import numpy as np
 from fastcore.script import call_parse, store_true
 
 from .data import Text, read_text, split_text, standard_library
+from .files import write_json, write_whole
 from .init import check_sizes
 from .optim import Adam
 from .schedule import halving_rate
 from .text import (TextModel, TextTask, Vocabulary, build_vocabulary, evaluate, fitting_streams, load_model,
                             save_model, write)
-from .train import (Progress, TrainingPlan, begin, fit, load_checkpoint, read_history, save_checkpoint,
-                             write_json, write_whole)
+from .train import Progress, TrainingPlan, begin, fit, load_checkpoint, read_history, save_checkpoint
 
 # %% ../nbs/90_cli.ipynb #4a69abf9
 def complain(

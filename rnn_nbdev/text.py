@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .files import Arrays, load_arrays, save_arrays
 from .init import check_sizes
 from .layers import CELLS, Chain, Dense, Embedding, Recurrent, outputs_by_name
 from .losses import cross_entropy, cross_entropy_backward
 from .numerics import softmax
-from .train import Arrays, load_arrays, save_arrays
 
 # %% ../nbs/42_text.ipynb #9201ee46
 UNKNOWN = '\ufffd'

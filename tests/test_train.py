@@ -1,0 +1,245 @@
+"The training loop: going on to the last bit with every optimizer, schedule and option, and what stops a run."
+import contextlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rnn_nbdev.files import load_arrays, save_arrays
+from rnn_nbdev.optim import SGD, Adam, RMSProp, WeightAverage, averaged_parameters
+from rnn_nbdev.schedule import (Patience, constant_rate, cosine_rate, halving_rate, in_turn, one_cycle, step_rate,
+                                warm_up)
+from rnn_nbdev.train import (PARTS, TrainingPlan, begin, best_checkpoints, fit, has_ended, load_checkpoint,
+                             read_history, train_step)
+
+
+class Lines:
+    "Two outputs from three inputs, noisy; the carry is a state that every batch changes"
+    unit = 'point'
+
+    def __init__(self, n=8, dtype=np.float64): self.n, self.dtype = n, dtype
+
+    def batch(self, rng, n):
+        x = rng.normal(size=(3, n)).astype(self.dtype)
+        return x, (np.arange(6).reshape(2, 3) @ x + rng.normal(size=(2, n))).astype(self.dtype)
+
+    def begin(self, rng):
+        W = np.asfortranarray(rng.normal(size=(2, 3)).astype(self.dtype))
+        return {'W': W, 'layer.b': np.zeros((2, 1), self.dtype)}, {'state': np.zeros((2, 1), self.dtype)}
+
+    def gradients(self, parameters, carry, rng):
+        x, y = self.batch(rng, self.n)
+        error = parameters['W'] @ x + parameters['layer.b'] + 0.1 * carry['state'] - y
+        grads = {'W': 2 / self.n * error @ x.T, 'layer.b': 2 * error.mean(axis=1, keepdims=True)}
+        return float((error**2).sum() / self.n), grads, {'state': np.tanh(error[:, :1])}, self.n
+
+    def held_out_loss(self, parameters):
+        x, y = self.batch(np.random.default_rng(99), 20)
+        return float(((parameters['W'] @ x + parameters['layer.b'] - y)**2).sum() / 20)
+
+    def arrays(self, parameters, carry):
+        yield from parameters.items()
+        yield from carry.items()
+
+
+PLAN = TrainingPlan(24, constant_rate(0.05), eval_every=3, save_every=5)
+OPTIMIZERS = {'SGD': SGD(), 'momentum': SGD(momentum=0.9), 'Nesterov': SGD(momentum=0.9, nesterov=True),
+              'RMSProp': RMSProp(), 'Adam': Adam(), 'AdamW': Adam(weight_decay=0.1)}
+SCHEDULES = {'constant': constant_rate(0.05), 'halving': halving_rate(0.1, 5), 'stairs': step_rate(0.1, 4, 0.5),
+             'cosine': cosine_rate(0.1, 20), 'warm-up': warm_up(7, cosine_rate(0.1, 10)),
+             'one cycle': one_cycle(0.1, 24), 'in turn': in_turn(constant_rate(0.1), 9, halving_rate(0.1, 2))}
+OPTIONS = {
+    'value clipping': {'max_value': 0.5}, 'no clipping': {'max_norm': None}, 'accumulation': {'accumulate': 3},
+    'uniform average': {'average': WeightAverage(start=5)}, 'exponential average': {'average': WeightAverage(0.8)},
+    'plateau': {'plateau': Patience(0, 0.5)}, 'early stopping': {'stop': Patience(3, 0.9)},
+    'the best': {'keep_best': 2},
+    'all': {'max_value': 2.0, 'accumulate': 2, 'average': WeightAverage(0.8), 'plateau': Patience(0, 0.5),
+            'stop': Patience(3, 0.5), 'keep_best': 2},
+}
+RUNS = ({name: (o, PLAN) for name, o in OPTIMIZERS.items()}
+        | {name: (Adam(), replace(PLAN, learning_rate=s)) for name, s in SCHEDULES.items()}
+        | {name: (SGD(momentum=0.5), replace(PLAN, **o)) for name, o in OPTIONS.items()})
+
+
+def same(a, b):
+    "Whether two runs stand at the same place, bit for bit, memory order included"
+    assert (a.step, a.seen) == (b.step, b.seen) and a.rng.bit_generator.state == b.rng.bit_generator.state
+    for part in PARTS:
+        first, second = getattr(a, part), getattr(b, part)
+        assert first.keys() == second.keys(), part
+        for n in first:
+            assert first[n].dtype == second[n].dtype and first[n].strides == second[n].strides, (part, n)
+            assert first[n].tobytes() == second[n].tobytes(), (part, n)
+
+
+def files(folder):
+    "All that a run left but its speed"
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.name != 'speed.jsonl'}
+
+
+def run(task, optimizer, plan, folder, progress=None, **how):
+    folder.mkdir(exist_ok=True)
+    return fit(task, optimizer, progress or begin(task, optimizer, seed=3), plan, folder, bar=False, **how)[0]
+
+
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+@pytest.mark.parametrize('name', RUNS)
+def test_half_and_half_is_one_bit_for_bit(name, dtype, tmp_path):
+    optimizer, plan = RUNS[name]
+    task = Lines(dtype=dtype)
+    whole = run(task, optimizer, plan, tmp_path/'whole')
+    run(task, optimizer, replace(plan, steps=12), tmp_path/'halves')
+    half, _ = load_checkpoint(tmp_path/'halves'/'checkpoint.safetensors')
+    same(run(task, optimizer, plan, tmp_path/'halves', half), whole)
+    assert files(tmp_path/'whole') == files(tmp_path/'halves')
+    assert {a.dtype for a in whole.parameters.values()} == {np.dtype(dtype)}
+    assert {a.dtype for n, a in (*whole.optimizer.items(), *whole.average.items()) if n != 't'} <= {np.dtype(dtype)}
+
+
+def test_the_options_do_something(tmp_path):
+    "The test above would say nothing of an option that is not looked at"
+    plain = run(Lines(), SGD(momentum=0.5), PLAN, tmp_path/'plain')
+    for name, options in OPTIONS.items():
+        other = run(Lines(), SGD(momentum=0.5), replace(PLAN, **options), tmp_path/name)
+        different = not np.array_equal(other.parameters['W'], plain.parameters['W'])
+        assert different == (name not in ('uniform average', 'exponential average', 'the best')), name
+        assert bool(other.average) == ('average' in options) and bool(other.watch) == bool(
+            {'plateau', 'stop', 'keep_best'} & options.keys())
+    stopped = load_checkpoint(tmp_path/'early stopping'/'checkpoint.safetensors')[0]
+    assert 12 < stopped.step < PLAN.steps and has_ended(replace(PLAN, **OPTIONS['early stopping']), stopped)
+
+
+class Killed(Exception): pass
+
+
+@pytest.mark.parametrize('moment', range(1, 31))
+def test_killed_at_any_moment_and_taken_up_again(moment, tmp_path):
+    "Everything that the last checkpoint lists is there, and in the end it is the run that was never killed"
+    plan = replace(PLAN, **OPTIONS['all'], steps=20)
+    whole = run(Lines(), Adam(), plan, tmp_path/'whole')
+    calls = iter(range(1, 1000))
+    def kill(progress, entry):
+        if next(calls) == moment: raise Killed
+    with contextlib.suppress(Killed): run(Lines(), Adam(), plan, tmp_path/'killed', callbacks=(kill,))
+    (tmp_path/'killed'/'.checkpoint.safetensors.abc').write_bytes(b'half of it')
+    checkpoint = tmp_path/'killed'/'checkpoint.safetensors'
+    progress = load_checkpoint(checkpoint)[0] if checkpoint.exists() else None
+    if progress: assert all(load_checkpoint(p)[0].step <= progress.step for _, p in best_checkpoints(tmp_path/'killed'))
+    same(run(Lines(), Adam(), plan, tmp_path/'killed', progress), whole)
+    assert files(tmp_path/'whole') == files(tmp_path/'killed')
+
+
+@pytest.mark.parametrize('what', ['best', 'checkpoint'])
+@pytest.mark.parametrize('count', [1, 2, 3, 5])
+def test_killed_while_a_checkpoint_is_written(what, count, tmp_path, monkeypatch):
+    plan = replace(PLAN, **OPTIONS['all'], steps=20)
+    whole = run(Lines(), Adam(), plan, tmp_path/'whole')
+    import rnn_nbdev.train as train
+    calls = iter(range(1, 1000))
+    def failing(path, *rest):
+        if path.name.startswith(what) and next(calls) == count: raise Killed
+        save_arrays(path, *rest)
+    with monkeypatch.context() as patched:
+        patched.setattr(train, 'save_arrays', failing)
+        with pytest.raises(Killed): run(Lines(), Adam(), plan, tmp_path/'killed')
+    checkpoint = tmp_path/'killed'/'checkpoint.safetensors'
+    progress = load_checkpoint(checkpoint)[0] if checkpoint.exists() else None
+    if progress: assert all(path.exists() for _, path in best_checkpoints(tmp_path/'killed'))
+    same(run(Lines(), Adam(), plan, tmp_path/'killed', progress), whole)
+    assert files(tmp_path/'whole') == files(tmp_path/'killed')
+
+
+def test_the_best_are_the_best(tmp_path):
+    plan = replace(PLAN, keep_best=3, learning_rate=constant_rate(0.3), eval_every=1)
+    run(Lines(n=2), SGD(), plan, tmp_path/'run')
+    history = read_history(tmp_path/'run'/'history.jsonl')
+    losses = {e['step']: e['held_out_loss'] for e in history if 'held_out_loss' in e}
+    best = best_checkpoints(tmp_path/'run')
+    assert [loss for loss, _ in best] == sorted(losses.values())[:3]
+    for loss, path in best:
+        progress, _ = load_checkpoint(path)
+        assert losses[progress.step] == loss == Lines(n=2).held_out_loss(progress.parameters)
+    assert len([*(tmp_path/'run').glob('best-*')]) == 3
+
+
+def test_averaged_weights_are_kept_beside_the_raw_ones(tmp_path):
+    plan = replace(PLAN, average=WeightAverage(start=10), keep_best=1)
+    done = run(Lines(), SGD(), plan, tmp_path/'run')
+    raw = run(Lines(), SGD(), PLAN, tmp_path/'raw')
+    assert np.array_equal(done.parameters['W'], raw.parameters['W'])
+    last = read_history(tmp_path/'run'/'history.jsonl')[-1]
+    assert last['averaged_held_out_loss'] == Lines().held_out_loss(averaged_parameters(done.average))
+    assert last['averaged_held_out_loss'] != last['held_out_loss'] == Lines().held_out_loss(raw.parameters)
+    arrays, _ = load_arrays(tmp_path/'run'/'checkpoint.safetensors', 'rnn_nbdev checkpoint 1')
+    assert {'parameters/W', 'average/mean.W', 'average/mean.layer.b', 'average/t'} <= arrays.keys()
+
+
+@pytest.mark.parametrize('k', [2, 5])
+def test_accumulated_batches_are_one_large_one(k):
+    class Stateless(Lines):
+        "Every batch is the next part of the same data"
+        data = Lines().batch(np.random.default_rng(0), 12 * 5)
+        def gradients(self, parameters, carry, rng):
+            start = int(carry.get('at', 0))
+            x, y = (a[:, start:start + self.n] for a in self.data)
+            error = parameters['W'] @ x + parameters['layer.b'] - y
+            grads = {'W': 2 / self.n * error @ x.T, 'layer.b': 2 * error.mean(axis=1, keepdims=True)}
+            return float((error**2).sum() / self.n), grads, {'at': np.array(start + self.n)}, self.n
+    one, e = train_step(Stateless(12), SGD(), begin(Stateless(), SGD(), 0), replace(PLAN, accumulate=k))
+    two, f = train_step(Stateless(12 * k), SGD(), begin(Stateless(), SGD(), 0), PLAN)
+    assert one.seen == two.seen == 12 * k and one.carry == two.carry
+    assert np.isclose(e['loss'], f['loss'], rtol=1e-12)
+    for n, p in one.parameters.items(): np.testing.assert_allclose(p, two.parameters[n], rtol=1e-12)
+
+
+class Bad(Lines):
+    "One kind of number goes wrong at the fourth step"
+    def __init__(self, where): super().__init__(); self.where, self.steps = where, 0
+
+    def gradients(self, parameters, carry, rng):
+        self.steps += 1
+        loss, grads, carry, n = super().gradients(parameters, carry, rng)
+        if self.steps == 4:
+            if self.where == 'loss': loss = np.inf
+            else: grads['layer.b'] = grads['layer.b'] * {'nan': np.nan, 'inf': np.inf, 'huge': 1e200}.get(self.where, 1)
+        return loss, grads, carry, n
+
+    def held_out_loss(self, parameters): return np.nan if self.where == 'held out' and self.steps == 4 else 1.0
+
+
+@pytest.mark.parametrize('where, optimizer, words', [
+    ('loss', SGD(), 'the loss is not finite; first bad array: no single array'),
+    ('nan', SGD(), r'the gradient is not finite; first bad array: gradient of layer.b \(2, 1\): 2 of 2'),
+    ('inf', SGD(), r'the gradient is not finite; first bad array: gradient of layer.b \(2, 1\): 2 of 2'),
+    ('huge', SGD(1e200), r'the result of the update is not finite; first bad array: layer.b \(2, 1\)'),
+    ('huge', Adam(), r'the result of the update is not finite; first bad array: optimizer state s.layer.b \(2, 1\)'),
+    ('held out', SGD(), 'the held out loss is not finite'),
+])
+def test_a_number_that_is_not_finite_stops_the_run_before_anything_is_saved(where, optimizer, words, tmp_path):
+    plan = replace(PLAN, max_norm=None, eval_every=1, save_every=1, keep_best=1,
+                   learning_rate=constant_rate(1e200 if optimizer == SGD(1e200) else 0.01))
+    if optimizer == SGD(1e200): plan = replace(plan, learning_rate=lambda step: 1e200 if step == 3 else 0.01)
+    with pytest.raises(FloatingPointError, match='^step 4: ' + words):
+        run(Bad(where), optimizer, plan, tmp_path/'run')
+    assert load_checkpoint(tmp_path/'run'/'checkpoint.safetensors')[0].step == 3
+    for path in (tmp_path/'run').glob('*.safetensors'):
+        assert all(np.isfinite(a).all() for a in load_checkpoint(path)[0].parameters.values())
+
+
+@pytest.mark.parametrize('limits', [{'max_norm': 1.0}, {'max_norm': None, 'max_value': 1.0}])
+def test_an_infinite_gradient_is_survived_by_clipping_and_its_history_is_json(limits, tmp_path):
+    run(Bad('inf'), SGD(), replace(PLAN, **limits), tmp_path/'run')
+    def refuse(word): raise ValueError(word)
+    lines = (tmp_path/'run'/'history.jsonl').read_text().splitlines()
+    entries = [json.loads(line, parse_constant=refuse) for line in lines]
+    assert [e['step'] for e in entries if 'loss' in e and e['gradient_norm'] is None] == [4]
+
+
+def test_nothing_that_came_in_is_written_to():
+    plan = replace(PLAN, **OPTIONS['all'])
+    progress, _ = train_step(Lines(), Adam(), begin(Lines(), Adam(), 0), plan)
+    before = {part: {n: a.copy() for n, a in getattr(progress, part).items()} for part in PARTS}
+    train_step(Lines(), Adam(), progress, plan)
+    for part in PARTS:
+        for n, a in getattr(progress, part).items(): assert np.array_equal(a, before[part][n]), (part, n)

@@ -7,8 +7,10 @@ from pathlib import Path
 import make_datasets
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from rnn_nbdev import data
+from rnn_nbdev import data, problems
 
 folder = Path(data.__file__).parent/'datasets'
 by_record = pytest.mark.parametrize('record', data.DATA_SETS, ids=lambda record: record.name)
@@ -136,3 +138,204 @@ def test_the_files_are_made_from_the_packages(tmp_path, capsys):
     assert capsys.readouterr().out.count('\n') == 10
     with pytest.raises(SystemExit, match='found 0 files named'): make_datasets.main([str(tmp_path/'one')] * 4)
     with pytest.raises(SystemExit, match='Usage'): make_datasets.main([])
+
+
+# ------------------------------------------------------------------------------------------------ generated problems
+
+PLAIN = {  # name -> a call with generator, examples, length and number type
+    'adding': problems.adding_problem, 'adding 1997': problems.adding_problem_1997,
+    'multiplication': problems.multiplication_problem, 'parity': problems.parity_problem,
+    'copying': lambda rng, m, T, dtype=np.float64: problems.copying_problem(rng, m, T, dtype=dtype),
+    'order 2': lambda rng, m, T, dtype=np.float64: problems.temporal_order_problem(rng, m, T, 2, dtype),
+    'order 3': lambda rng, m, T, dtype=np.float64: problems.temporal_order_problem(rng, m, T, 3, dtype),
+    'Reber': lambda rng, m, T, dtype=np.float64: problems.grammar_problem(rng, m, dtype=dtype),
+    'embedded': lambda rng, m, T, dtype=np.float64: problems.grammar_problem(rng, m, EMBEDDED, dtype)}
+EMBEDDED = problems.embed(problems.REBER)
+by_problem = pytest.mark.parametrize('make', PLAIN.values(), ids=PLAIN.keys())
+
+
+@by_problem
+def test_a_problem_is_drawn_from_the_generator_alone(make):
+    np.random.seed(0)  # noqa: NPY002
+    one = make(np.random.default_rng(5), 7, 40)
+    np.random.seed(1)  # noqa: NPY002
+    two, other = make(np.random.default_rng(5), 7, 40), make(np.random.default_rng(6), 7, 40)
+    assert all((a == b).all() for a, b in zip(one, two))
+    assert one[0].shape != other[0].shape or (one[0] != other[0]).any()
+
+
+@by_problem
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+def test_a_problem_has_the_packages_notation(make, dtype):
+    x, targets, *rest = make(np.random.default_rng(0), 7, 40, dtype=dtype)
+    _, m, T = x.shape
+    assert x.dtype == dtype and m == 7 and x.flags.f_contiguous and T >= 5
+    assert targets.shape == (1, 7) if targets.dtype == dtype else targets.shape in ((7,), (7, T))
+    assert targets.dtype == dtype or targets.dtype.kind == 'i'
+    for lengths in rest[-1:]:
+        assert lengths.shape == (7,) and lengths.max() <= T
+        for k, length in enumerate(lengths): assert not x[:, k, length:].any() and x[:, k, length - 1].any()
+
+
+@by_problem
+@pytest.mark.parametrize(('rng', 'm', 'error', 'words'), [
+    (0, 3, TypeError, 'rng: got int, expected a numpy.random.Generator'),
+    (np.random, 3, TypeError, 'rng: got module, expected a numpy.random.Generator'),
+    (np.random.default_rng(0), 0, ValueError, 'm: got 0, expected 1 or more'),
+    (np.random.default_rng(0), 2.0, TypeError, 'm: got 2.0, expected a whole number'),
+    (np.random.default_rng(0), True, TypeError, 'm: got True, expected a whole number')])
+def test_what_is_no_generator_or_size_is_refused(make, rng, m, error, words):
+    with pytest.raises(error, match=f'^{re.escape(words)}$'): make(rng, m, 40)
+
+
+@by_problem
+def test_a_number_type_that_cannot_hold_numbers_is_refused(make):
+    with pytest.raises(TypeError, match=r'^dtype: got .*int.*, expected a floating point type$'):
+        make(np.random.default_rng(0), 3, 40, dtype=np.int64)
+
+
+@pytest.mark.parametrize(('call', 'words'), [
+    (lambda r: problems.adding_problem(r, 3, 1), 'T: got 1, expected 2 or more'),
+    (lambda r: problems.adding_problem_1997(r, 3, 19), 'T: got 19, expected 20 or more'),
+    (lambda r: problems.multiplication_problem(r, 3, 19), 'T: got 19, expected 20 or more'),
+    (lambda r: problems.temporal_order_problem(r, 3, 9), 'T: got 9, expected 10 or more'),
+    (lambda r: problems.temporal_order_problem(r, 3, 10, 4), 'places: got 4, expected 2 or 3'),
+    (lambda r: problems.copying_problem(r, 3, 0), 'T: got 0, expected 1 or more'),
+    (lambda r: problems.copying_problem(r, 3, 5, 0), 'n_copy: got 0, expected 1 or more'),
+    (lambda r: problems.copying_problem(r, 3, 5, 2, 1), 'n_symbols: got 1, expected 2 or more'),
+    (lambda r: problems.parity_problem(r, 3, 0), 'T: got 0, expected 1 or more'),
+    (lambda r: problems.one_hot_sequence(np.array([[0, -2]]), 3), 'symbols: got -2 to 0, expected -1 to 2'),
+    (lambda r: problems.grammar_states('BTB'), "text: got 'B' at 2 in 'BTB', expected S or X"),
+    (lambda r: problems.grammar_states('BTXSET'), "text: got 'T' at 5 in 'BTXSET', expected its end")])
+def test_sizes_that_make_no_sense_are_refused(call, words):
+    with pytest.raises(ValueError, match=f'^{re.escape(words)}$'): call(np.random.default_rng(0))
+
+
+def counted(values, low: int, high: int) -> None:
+    "Values cover low to high, each about equally often"
+    counts = np.bincount(np.asarray(values) - low, minlength=high - low + 1)
+    assert len(counts) == high - low + 1
+    expected = len(values)/len(counts)
+    assert (np.abs(counts - expected) < 5*np.sqrt(expected)).all(), counts
+
+
+@pytest.mark.parametrize('T', [2, 3, 9, 100])
+def test_adding_marks_each_half_evenly(T):
+    x, y = problems.adding_problem(np.random.default_rng(1), 4000, T)
+    marks = np.array([[t for t in range(T) if x[1, k, t]] for k in range(4000)])
+    counted(marks[:, 0], 0, T//2 - 1), counted(marks[:, 1], T//2, T - 1)
+    assert (0 <= x[0]).all() and (x[0] < 1).all() and abs(x[0].mean() - 0.5) < 0.02
+    assert all(abs(sum(x[0, k, t] for t in marks[k]) - y[0, k]) < 1e-12 for k in range(4000))
+
+
+@pytest.mark.parametrize('T', [20, 100])
+@pytest.mark.parametrize(('make', 'low', 'neutral', 'target'), [
+    (problems.adding_problem_1997, -1, 0, lambda u, v: 0.5 + (u + v)/4),
+    (problems.multiplication_problem, 0, 1, lambda u, v: u*v)])
+def test_pairs_are_marked_as_in_1997(make, low, neutral, target, T):
+    "One of the first ten, then one of the first T/2 - 1 that are still unmarked: every pair of places as often as that"
+    x, y, lengths = make(np.random.default_rng(2), 6000, T)
+    counted(lengths, T, T + T//10)
+    places: dict[tuple[int, ...], int] = {}
+    for k in range(6000):
+        marked = tuple(t for t in range(lengths[k]) if x[1, k, t] == 1)
+        places[marked] = places.get(marked, 0) + 1
+        assert abs(target(*x[0, k, list(marked)]) - y[0, k]) < 1e-12
+        if 0 in marked: assert x[0, k, 0] == neutral
+    chances: dict[tuple[int, ...], float] = {}
+    for first in range(10):
+        for second in [t for t in range(T//2) if t != first][:T//2 - 1]:
+            both = tuple(sorted((first, second)))
+            chances[both] = chances.get(both, 0) + 1/10/(T//2 - 1)
+    assert places.keys() <= chances.keys() and abs(sum(chances.values()) - 1) < 1e-12
+    if T == 20: assert all(abs(places[b] - 6000*p) < 5*np.sqrt(6000*p) for b, p in chances.items())
+    assert x[0].min() >= low and abs(np.abs(x[0]).max() - 1) < 1e-3
+
+
+@settings(max_examples=30)
+@given(m=st.integers(1, 5), T=st.integers(1, 30), n=st.integers(1, 6), k=st.integers(2, 5), seed=st.integers(0, 99))
+def test_copying_for_any_sizes(m, T, n, k, seed):
+    x, targets = problems.copying_problem(np.random.default_rng(seed), m, T, n, k)
+    assert x.shape == (k + 2, m, T + 2*n)
+    for j in range(m):
+        shown = x[:, j].argmax(axis=0).tolist()
+        assert x[:, j].sum(axis=0).tolist() == [1]*(T + 2*n)
+        assert shown == shown[:n] + [k]*(T - 1) + [k + 1] + [k]*n and max(shown[:n]) < k
+        assert targets[j].tolist() == [k]*(T + n) + shown[:n]
+
+
+@pytest.mark.parametrize(('places', 'starts', 'classes'), [
+    (2, (10, 50), 'XX XY YX YY'), (3, (10, 33, 66), 'XXX XXY XYX XYY YXX YXY YYX YYY')])
+def test_temporal_order_is_that_of_the_paper(places, starts, classes):
+    x, k, lengths = problems.temporal_order_problem(np.random.default_rng(3), 3000, 100, places)
+    texts = [''.join('EBabcdXY'[c.argmax()] for c in x[:, j].T if c.any()) for j in range(3000)]
+    relevant = [[(t, c) for t, c in enumerate(text) if c in 'XY'] for text in texts]
+    assert [''.join(c for _, c in pairs) for pairs in relevant] == [classes.split()[c] for c in k]
+    for i, start in enumerate(starts): counted([pairs[i][0] for pairs in relevant], start, start + 10)
+    counted([len(text) for text in texts], 100, 110), counted(k, 0, 2**places - 1)
+    counted(['abcd'.index(c) for text in texts[:300] for c in text if c in 'abcd'], 0, 3)
+    assert all(re.fullmatch('E[abcdXY]*B', text) for text in texts) and [*map(len, texts)] == lengths.tolist()
+
+
+def strings_up_to(grammar, n: int) -> set[str]:
+    "Every string of a grammar of at most n letters, by following every way"
+    found, open_ = set(), [('', 0)]
+    while open_:
+        text, state = open_.pop()
+        if state == len(grammar): found.add(text)
+        elif len(text) < n: open_ += [(text + letter, to) for letter, to in grammar[state]]
+    return found
+
+
+def test_the_embedded_grammar_is_rebers_between_equal_letters():
+    inner, outer = strings_up_to(problems.REBER, 12), strings_up_to(EMBEDDED, 16)
+    assert outer == {f'B{c}{text}{c}E' for c in 'TP' for text in inner} and len(inner) > 100
+    for text in sorted(outer)[:200]:
+        assert problems.grammar_accepts(text, EMBEDDED) and not problems.grammar_accepts(text)
+        swapped = text[:-2] + {'T': 'P', 'P': 'T'}[text[-2]] + 'E'
+        assert not problems.grammar_accepts(swapped, EMBEDDED)
+    assert not any(map(problems.grammar_accepts, ('', 'B', 'BTXS', 'BTXSEE', 'btxse')))
+
+
+@settings(max_examples=200)
+@given(st.text(alphabet='BTPSXVE', max_size=8))
+def test_accepting_is_being_one_of_the_strings(text):
+    for grammar in (problems.REBER, EMBEDDED):
+        assert problems.grammar_accepts(text, grammar) == (text in strings_up_to(grammar, 8))
+
+
+@pytest.mark.parametrize('grammar', [problems.REBER, EMBEDDED])
+def test_legal_letters_are_those_with_which_a_string_goes_on(grammar):
+    x, targets, legal, lengths = problems.grammar_problem(np.random.default_rng(4), 300, grammar)
+    every = strings_up_to(grammar, 18)
+    after: dict[str, set[str]] = {}
+    for text in every:
+        for t in range(1, len(text)): after.setdefault(text[:t], set()).add(text[t])
+    for k in range(300):
+        text = ''.join('BTPSXVE'[c.argmax()] for c in x[:, k, :lengths[k]].T)
+        assert ''.join('BTPSXVE'[c] for c in targets[k, :lengths[k]]) == text[1:] + 'E'
+        for t in range(min(len(text), 8)):
+            assert {'BTPSXVE'[i] for i in np.flatnonzero(legal[:, k, t])} == after[text[:t + 1]]
+    assert not legal[:, np.arange(legal.shape[2]) >= lengths[:, None]].any()
+
+
+@pytest.mark.parametrize('grammar', [problems.REBER, EMBEDDED])
+def test_least_losses_follow_from_walking_the_grammar(grammar):
+    "The share of all strings at each state, letter by letter, until none is left; no linear system"
+    at = {(0, ''): 1.0}
+    pairs: dict[tuple[str, str], float] = {}
+    with_memory = letters = 0.0
+    for _ in range(500):
+        moved: dict[tuple[int, str], float] = {}
+        for (state, last), share in at.items():
+            if state == len(grammar): continue
+            ways = grammar[state]
+            if last: letters += share; with_memory += share*np.log(len(ways))
+            for letter, to in ways:
+                moved[to, letter] = moved.get((to, letter), 0) + share/len(ways)
+                if last: pairs[last, letter] = pairs.get((last, letter), 0) + share/len(ways)
+        at = moved
+    after = {a: sum(n for (first, _), n in pairs.items() if first == a) for a, _ in pairs}
+    without = -sum(n*np.log(n/after[a]) for (a, _), n in pairs.items())
+    expected = with_memory/letters, without/letters, letters
+    assert np.abs(np.array(problems.grammar_losses(grammar)) - expected).max() < 1e-9

@@ -103,7 +103,7 @@ def resolution(
     size = sum(float(np.sum(np.abs(u) * np.maximum(np.abs(out), 1))) for u, out in zip(upstream, outputs))
     return eps / np.cbrt(eps) * size
 
-# %% ../nbs/01_gradcheck.ipynb #7f72091c
+# %% ../nbs/01_gradcheck.ipynb #ac0ac44d
 @dataclass(frozen=True)
 class GradientRow:
     "What was found for one array"
@@ -112,15 +112,16 @@ class GradientRow:
     central: float  # worst relative error against central differences
     complex_step: float | None  # the same against the complex step; None where it was not asked for
     ok: bool  # both within tolerance
+    note: str = ''  # what is wrong with it, beside the numbers
 
-# %% ../nbs/01_gradcheck.ipynb #78989376
+# %% ../nbs/01_gradcheck.ipynb #d5fdfe82
 class GradientReport(tuple[GradientRow, ...]):
     "The rows of a gradient check; prints as a table"
     def __repr__(self) -> str:
         head = f'{"gradient of":<16} {"shape":<14} {"central":>9} {"complex":>9}'
         error = lambda e: '-' if e is None else f'{e:.1e}'
         return '\n'.join([head] + [f'{r.name:<16} {str(r.shape):<14} {error(r.central):>9} {error(r.complex_step):>9}'
-                                   + ('' if r.ok else '  WRONG') for r in self])
+                                   + ('' if r.ok else f'  {r.note or "WRONG"}') for r in self])
 
     @property
     def worst(self) -> float:
@@ -156,14 +157,14 @@ def differentiable(
         raise ValueError(f'{low[0]}: got float32 or less, expected float64: gradients are checked in double precision')
     return floating
 
-# %% ../nbs/01_gradcheck.ipynb #fe7a7014
+# %% ../nbs/01_gradcheck.ipynb #a83bf265
 def named_gradients(
-    result: Any,  # what a backward pass gave: a dictionary, a tuple, or one array
+    result: Any,  # what a backward pass gave: a dictionary, a tuple or list, or one array
     names: list[str],  # the differentiable arguments, in order
 ) -> Mapping[str, Any]:  # by name
     "Gradients by name, whichever way the backward pass handed them over"
     if isinstance(result, Mapping): return result
-    return {f'd{n}': g for n, g in zip(names, result if isinstance(result, tuple) else (result,))}
+    return {f'd{n}': g for n, g in zip(names, result if isinstance(result, (tuple, list)) else (result,))}
 
 # %% ../nbs/01_gradcheck.ipynb #5a697375
 def measure(
@@ -192,7 +193,7 @@ def pick_entries(
     if most is None or len(every) <= most: return every
     return [every[i] for i in rng.choice(len(every), most, replace=False)]
 
-# %% ../nbs/01_gradcheck.ipynb #5e743983
+# %% ../nbs/01_gradcheck.ipynb #55376bb7
 def run_piece(
     forward: Callable,  # the piece's forward pass
     backward: Callable,  # the piece's backward pass
@@ -202,16 +203,18 @@ def run_piece(
 ) -> tuple[list[NDArray], Any]:  # the upstream gradients, what backward gave
     "Run a piece once each way; raises AssertionError if it writes to an argument or differs the second time"
     before = {name: np.array(a, copy=True) for name, a in leaves(inputs)}
-    *results, cache = forward(**inputs)
+    found = forward(**inputs)
+    if not isinstance(found, tuple): raise TypeError(f'forward: got {type(found).__name__}, expected (results..., cache)')
+    *results, cache = found
     upstream = [rng.standard_normal(np.shape(results[i])) for i in outputs]
     sent = [u.copy() for u in upstream]
     given = backward(*upstream, cache)
-    assert_close(dict(leaves(backward(*upstream, cache))), dict(leaves(given)), rtol=0, name='second backward')
     assert_close({n: np.asarray(a) for n, a in leaves(inputs)}, before, rtol=0, name='after the run, argument')
     assert_close(upstream, sent, rtol=0, name='after the run, upstream gradient')
+    assert_close(dict(leaves(backward(*upstream, cache))), dict(leaves(given)), rtol=0, name='second backward')
     return upstream, given
 
-# %% ../nbs/01_gradcheck.ipynb #e1a55106
+# %% ../nbs/01_gradcheck.ipynb #8a9d6cb9
 def check_gradients(
     forward: Callable,  # forward(**inputs) -> results..., cache
     backward: Callable,  # backward(gradients of results..., cache) -> gradients of inputs
@@ -226,16 +229,19 @@ def check_gradients(
     rng = np.random.default_rng(0) if rng is None else rng
     arrays = differentiable(inputs)
     upstream, given = run_piece(forward, backward, inputs, outputs, rng)
-    gradients, rows = named_gradients(given, [name for name, key, _ in arrays if key is None]), []
+    gradients, rows = named_gradients(given, list(dict.fromkeys(name for name, _, _ in arrays))), []
     for name, key, x in arrays:
         def vary(array: NDArray, name: str = name, key: str | None = key) -> list[NDArray]:
             results = forward(**replaced(inputs, name, key, array))
             return [results[i] for i in outputs]
-        task = (vary, x, find_gradient(gradients, name, key), upstream, pick_entries(x.shape, max_entries, rng))
+        found = find_gradient(gradients, name, key)
+        task = (vary, x, found, upstream, pick_entries(x.shape, max_entries, rng))
         central = measure(*task, central_difference, resolution(vary(x), upstream) / tolerance)
         by_complex = None if complex_tolerance is None else measure(*task, complex_step)
         ok = central <= tolerance and (by_complex is None or by_complex <= (complex_tolerance or 0))
-        rows.append(GradientRow(key or name, x.shape, central, by_complex, ok))
+        note = f'WRONG: no gradient of it among {sorted(gradients)}' if found is None else ''
+        if found is not None and np.shape(found) != x.shape: note = f'WRONG: its gradient has shape {np.shape(found)}'
+        rows.append(GradientRow(key or name, x.shape, central, by_complex, ok, note))
     report = GradientReport(rows)
     assert report.ok, f'gradients differ from their measurement:\n{report}'
     return report

@@ -136,7 +136,7 @@ def sum_by_token(
     if len(order): dW[present] = np.add.reduceat(rows[order], starts, axis=0)
     return dW.T
 
-# %% ../nbs/20_layers.ipynb #df7b5544
+# %% ../nbs/20_layers.ipynb #f4d37ea8
 @dataclass(frozen=True)
 class Embedding(Printed):
     "A learned vector for each token"
@@ -177,12 +177,13 @@ class Embedding(Printed):
         if tokens.size and not 0 <= tokens.min() <= tokens.max() < self.n_tokens:
             raise ValueError(f'x: got tokens from {tokens.min()} to {tokens.max()}, expected 0 to {self.n_tokens - 1}')
         vectors = self.without_padding(parameters['W']).T[tokens.T].T
-        return vectors if lengths is None else put_valid(vectors, lengths, T), {}, (tokens, lengths)
+        return vectors if lengths is None else put_valid(vectors, lengths, T), {}, (tokens, lengths, np.shape(x))
 
     def backward(self, dy: NDArray, cache: Any,
                  dstate: Mapping[str, NDArray] | None = None) -> tuple[None, Arrays, Arrays]:
         "The gradient of W; tokens have none"
-        tokens, lengths = cache
+        tokens, lengths, shape = cache
+        check_shapes({'dy': dy}, {'dy': (self.n_out, *shape)})
         dvectors = dy if lengths is None else take_valid(dy, lengths)
         return None, {'W': self.without_padding(sum_by_token(dvectors, tokens, self.n_tokens))}, {}
 
@@ -215,7 +216,7 @@ def check_layer(
     return check_gradients(forward, backward, inputs, outputs=tuple(range(1 + len(state))), rng=rng,
                            max_entries=max_entries, complex_tolerance=complex_tolerance)
 
-# %% ../nbs/20_layers.ipynb #53ec8cb5
+# %% ../nbs/20_layers.ipynb #16b8f2b5
 @dataclass(frozen=True)
 class Dense(Printed):
     "The scores W x + b at every step"
@@ -239,14 +240,15 @@ class Dense(Printed):
         if np.ndim(x) not in (2, 3): raise ValueError(f'x: got shape {np.shape(x)}, expected ({self.n_in}, m, T)')
         lengths, T = lengths_of(lengths, x, time=x.ndim == 3), x.shape[-1]
         z, cache = affine_forward(x if lengths is None else take_valid(x, lengths), parameters['W'], parameters['b'])
-        return z if lengths is None else put_valid(z, lengths, T), {}, (cache, lengths, T)
+        return z if lengths is None else put_valid(z, lengths, T), {}, (cache, lengths, x.shape[1:])
 
     def backward(self, dy: NDArray, cache: Any,
                  dstate: Mapping[str, NDArray] | None = None) -> tuple[NDArray, Arrays, Arrays]:
         "The gradients of x, W and b"
-        inner, lengths, T = cache
+        inner, lengths, shape = cache
+        check_shapes({'dy': dy}, {'dy': (self.n_out, *shape)})
         gradients = affine_backward(dy if lengths is None else take_valid(dy, lengths), inner)
-        dx = gradients['da'] if lengths is None else put_valid(gradients['da'], lengths, T)
+        dx = gradients['da'] if lengths is None else put_valid(gradients['da'], lengths, shape[1])
         return dx, {'W': gradients['dW'], 'b': gradients['db']}, {}
 
 # %% ../nbs/20_layers.ipynb #9120caaf

@@ -1,0 +1,414 @@
+"Layers and networks: every combination of options by its gradient, padding to the last bit, PyTorch, types, refusals."
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rnn_nbdev.gradcheck import leaves
+from rnn_nbdev.layers import (
+    Chain, Dense, Embedding, Recurrent, check_layer, draw_mask, lengthen, outputs_by_name, put_valid, shorten, summary,
+    take_valid, valid_steps,
+)
+from rnn_nbdev.networks import Bidirectional, Dropout, Pool, Residual, stacked, trace
+from rnn_nbdev.recurrent import engine_of, has_numba
+
+CELLS = {'rnn': {'cell': 'rnn'}, 'lstm': {'cell': 'lstm'}, 'gru': {'cell': 'gru'},
+         'gru_after': {'cell': 'gru', 'reset_after': True}}
+WAYS = {'forward': {}, 'concat': {'directions': 2}, 'sum': {'directions': 2, 'merge': 'sum'}}
+POOLS = (None, 'last', 'mean', 'max', 'ends')
+by_cell = pytest.mark.parametrize('cell', CELLS)
+by_ways = pytest.mark.parametrize('ways', WAYS)
+engines = pytest.mark.parametrize('engine', ['numpy', pytest.param('jit', marks=pytest.mark.skipif(
+    not has_numba(), reason='Numba is not installed'))])
+LENGTHS = np.array([4, 2, 3])
+
+
+def flat(tree) -> dict[str, np.ndarray]:
+    "Every array of a result, by name"
+    return {name: np.asarray(array) for name, array in leaves(tree) if array is not None}
+
+
+def same(given, wanted) -> None:
+    "Equal to the last bit, types included"
+    given, wanted = flat(given), flat(wanted)
+    assert given.keys() == wanted.keys()
+    for name, array in wanted.items():
+        assert given[name].dtype == array.dtype
+        np.testing.assert_array_equal(given[name], array, err_msg=name)
+
+
+def drawn(network, rng, dtype=np.float64, m=3):
+    "Parameters with nothing in them zero, and a state"
+    draw = lambda arrays: {k: (a + rng.standard_normal(a.shape) / 3).astype(dtype) for k, a in arrays.items()}
+    return draw(network.init(rng, dtype)), draw(network.start(m, dtype))
+
+
+def slope_error(network, x, lengths, rng) -> float:
+    "How far the gradients are from the slope along one random direction of everything at once, by complex step"
+    parameters, state = drawn(network, rng)
+    inputs = {'parameters': parameters, 'state': state, **({'x': x} if x.dtype.kind == 'f' else {})}
+    run = lambda i: network.forward(i['parameters'], i.get('x', x), i['state'], lengths=lengths,
+                                    rng=np.random.default_rng(5))
+    y, final, cache = run(inputs)
+    dy, dfinal = rng.standard_normal(y.shape), {name: rng.standard_normal(s.shape) for name, s in final.items()}
+    dx, dparameters, dstate = network.backward(dy, cache, dfinal)
+    gradients = flat({'parameters': dparameters, 'state': dstate, **({} if dx is None else {'x': dx})})
+    assert gradients.keys() == flat(inputs).keys()
+    along = {name: rng.standard_normal(a.shape) for name, a in flat(inputs).items()}
+    beside = {part: along['x'] * 1e-30j + x if part == 'x' else
+              {k: a + along[f'{part}.{k}'] * 1e-30j for k, a in arrays.items()} for part, arrays in inputs.items()}
+    with engine_of('numpy'): y, final, _ = run(beside)
+    slope = sum(np.sum(dy * y.imag) if name == 'y' else np.sum(dfinal[name] * y.imag)
+                for name, y in {'y': y, **final}.items()) / 1e-30
+    terms = [np.sum(gradients[name] * along[name]) for name in gradients]
+    return abs(slope - sum(terms)) / max(np.abs(terms).max(), 1e-3)
+
+
+# ---------------------------------------------------------------------------------------------------------- gradients
+
+@by_ways
+@by_cell
+def test_every_combination_of_options(cell, ways):
+    "Input, layers, dropout of both kinds, residual, lengths, pooling, tokens: all at once, one direction each"
+    rng = np.random.default_rng(0)
+    x, tokens = rng.standard_normal((2, 3, 4)), rng.integers(5, size=(3, 4))
+    options = itertools.product((1, 2), (0., .4), (0., .4), (False, True), (None, LENGTHS), POOLS, (False, True))
+    for layers, dropout, recurrent, residual, lengths, pool, from_tokens in options:
+        stack = stacked(2, 2, layers=layers, dropout=dropout, recurrent_dropout=recurrent, residual=residual,
+                        **CELLS[cell], **WAYS[ways])
+        parts = {'embedding': Embedding(5, 2, padding=1), 'deep': stack, 'pool': pool and Pool(pool),
+                 'output': Dense(4 if ways == 'concat' else 2, 2)}
+        if not from_tokens: del parts['embedding']
+        if pool is None: del parts['pool']
+        error = slope_error(Chain(parts), tokens if from_tokens else x, lengths, rng)
+        assert error < 1e-10, (layers, dropout, recurrent, residual, lengths, pool, from_tokens)
+
+
+SINGLE = {'embedding': Embedding(5, 3), 'padding': Embedding(5, 3, padding=2), 'dense': Dense(3, 4),
+          'dropout': Dropout(.5), 'every step': Dropout(.5, every_step=True), 'residual': Residual(Recurrent(3, 3)),
+          'reverse': Recurrent(3, 2, 'gru', reverse=True), 'recurrent dropout': Recurrent(3, 4, dropout=.5),
+          'two directions': Bidirectional(Recurrent(3, 2, 'rnn')), 'two summed': Bidirectional(Recurrent(3, 2), 'sum'),
+          **{how: Pool(how) for how in POOLS if how}}
+
+
+@pytest.mark.parametrize('lengths', [None, LENGTHS, [4, 4, 1]], ids=str)
+@pytest.mark.parametrize('name', SINGLE)
+def test_every_entry_of_every_gradient(name, lengths):
+    layer, rng = SINGLE[name], np.random.default_rng(0)
+    x = rng.integers(5, size=(3, 4)) if isinstance(layer, Embedding) else rng.standard_normal((3, 3, 4))
+    assert check_layer(layer, x, rng, lengths=lengths).worst < 1e-6
+
+
+@pytest.mark.parametrize('layer', [Dense(3, 4), Dropout(.5), Dropout(.5, every_step=True), Residual(Dense(3, 3))],
+                         ids=repr)
+def test_what_has_no_time_has_no_lengths(layer):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3, 5))
+    assert check_layer(layer, x, rng, lengths=[7, 1, 2, 3, 4]).ok
+    parameters = layer.init(rng, np.float64)
+    run = lambda **lengths: layer.forward(parameters, x, training=False, **lengths)[0]
+    same(run(lengths=[9] * 5), run())
+
+
+# ------------------------------------------------------------------------------------------------------------ padding
+
+def everything(network, x, dy, lengths, own, dtype):
+    "Results and gradients at the steps that count, which are all there is"
+    parameters, state = drawn(network, np.random.default_rng(1), dtype)
+    y, final, cache = network.forward(parameters, x, state, lengths=lengths, rng=np.random.default_rng(2))
+    dx, dparameters, dstate = network.backward(dy if y.ndim == 3 else dy[:, :, 0], cache, final)
+    if y.ndim == 3:
+        assert not y[:, ~own].any()
+        y = y[:, own]
+    if dx is not None:
+        assert not dx[:, ~own].any()
+        dx = dx[:, own]
+    return y, final, dx, dparameters, dstate
+
+
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+@pytest.mark.parametrize('pool', POOLS)
+@by_ways
+@by_cell
+@engines
+def test_padding_changes_no_bit(engine, cell, ways, pool, dtype):
+    "Neither what stands in it nor how much there is: of an output, a state, a gradient"
+    width = 4 if ways == 'concat' else 2
+    parts = {'noise': Dropout(.3, every_step=True), 'dense': Dense(3, width),
+             'deep': stacked(width, 2, layers=2, dropout=.3, recurrent_dropout=.3, residual=True,
+                             **CELLS[cell], **WAYS[ways]),
+             'pool': pool and Pool(pool), 'output': Dense(width, 2)}
+    network, results = Chain({k: v for k, v in parts.items() if v}), []
+    rng = np.random.default_rng(0)
+    values, above, ends = rng.standard_normal((3, 9)), rng.standard_normal((2, 9)), rng.standard_normal((2, 3))
+    for padding, T in ((0, 4), (np.nan, 4), (1e30, 4), (0, 9), (np.nan, 33)):
+        own = valid_steps(LENGTHS, T)
+        x, dy = np.full((3, 3, T), padding, dtype), np.full((2, 3, T), padding, dtype)
+        x[:, own], dy[:, own] = values, above
+        if pool: dy[:, :, 0] = ends
+        with engine_of(engine): results.append(everything(network, x, dy, LENGTHS, own, dtype))
+    for result in results[1:]: same(result, results[0])
+
+
+@by_cell
+def test_tokens_in_the_padding_are_not_even_looked_at(cell):
+    network, rng = Chain({'e': Embedding(5, 3), 'r': Recurrent(3, 2, **CELLS[cell])}), np.random.default_rng(0)
+    tokens = rng.integers(5, size=(3, 4))
+    results = []
+    for padding, T in ((0, 4), (-1, 4), (99, 7)):
+        own, x = valid_steps(LENGTHS, T), np.full((3, T), padding)
+        x[own] = tokens[valid_steps(LENGTHS, 4)]
+        dy = put_valid(np.arange(18.).reshape(2, 9), LENGTHS, T)
+        results.append(everything(network, x, dy, LENGTHS, own, np.float64))
+    for result in results[1:]: same(result, results[0])
+
+
+@by_ways
+@by_cell
+def test_a_batch_is_its_examples_one_by_one(cell, ways):
+    network, rng = stacked(3, 2, layers=2, **CELLS[cell], **WAYS[ways]), np.random.default_rng(0)
+    x, (parameters, state) = rng.standard_normal((3, 3, 4)), drawn(network, rng)
+    y, final, _ = network.forward(parameters, x, state, lengths=LENGTHS)
+    for i, T in enumerate(LENGTHS):
+        one = {name: s[:, i:i + 1] for name, s in state.items()}
+        alone, last, _ = network.forward(parameters, x[:, i:i + 1, :T], one)
+        np.testing.assert_allclose(y[:, i:i + 1, :T], alone, rtol=1e-12, atol=1e-14)
+        for name in last: np.testing.assert_allclose(final[name][:, i:i + 1], last[name], rtol=1e-12, atol=1e-14)
+
+
+@by_cell
+def test_an_example_without_steps_keeps_its_state(cell):
+    network, rng = stacked(3, 2, layers=2, directions=2, **CELLS[cell]), np.random.default_rng(0)
+    x, (parameters, state) = rng.standard_normal((3, 3, 4)), drawn(network, rng)
+    for lengths in ([4, 0, 2], [0, 0, 0]):
+        y, final, cache = network.forward(parameters, x, state, lengths=lengths)
+        for name in state: np.testing.assert_array_equal(final[name][:, 1], state[name][:, 1])
+        assert y.shape == (4, 3, 4) and not y[:, 1].any()
+        _, gradients, dstate = network.backward(np.ones_like(y), cache, state)
+        for name in state: np.testing.assert_array_equal(dstate[name][:, 1], state[name][:, 1])
+    assert not any(g.any() for g in gradients.values())
+
+
+def test_steps_taken_and_put_back():
+    x = np.random.default_rng(0).standard_normal((2, 3, 5))
+    for lengths in ([5, 0, 3], [0, 0, 0], [5, 5, 5]):
+        columns = take_valid(x, np.array(lengths))
+        assert columns.shape == (2, sum(lengths))
+        np.testing.assert_array_equal(put_valid(columns, np.array(lengths), 5), np.where(valid_steps(lengths, 5), x, 0))
+        assert shorten(x, np.array(lengths)).shape[2] == max(1, *lengths)
+    assert lengthen(x, 8).shape == (2, 3, 8) and not lengthen(x, 8)[:, :, 5:].any() and lengthen(x, 5) is x
+
+
+# ------------------------------------------------------------------------------------------------------------ PyTorch
+
+def torch_layer(torch, cell, parameters, name, suffix, p):
+    "Our parameters of one direction of one layer, as leaves `p`, in PyTorch's four arrays"
+    take = lambda key: p.setdefault(f'{name}{key}', torch.tensor(parameters[f'{name}{key}'], requires_grad=True))
+    if cell == 'rnn':
+        b = take('ba')[:, 0]
+        return {f'weight_ih_{suffix}': take('Wax'), f'weight_hh_{suffix}': take('Waa'), f'bias_ih_{suffix}': b,
+                f'bias_hh_{suffix}': torch.zeros_like(b)}
+    order = 'ifco' if cell == 'lstm' else 'ruc'
+    sign = {'u': -1} if cell != 'lstm' else {}        # PyTorch's z is 1 - u
+    W = torch.cat([sign.get(g, 1) * take(f'W{g}') for g in order])
+    b = torch.cat([sign.get(g, 1) * take(f'b{g}')[:, 0] for g in order])
+    n_a, inside = len(W) // len(order), torch.zeros_like(b)
+    if cell == 'gru_after': inside = torch.cat([inside[:2 * n_a], take('brc')[:, 0]])
+    return {f'weight_ih_{suffix}': W[:, n_a:], f'weight_hh_{suffix}': W[:, :n_a], f'bias_ih_{suffix}': b,
+            f'bias_hh_{suffix}': inside}
+
+
+@pytest.mark.parametrize('directions', [1, 2])
+@pytest.mark.parametrize('cell', ['rnn', 'lstm', 'gru_after'])
+@engines
+def test_stacks_of_packed_sequences_equal_pytorch(engine, cell, directions):
+    "Outputs, final states and every gradient, of two layers and sequences of different lengths"
+    torch = pytest.importorskip('torch', reason='PyTorch is the independent answer here')
+    from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+    rng, lengths, T = np.random.default_rng(0), np.array([4, 6, 1, 3]), 6
+    network = stacked(3, 5, layers=2, directions=directions, **CELLS[cell])
+    parameters, state = drawn(network, rng, m=4)
+    x = rng.standard_normal((3, 4, T))
+    with engine_of(engine):
+        y, final, cache = network.forward(parameters, x, state, lengths=lengths)
+        dy, dfinal = rng.standard_normal(y.shape), {name: rng.standard_normal(s.shape) for name, s in final.items()}
+        dx, dparameters, dstate = network.backward(dy, cache, dfinal)
+
+    kind = {'rnn': torch.nn.RNN, 'lstm': torch.nn.LSTM, 'gru_after': torch.nn.GRU}[cell]
+    module = kind(3, 5, num_layers=2, bidirectional=directions == 2, dtype=torch.float64)
+    places = [(layer, way) for layer in (1, 2) for way in (('forward.', 'backward.') if directions == 2 else ('',))]
+    p, weights = {}, {}
+    for layer, way in places:
+        suffix = f'l{layer - 1}' + ('_reverse' if way == 'backward.' else '')
+        weights.update(torch_layer(torch, cell, parameters, f'layer{layer}.{way}', suffix, p))
+    xs = torch.tensor(x, requires_grad=True)
+    start = {name: torch.tensor(s, requires_grad=True) for name, s in state.items()}
+    kinds = ('a', 'c') if cell == 'lstm' else ('a',)
+    h0 = tuple(torch.stack([start[f'layer{layer}.{way}{s}'].T for layer, way in places]) for s in kinds)
+    packed = pack_padded_sequence(xs.permute(2, 1, 0), torch.tensor(lengths), enforce_sorted=False)
+    out, last = torch.func.functional_call(module, weights, (packed, h0 if len(h0) > 1 else h0[0]))
+    out = pad_packed_sequence(out)[0].permute(2, 1, 0)
+    last = dict(zip(kinds, last if len(h0) > 1 else (last,)))
+    np.testing.assert_allclose(y, out.detach(), rtol=1e-10, atol=1e-13)
+    loss = (out * torch.tensor(dy)).sum()
+    for i, (layer, way) in enumerate(places):
+        for s in kinds:
+            name = f'layer{layer}.{way}{s}'
+            np.testing.assert_allclose(final[name], last[s][i].T.detach(), rtol=1e-10, atol=1e-13)
+            loss = loss + (last[s][i].T * torch.tensor(dfinal[name])).sum()
+    wanted = {'x': xs, **p, **start}
+    found = dict(zip(wanted, torch.autograd.grad(loss, list(wanted.values()))))
+    assert {*parameters, *state, 'x'} == {*found}
+    for name, g in {'x': dx, **dparameters, **dstate}.items():
+        np.testing.assert_allclose(g, found[name], rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+# ------------------------------------------------------------------------------------------------- what a layer keeps
+
+FULL = Chain({'embedding': Embedding(5, 4, padding=0), 'noise': Dropout(.2),
+              'deep': stacked(4, 2, 'lstm', 2, 2, dropout=.3, recurrent_dropout=.3, residual=True),
+              'ends': Pool('ends'), 'output': Dense(4, 3)})
+
+
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+@engines
+def test_types_stay_and_nothing_is_written_to(engine, dtype):
+    rng = np.random.default_rng(0)
+    parameters, state = drawn(FULL, rng, dtype)
+    tokens, dy = rng.integers(5, size=(3, 4)), rng.standard_normal((3, 3)).astype(dtype)
+    dstate = {name: np.ones_like(s) for name, s in state.items()}
+    given = (parameters, state, tokens, dy, dstate, LENGTHS)
+    before = {name: a.copy() for name, a in flat(given).items()}
+    with engine_of(engine):
+        y, final, cache = FULL.forward(parameters, tokens, state, lengths=LENGTHS, rng=np.random.default_rng(1))
+        first, second = (FULL.backward(dy, cache, dstate) for _ in range(2))
+    assert {a.dtype for a in flat((y, final, first)).values()} == {np.dtype(dtype)}
+    same(first, second)
+    for name, a in flat(given).items(): np.testing.assert_array_equal(a, before[name])
+    assert first[1].keys() == parameters.keys() and first[2].keys() == final.keys() == state.keys()
+
+
+def test_dropout_draws_from_its_generator_alone():
+    rng = np.random.default_rng(0)
+    parameters, tokens = FULL.init(rng), rng.integers(1, 5, size=(3, 4))
+    run = lambda seed, **o: FULL.forward(parameters, tokens, rng=np.random.default_rng(seed), **o)[0]
+    same(run(1), run(1))
+    assert (run(1) != run(2)).any() and (run(1) != run(1, training=False)).any()
+    same(run(1, training=False), run(2, training=False))
+    same(FULL.forward(parameters, tokens, training=False)[0], run(1, training=False))
+
+
+def test_dropout_scales_what_stays():
+    x, rng = np.ones((20, 30, 40)), np.random.default_rng(0)
+    once, anew = (Dropout(.25, every_step=e).forward({}, x, rng=rng)[0] for e in (False, True))
+    for y in (once, anew): assert set(np.unique(y)) == {0, 1 / .75} and abs(y.mean() - 1) < .1
+    assert (once == once[:, :, :1]).all() and not (anew == anew[:, :, :1]).all()
+    assert (once[:, :1] != once).any(), 'each example has a mask of its own'
+    assert draw_mask(rng, 0., (3,), np.float32).dtype == np.float32
+
+
+def test_a_padding_token_is_nothing():
+    layer, rng = Embedding(5, 3, padding=2), np.random.default_rng(0)
+    assert not layer.init(rng)['W'][:, 2].any()
+    W = {'W': rng.standard_normal((3, 5))}
+    y, _, cache = layer.forward(W, np.array([[0, 2, 4]]))
+    assert not y[:, 0, 1].any() and y[:, 0, 0].all()
+    gradient = layer.backward(np.ones_like(y), cache)[1]['W']
+    np.testing.assert_array_equal(gradient, np.array([[1., 0, 0, 0, 1]] * 3))
+
+
+@by_cell
+def test_trace_shows_what_the_kernels_compute(cell):
+    rng = np.random.default_rng(0)
+    network = Chain({'deep': stacked(3, 3, layers=2, directions=2, merge='sum', residual=True, **CELLS[cell]),
+                     'output': Dense(3, 2)})
+    x, (parameters, state) = rng.standard_normal((3, 3, 4)), drawn(network, rng)
+    seen = trace(network, parameters, x, state, LENGTHS)
+    y, final, _ = network.forward(parameters, x, state, lengths=LENGTHS)
+    outputs = dict(outputs_by_name(network, parameters, x, state, lengths=LENGTHS))
+    x = np.where(valid_steps(LENGTHS, 4), x, 0)
+    below = {'1': x, '2': outputs['deep.layer1']}
+    for i, layer_input in below.items():
+        both = seen[f'deep.layer{i}.forward.a'] + seen[f'deep.layer{i}.backward.a']
+        np.testing.assert_allclose(both + layer_input, outputs[f'deep.layer{i}'], rtol=1e-12, atol=1e-14)
+        forward, backward = (seen[f'deep.layer{i}.{way}.a'] for way in ('forward', 'backward'))
+        np.testing.assert_allclose(forward[:, np.arange(3), LENGTHS - 1], final[f'deep.layer{i}.forward.a'], rtol=1e-12)
+        np.testing.assert_allclose(backward[:, :, 0], final[f'deep.layer{i}.backward.a'], rtol=1e-12)
+    np.testing.assert_array_equal(seen['output.y'], y)
+    names = {'rnn': 'a', 'lstm': 'a c ft it cct ot', 'gru': 'a ut rt cct', 'gru_after': 'a ut rt cct qt'}[cell].split()
+    wanted = {f'deep.layer{i}.{way}.{n}' for i in (1, 2) for way in ('forward', 'backward') for n in names}
+    assert {*seen} == {*wanted, 'output.y'}
+    assert all(seen[name].shape == (3, 3, 4) and not seen[name][:, ~valid_steps(LENGTHS, 4)].any() for name in wanted)
+
+
+def test_layers_print_as_tables():
+    for layer in (FULL, Dense(2, 3), Embedding(3, 2), Recurrent(2, 3), Bidirectional(Recurrent(2, 3)), Dropout()):
+        assert str(layer) == summary(layer)
+        count = sum(p.size for p in layer.init(np.random.default_rng(0)).values())
+        assert str(layer).split()[-1] == f'{count:,}'
+    assert 'deep.layer2.backward.Wo' in str(FULL)
+
+
+def test_options_leave_the_names_of_parameters_alone():
+    "Weights trained with dropout and residual connections fit the network without them"
+    plain = stacked(4, 2, 'gru', 3, 2)
+    fancy = stacked(4, 2, 'gru', 3, 2, dropout=.5, recurrent_dropout=.5, residual=True)
+    assert [*plain.init(np.random.default_rng(0))] == [*fancy.init(np.random.default_rng(0))]
+
+
+# ----------------------------------------------------------------------------------------------------------- refusals
+
+x3, zeros = np.zeros((3, 2, 4)), np.zeros
+REFUSED = [
+    (lambda: Embedding(3, 2, padding=3), 'padding: got 3'),
+    (lambda: Embedding(3, 2, padding=-1), 'padding: got -1'),
+    (lambda: Dropout(1.), 'dropout: got 1.0'),
+    (lambda: Dropout(float('nan')), 'dropout: got nan'),
+    (lambda: Dropout('half'), "dropout: got 'half'"),
+    (lambda: Recurrent(3, 2, dropout=-.1), 'dropout: got -0.1'),
+    (lambda: Pool('median'), "how: got 'median'"),
+    (lambda: Bidirectional(Recurrent(3, 2), 'mean'), "merge: got 'mean'"),
+    (lambda: Bidirectional(replace(Recurrent(3, 2), reverse=True)), 'layer: got one that reads backward'),
+    (lambda: stacked(3, 2, layers=0), 'layers: got 0'),
+    (lambda: stacked(3, 2, directions=3), 'directions: got 3'),
+    (lambda: stacked(3, 2, dropout=2), 'dropout: got 2'),
+    (lambda: stacked(3, 2, 'lstm', reset_after=True), 'reset_after: only the GRU'),
+    (lambda: stacked(3, 2, directions=2, merge='max'), "merge: got 'max'"),
+    (lambda: Dropout().forward({}, x3), 'rng: got NoneType'),
+    (lambda: (r := Recurrent(3, 2, dropout=.5)).forward(r.init(np.random.default_rng(0)), x3), 'rng: got NoneType'),
+    (lambda: Dropout().forward({}, x3, rng=7), 'rng: got int'),
+    (lambda: Pool().forward({}, x3, lengths=[4, 0]), 'lengths: got 0'),
+    (lambda: Pool().forward({}, zeros((3, 2, 0))), 'lengths: got 0'),
+    (lambda: Pool().forward({}, zeros((3, 2))), 'x: got shape (3, 2)'),
+    (lambda: Residual(Dense(3, 2)).forward(Dense(3, 2).init(np.random.default_rng(0)), x3), 'layer: gives shape'),
+    (lambda: Dense(3, 2).forward({}, zeros(3)), 'x: got shape (3,)'),
+    (lambda: valid_steps([1, 2], 1), 'lengths: got 1 to 2'),
+    (lambda: valid_steps([1., 2.], 3), 'lengths: got shape'),
+]
+
+
+@pytest.mark.parametrize('wrong, message', REFUSED, ids=[message for _, message in REFUSED])
+def test_a_clear_refusal(wrong, message):
+    with pytest.raises((ValueError, TypeError)) as caught: wrong()
+    assert str(caught.value).startswith(message) and '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('lengths', [[4], [5, 4], [-1, 4], [1.5, 2], [[1, 2]]], ids=str)
+@pytest.mark.parametrize('layer', [Embedding(3, 3), Dense(3, 3), Recurrent(3, 3), Dropout(), Pool(), Pool('max'),
+                                   Residual(Dense(3, 3)), Bidirectional(Recurrent(3, 3)), stacked(3, 3)], ids=repr)
+def test_lengths_that_do_not_fit(layer, lengths):
+    rng = np.random.default_rng(0)
+    x = zeros((2, 4), int) if isinstance(layer, Embedding) else x3
+    with pytest.raises(ValueError, match=r'^lengths: got') as caught:
+        layer.forward(layer.init(rng), x, lengths=lengths, rng=rng)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('layer', [Dense(3, 2), Recurrent(3, 2), Bidirectional(Recurrent(3, 2)), Pool(), Dropout(.5)],
+                         ids=repr)
+def test_a_gradient_of_another_shape(layer):
+    rng = np.random.default_rng(0)
+    for lengths in (None, [4, 2]):
+        y, _, cache = layer.forward(layer.init(rng, np.float64), x3, lengths=lengths, rng=rng)
+        with pytest.raises(ValueError): layer.backward(zeros((*y.shape[:-1], y.shape[-1] + 1)), cache)

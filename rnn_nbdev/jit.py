@@ -13,7 +13,7 @@ __all__ = ['COMPILES', 'OPTIONS', 'TANH_P', 'TANH_Q', 'BYTES', 'VECTORS', 'ROWS'
            'token_scores', 'make_work', 'shards', 'jit_forward', 'make_back', 'pack_back', 'jit_backward',
            'name_gradients', 'stream_step', 'JitStream']
 
-# %% ../nbs/16_jit.ipynb #5ea13677
+# %% ../nbs/16_jit.ipynb #44115627
 import functools
 import importlib.util
 import itertools
@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from rnn_nbdev.kernels import (
-    GATES, Call, Input, Plan, by_name, check_call, gather, input_gradient, input_size, make_input, plan_of, scatter,
-    unstack_gates, upstream,
+    GATES, Call, Input, Plan, by_name, check_call, gather, input_gradient, input_size, make_input, plan_of, room,
+    scatter, unstack_gates, upstream,
 )
 
 # %% ../nbs/16_jit.ipynb #477a4975
@@ -722,7 +722,7 @@ def gate_weights(
         return {'a': (np.concatenate((parameters['Waa'], parameters['Wax']), axis=1), parameters['ba'][:, 0])}
     return {g: (np.ascontiguousarray(parameters[f'W{g}']), parameters[f'b{g}'][:, 0]) for g in GATES[cell]}
 
-# %% ../nbs/16_jit.ipynb #75b509b4
+# %% ../nbs/16_jit.ipynb #8e643454
 def pack_gates(
     weights: Mapping[str, tuple[NDArray, NDArray]],  # from gate_weights
     gates: str,  # which of them, in order
@@ -731,7 +731,7 @@ def pack_gates(
     (n, K), dtype = weights[gates[0]][0].shape, weights[gates[0]][0].dtype
     width = panel_width(dtype)
     panels = -(-len(gates) * n // width)
-    B, b = np.empty((panels, K, width), dtype), np.zeros(panels * width, dtype)
+    B, b = room((panels, K, width), dtype), np.zeros(panels * width, dtype)
     B[-1, :, len(gates) * n - (panels - 1) * width:] = 0
     for i, g in enumerate(gates):
         W, bias = weights[g]
@@ -751,7 +751,7 @@ def token_scores(
     scales = {g: source.rows.dtype.type(1 if g in 'ac' else 0.5) for g in gates}
     return np.concatenate([scales[g] * (source.rows @ weights[g][0][:, n:].T + weights[g][1]) for g in gates], axis=1)
 
-# %% ../nbs/16_jit.ipynb #0c1b5bcb
+# %% ../nbs/16_jit.ipynb #4e471b5e
 def make_work(
     call: Call,  # the call
     source: Input,  # its input
@@ -763,21 +763,21 @@ def make_work(
 ) -> Work:  # arrays, some of them uninitialized
     "The arrays of a pass forward"
     T, m, n, dtype, gru = call.T, call.m, call.n_a, call.dtype, call.cell.startswith('gru')
-    room = lambda *shape: np.empty(shape, dtype)
     first = 'ur' if gru else ''.join(GATES[call.cell])
     B1, b1 = pack_gates(weights, first)
-    B2, b2 = pack_gates(weights, 'c') if gru else (room(0, 1, B1.shape[2]), room(0))
+    B2, b2 = pack_gates(weights, 'c') if gru else (room((0, 1, B1.shape[2]), dtype), room((0,), dtype))
     brc = np.zeros_like(b2)
     if call.cell == 'gru_after': brc[:n] = call.parameters['brc'][:, 0]
-    table = room(0, 1) if source.where is None else token_scores(source, weights, first + 'c' * gru)
-    X = source.rows if source.where is None else room(0, 0, source.rows.shape[1])
+    table = room((0, 1), dtype) if source.where is None else token_scores(source, weights, first + 'c' * gru)
+    X = source.rows if source.where is None else room((0, 0, source.rows.shape[1]), dtype)
     where = np.empty((T, m), np.intp) if source.where is None else np.ascontiguousarray(source.where, np.intp)
-    A, Z = room(T + 1 if outputs else 2, m, n), room(T if keep else 1, m, max(b1.size, 2*n + b2.size) + 16)
-    C = room(0 if call.cell != 'lstm' else T + 1 if keep else 2, m, n)
-    S = room(0 if call.cell == 'rnn' else T if keep else 1, m, n)
+    A = room((T + 1 if outputs else 2, m, n), dtype)
+    Z = room((T if keep else 1, m, max(b1.size, 2*n + b2.size) + 16), dtype)
+    C = room((0 if call.cell != 'lstm' else T + 1 if keep else 2, m, n), dtype)
+    S = room((0 if call.cell == 'rnn' else T if keep else 1, m, n), dtype)
     A[0], C[:1] = start[0], start[-1]
-    final = [np.array(s, order='C') for s in start]
-    return Work(X, where, table, B1, b1, B2, b2, brc, A, C, S, Z, room(m, b2.size), final[0], final[-1], counts)
+    final, P = [np.array(s, order='C') for s in start], room((m, b2.size), dtype)
+    return Work(X, where, table, B1, b1, B2, b2, brc, A, C, S, Z, P, final[0], final[-1], counts)
 
 # %% ../nbs/16_jit.ipynb #26f1247f
 def shards(
@@ -819,7 +819,7 @@ def jit_forward(
     final = by_name(call, plan, [work.final_a, work.final_c])
     return a, final, (call, plan, source, weights, work, parts) if training else None
 
-# %% ../nbs/16_jit.ipynb #cec1efeb
+# %% ../nbs/16_jit.ipynb #87e61a1f
 def make_back(
     call: Call,  # the call
     work: Work,  # the arrays of the pass forward
@@ -831,15 +831,18 @@ def make_back(
     dA, F, Fx, dX, da, dc = shared
     n, n_x, (panels, G, width), dtype = call.n_a, work.X.shape[2], F.shape, call.dtype
     K, x_panels = rows * max(1, min(call.T, collect // rows)), 0 if work.table.shape[0] else -(-n_x // width)
-    room = lambda *shape: np.empty(shape, dtype)
-    zeros = lambda *shape: np.zeros(shape, dtype)
-    D = room(K, G + (n if call.cell == 'gru_after' else 0) + 16)   # no power of 2: rows would share a place in a cache
-    P, DA = room(rows, max(panels, len(Fx)) * width), zeros(rows, panels * width)
-    PA, PX, PS = (room(p, K, width) for p in (panels, x_panels, panels if call.cell == 'gru' else 0))
+    def zeros(*shape: int) -> NDArray:
+        array = room(shape, dtype)
+        array[...] = 0
+        return array
+    extra = 16 + (n if call.cell == 'gru_after' else 0)    # no power of 2: rows would share a place in a cache
+    D = room((K, G + extra), dtype)
+    P, DA = room((rows, max(panels, len(Fx)) * width), dtype), zeros(rows, panels * width)
+    PA, PX, PS = (room((p, K, width), dtype) for p in (panels, x_panels, panels if call.cell == 'gru' else 0))
     dfull, db, dtable = zeros(G, (panels + x_panels) * width), zeros(D.shape[1] - 16), zeros(len(work.table), G)
     return Back(dA, F, Fx, dX, da, dc, D, DA, P, PA, PX, PS, zeros(P.shape[1]), dfull, db, dtable)
 
-# %% ../nbs/16_jit.ipynb #ddcdfbbf
+# %% ../nbs/16_jit.ipynb #a49597ac
 def pack_back(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
     weights: Mapping[str, tuple[NDArray, NDArray]],  # from gate_weights
@@ -849,11 +852,11 @@ def pack_back(
 ) -> NDArray:  # panels, (panels, G n_a, width)
     "Panels of some columns of all gates' weights"
     order, (n, dtype) = GATES[cell], (len(weights[GATES[cell][0]][1]), weights[GATES[cell][0]][0].dtype)
-    F = np.empty((-(-(last - first) // panel_width(dtype)), len(order) * n, panel_width(dtype)), dtype)
+    F = room((-(-(last - first) // panel_width(dtype)), len(order) * n, panel_width(dtype)), dtype)
     for i, g in enumerate(order): pack_rows(weights[g][0][:, first:last], F, (i - 1) % 3 * n if after else i * n)
     return F
 
-# %% ../nbs/16_jit.ipynb #7f5bf458
+# %% ../nbs/16_jit.ipynb #02acd1c5
 def jit_backward(
     da: NDArray | None,  # gradient of the outputs, (n_a, m, T)
     dstate: Mapping[str, NDArray] | None,  # gradient of the final state
@@ -869,18 +872,19 @@ def jit_backward(
     states = [np.array(d.T if plan is None else d.T[plan.order], order='C') for d in end.values()]
     F = pack_back(call.cell, weights, 0, n, call.cell == 'gru_after')
     Fx = pack_back(call.cell, weights, n, K) if inputs and not tokens else F[:0]
-    dX = np.empty(source.rows.shape, dtype) if len(Fx) else nothing
+    dX = room(source.rows.shape, dtype) if len(Fx) else nothing
     backs = [make_back(call, work, (dA, F, Fx, dX, states[0], states[-1]), last - first) for first, last in parts]
     backward = functools.partial(backward_shard, CODES[call.cell], work)
     run_all([functools.partial(backward, back, *part) for back, part in zip(backs, parts)])
-    total = lambda name: functools.reduce(np.add, [getattr(back, name) for back in backs])
-    sums = total('dfull'), total('db'), total('dtable')
+    sums = backs[0].dfull, backs[0].db, backs[0].dtable
+    for back in backs[1:]:
+        for total, more in zip(sums, (back.dfull, back.db, back.dtable)): total += more
     dparameters, drows = name_gradients(call, source, weights, *sums, inputs)
     if tokens: dinput = None if drows is None else input_gradient(call, source, drows).T
     else: dinput = None if not inputs else dX.T if plan is None else scatter(dX, plan)
     return dinput, dparameters, by_name(call, plan, states)
 
-# %% ../nbs/16_jit.ipynb #78aba0d0
+# %% ../nbs/16_jit.ipynb #587955a5
 def name_gradients(
     call: Call,  # the call
     source: Input,  # its input
@@ -896,7 +900,8 @@ def name_gradients(
     column = -(-n // width) * width
     din = dtable.T @ source.rows if call.table is not None else dfull[:, column:column + n_x]
     if call.table is not None and inputs: drows = dtable @ np.concatenate([W[:, n:] for W, _ in weights.values()])
-    full = np.concatenate((dfull[:, :n], din), axis=1)
+    full = room((G, n + n_x), call.dtype)
+    full[:, :n], full[:, n:] = dfull[:, :n], din
     named = unstack_gates(call.cell, full, db[:G], db[G:] if call.cell == 'gru_after' else None)
     return {name: named[name] for name in call.parameters}, drows
 

@@ -6,7 +6,7 @@
 __all__ = ['PARTS', 'Task', 'Progress', 'begin', 'TrainingPlan', 'first_not_finite', 'not_finite', 'batch_gradients',
            'step_gradients', 'limit', 'current_rate', 'train_step', 'part_of', 'remember', 'validate', 'has_ended',
            'save_checkpoint', 'load_checkpoint', 'read_history', 'json_lines', 'Interruption', 'best_path',
-           'remove_leftovers', 'best_checkpoints', 'Recorder', 'fit', 'progress_bar']
+           'remove_leftovers', 'best_checkpoints', 'Recorder', 'check_run', 'fit', 'progress_bar']
 
 # %% ../nbs/32_train.ipynb #54a7d76f
 import json
@@ -379,7 +379,20 @@ class Recorder:
         "Close the files"
         for f in self.files.values(): f.close()
 
-# %% ../nbs/32_train.ipynb #90395076
+# %% ../nbs/32_train.ipynb #53d45e71
+def check_run(
+    optimizer: Any,  # how to learn
+    progress: Progress,  # where the run stands
+    folder: Path,  # where checkpoint and history are kept
+) -> None:
+    "Raise ValueError if the folder is none, or the run was started with another optimizer"
+    if not folder.is_dir(): raise ValueError(f'folder: {folder} is not a folder')
+    expected = {name: a.shape for name, a in optimizer.init(progress.parameters).items()}
+    if {name: a.shape for name, a in progress.optimizer.items()} != expected:
+        raise ValueError(f'progress: its optimizer state {sorted(progress.optimizer)} is not that of {optimizer}, '
+                         f'expected {sorted(expected)}')
+
+# %% ../nbs/32_train.ipynb #d016b34b
 def fit(
     task: Task,  # what to learn
     optimizer: Any,  # how
@@ -392,6 +405,7 @@ def fit(
     bar: bool = True,  # whether to show a progress bar
 ) -> tuple[Progress, bool]:  # where the run stands, and whether it was interrupted
     "Train to the plan's end or until Ctrl-C, saving on the way; raises FloatingPointError if a number is not finite"
+    check_run(optimizer, progress, folder)
     recorder, settings, saved = Recorder(folder, progress), settings or {}, None
     remove_leftovers(folder, progress)
     def save() -> None:

@@ -6,15 +6,15 @@
 __all__ = ['complain', 'one_line_errors', 'Settings', 'get_text', 'make_task', 'next_free', 'facts', 'new_run', 'open_run',
            'describe', 'nats_and_bits', 'finish', 'train_text', 'rnn_train', 'rnn_sample', 'rnn_eval']
 
-# %% ../nbs/90_cli.ipynb #6ec62e02
+# %% ../nbs/90_cli.ipynb #cf17976e
 import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -56,7 +56,7 @@ def one_line_errors(
     except MemoryError: complain(command, 'out of memory: try smaller sizes', 1)
     except KeyboardInterrupt: complain(command, 'interrupted', 130)
 
-# %% ../nbs/90_cli.ipynb #cfd4928d
+# %% ../nbs/90_cli.ipynb #ec87b084
 @dataclass(frozen=True)
 class Settings:
     "What a run of rnn_train was started with"
@@ -163,22 +163,24 @@ def new_run(
         raise
     return progress
 
-# %% ../nbs/90_cli.ipynb #55296d67
+# %% ../nbs/90_cli.ipynb #f1fec254
 def open_run(
     folder: Path,  # of a run
-    given: Settings,  # what the command line says; defaults where it says nothing
+    given: Mapping[str, Any],  # the settings that were given, by name
 ) -> tuple[Settings, Text, TextTask, Progress]:  # as they were, but for the number of steps
     "A run to go on with; raises ValueError if it is not there, damaged, or was started with something else"
     path = folder / 'checkpoint.safetensors'
     if not path.exists(): raise ValueError(f'resume: no checkpoint at {path}')
     progress, about = load_checkpoint(path)
     if 'vocabulary' not in about: raise ValueError(f'resume: {path} is not the checkpoint of a character model')
-    settings = replace(Settings(**about['settings']), steps=max(given.steps, about['settings']['steps']))
-    for f in fields(Settings):
-        value = getattr(given, f.name)
-        if f.name != 'steps' and value not in (f.default, getattr(settings, f.name)):
-            was = getattr(settings, f.name)
-            raise ValueError(f'{f.name}: got {value!r}, but the run was started with {was!r}; only steps may change')
+    was = about['settings']
+    for name, value in given.items():
+        if name != 'steps' and value != was[name]:
+            raise ValueError(f'{name}: got {value!r}, but the run was started with {was[name]!r}; '
+                             'only steps may change')
+    settings = Settings(**{**was, 'steps': given.get('steps', was['steps'])})
+    if settings.steps < progress.step:
+        raise ValueError(f'steps: got {settings.steps}, but the run has taken {progress.step}')
     text = get_text(settings)
     if text.sha256 != about['text']['sha256']:
         raise ValueError(f'text: {text.source} is not what the run was started with: '
@@ -228,22 +230,25 @@ def finish(
     say(f'held out {nats_and_bits(loss)}, over {count:,} characters never trained on')
     say(f'\n{sample}\n')
 
-# %% ../nbs/90_cli.ipynb #f4c191ae
+# %% ../nbs/90_cli.ipynb #f53362cd
 def train_text(
-    settings: Settings | None = None,  # what to train, on what, how long
     out: str | Path | None = None,  # folder of the run; the next free one in runs by default
     resume: str | Path | None = None,  # folder of a run to go on with
     quiet: bool = False,  # say nothing
+    **given: Any,  # settings by name; the rest are the defaults of Settings, or those of the run that goes on
 ) -> tuple[Path, bool]:  # the run's folder, whether it was interrupted
     "Train a character model as rnn_train does; raises ValueError before any work for what makes no sense"
-    settings = settings or Settings()
+    unknown = given.keys() - {f.name for f in fields(Settings)}
+    if unknown:
+        raise ValueError(f'settings: got {sorted(unknown)}, expected some of {[f.name for f in fields(Settings)]}')
     say = (lambda line: None) if quiet else print
     if resume and out: raise ValueError('out: a run that goes on stays in its folder')
     began = time.perf_counter()
     if resume:
         folder = Path(resume)
-        settings, text, task, progress = open_run(folder, settings)
+        settings, text, task, progress = open_run(folder, given)
     else:
+        settings = Settings(**given)
         text = get_text(settings)
         task = make_task(settings, text)
         folder = Path(out) if out else next_free(Path('runs'), settings.cell)
@@ -261,35 +266,34 @@ def train_text(
         say(f'{time.perf_counter() - began:.0f} seconds; write more with:  rnn_sample {folder}')
     return folder, interrupted
 
-# %% ../nbs/90_cli.ipynb #4cab713a
+# %% ../nbs/90_cli.ipynb #bd5b051c
 @call_parse
 def rnn_train(
-    text: str = '',  # file or folder to learn from; Python's own standard library if not given
-    pattern: str = '*',  # which files of a folder, as in '*.txt'
-    errors: str = 'strict',  # bytes that are not UTF-8: 'strict' refuses them, 'replace' goes on
-    heldout: float = 0.1,  # share of the text that is never trained on
-    cell: str = 'lstm',  # 'rnn', 'lstm' or 'gru'
-    units: int = 256,  # size of the hidden state
-    embedding: int = 64,  # size of a character's vector
-    batch: int = 64,  # streams of text side by side
-    stretch: int = 64,  # characters in a stretch: how far back the gradient goes
-    steps: int = 1500,  # steps in all; with --resume a larger number trains on
-    rate: float = 0.005,  # step size at the beginning
-    halving: int = 500,  # steps after which the learning rate has halved; 0 for a constant rate
-    clip: float = 5.0,  # longest allowed gradient
-    validate: int = 100,  # steps between measurements on the held-out text
-    save: int = 100,  # steps between checkpoints
-    seed: int = 0,  # everything random follows from it
-    dtype: str = 'float32',  # 'float32' or 'float64'
-    out: str = '',  # folder of the run; the next free one in 'runs' if not given
-    resume: str = '',  # folder of a run to go on with
+    text: str = None,  # file or folder to learn from; Python's own standard library if not given
+    pattern: str = None,  # which files of a folder, as in '*.txt'; all of them if not given
+    errors: str = None,  # bytes that are not UTF-8: 'strict' (default) refuses them, 'replace' goes on
+    heldout: float = None,  # share of the text that is never trained on; 0.1 if not given
+    cell: str = None,  # 'rnn', 'lstm' (default) or 'gru'
+    units: int = None,  # size of the hidden state; 256 if not given
+    embedding: int = None,  # size of a character's vector; 64 if not given
+    batch: int = None,  # streams of text side by side; 64 if not given
+    stretch: int = None,  # characters in a stretch: how far back the gradient goes; 64 if not given
+    steps: int = None,  # steps in all; 1500 if not given; with --resume a larger number trains on
+    rate: float = None,  # learning rate at the beginning; 0.005 if not given
+    halving: int = None,  # steps after which the learning rate has halved, 0 for a constant rate; 500 if not given
+    clip: float = None,  # longest allowed gradient; 5.0 if not given
+    validate: int = None,  # steps between measurements on the held-out text; 100 if not given
+    save: int = None,  # steps between checkpoints; 100 if not given
+    seed: int = None,  # everything random follows from it; 0 if not given
+    dtype: str = None,  # 'float32' (default) or 'float64'
+    out: str = None,  # folder of the run; the next free one in 'runs' if not given
+    resume: str = None,  # folder of a run to go on with, with all the settings that it was started with
     quiet: store_true = False,  # say nothing but errors
 ) -> None:
     "Train a character model on real text. Ctrl-C saves and stops; --resume FOLDER goes on as if it had not."
-    given = dict(locals())
-    with one_line_errors('rnn_train'):
-        settings = Settings(**{f.name: given[f.name] for f in fields(Settings)})
-        _, interrupted = train_text(settings, out or None, resume or None, quiet)
+    said = dict(locals())
+    given = {f.name: said[f.name] for f in fields(Settings) if said[f.name] is not None}
+    with one_line_errors('rnn_train'): _, interrupted = train_text(out, resume, quiet, **given)
     if interrupted: sys.exit(130)
 
 # %% ../nbs/90_cli.ipynb #95745b52
@@ -312,7 +316,7 @@ def rnn_sample(
         for character in writing: print(character, end='', flush=True)
         print()
 
-# %% ../nbs/90_cli.ipynb #7348144d
+# %% ../nbs/90_cli.ipynb #42193193
 @call_parse
 def rnn_eval(
     run: str,  # folder of a run, or a file of weights
@@ -327,7 +331,7 @@ def rnn_eval(
         model, parameters = load_model(Path(run))
         if text: source, characters = text, read_text(text, errors, pattern).characters
         else:
-            _, own, task, _ = open_run(Path(run), Settings())
+            _, own, task, _ = open_run(Path(run), {})
             source, characters = f'{own.source}, held-out part', task.model.vocabulary.decode(task.held_out)
         loss, count = evaluate(model, parameters, model.vocabulary.encode(characters), most or None)
         unknown = sum(s not in model.vocabulary.characters for s in set(characters))

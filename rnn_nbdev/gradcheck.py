@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['leaves', 'assert_close', 'replaced', 'central_difference', 'complex_step', 'relative_error', 'resolution',
-           'GradientRow', 'GradientReport', 'find_gradient', 'differentiable', 'named_gradients', 'measure',
+           'GradientRow', 'GradientReport', 'find_gradient', 'differentiable', 'named_gradients', 'error_of',
            'pick_entries', 'run_piece', 'check_gradients']
 
 # %% ../nbs/01_gradcheck.ipynb #dce726b8
@@ -166,8 +166,8 @@ def named_gradients(
     if isinstance(result, Mapping): return result
     return {f'd{n}': g for n, g in zip(names, result if isinstance(result, (tuple, list)) else (result,))}
 
-# %% ../nbs/01_gradcheck.ipynb #5a697375
-def measure(
+# %% ../nbs/01_gradcheck.ipynb #5a6d8704
+def error_of(
     outputs: Callable[[NDArray], list[NDArray]],  # one array -> the results that depend on it
     x: NDArray,  # the point
     given: NDArray | None,  # the gradient to be checked
@@ -214,7 +214,7 @@ def run_piece(
     assert_close(dict(leaves(backward(*upstream, cache))), dict(leaves(given)), rtol=0, name='second backward')
     return upstream, given
 
-# %% ../nbs/01_gradcheck.ipynb #8a9d6cb9
+# %% ../nbs/01_gradcheck.ipynb #00768e69
 def check_gradients(
     forward: Callable,  # forward(**inputs) -> results..., cache
     backward: Callable,  # backward(gradients of results..., cache) -> gradients of inputs
@@ -236,8 +236,8 @@ def check_gradients(
             return [results[i] for i in outputs]
         found = find_gradient(gradients, name, key)
         task = (vary, x, found, upstream, pick_entries(x.shape, max_entries, rng))
-        central = measure(*task, central_difference, resolution(vary(x), upstream) / tolerance)
-        by_complex = None if complex_tolerance is None else measure(*task, complex_step)
+        central = error_of(*task, central_difference, resolution(vary(x), upstream) / tolerance)
+        by_complex = None if complex_tolerance is None else error_of(*task, complex_step)
         ok = central <= tolerance and (by_complex is None or by_complex <= (complex_tolerance or 0))
         note = f'WRONG: no gradient of it among {sorted(gradients)}' if found is None else ''
         if found is not None and np.shape(found) != x.shape: note = f'WRONG: its gradient has shape {np.shape(found)}'

@@ -160,6 +160,8 @@ BAD_TRAIN = {
     'resume nothing': (['--resume', 'nowhere'], 'resume'),
     'resume elsewhere': (['--resume', '{trained}', '--out', 'new'], 'out'),
     'resume with another text': (['--resume', '{trained}', '--text', '{texts}/other.txt'], 'text'),
+    'resume with the default size, which is another': (['--resume', '{trained}', '--units', '256'], 'units: got 256'),
+    'resume with fewer steps': (['--resume', '{trained}', '--steps', '4'], 'steps: got 4, but the run has taken 10'),
     'resume with another size': (['--resume', '{trained}', '--units', '17'], 'got 17, but the run was started with 16'),
 }
 
@@ -248,6 +250,18 @@ def test_the_same_seed_is_the_same_run(trained, texts, tmp_path):
         assert ((out/'weights.safetensors').read_bytes() == (trained/'weights.safetensors').read_bytes()) == same
 
 
+def test_a_run_goes_on_to_its_own_last_step(texts, tmp_path):
+    "Taken up with nothing but --resume, as the message of Ctrl-C says"
+    process = running('--text', texts/'good.txt', '--out', tmp_path/'run', '--steps', 400, *SMALL)
+    while len(read_history(tmp_path/'run'/'history.jsonl')) < 5: time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    stopped = load_checkpoint(tmp_path/'run'/'checkpoint.safetensors')[0].step
+    done = command('rnn_train', '--resume', 'run', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert stopped < 400 == load_checkpoint(tmp_path/'run'/'checkpoint.safetensors')[0].step
+
+
 @pytest.mark.parametrize('cell', ['rnn', 'lstm', 'gru'])
 def test_half_and_half_is_one_bit_for_bit(cell, texts, tmp_path):
     "7 steps, a new process, 7 more; enough of them to pass the end of the text, where the generator is asked"
@@ -287,7 +301,7 @@ def test_a_kill_leaves_the_last_checkpoint_whole(texts, tmp_path):
         lines = len(read_history(folder/'history.jsonl'))
         until = time.monotonic() + 60
         while len(read_history(folder/'history.jsonl')) <= lines + 3 and time.monotonic() < until:
-            assert process.poll() is None
+            assert process.poll() is None, process.stderr.read()
             time.sleep(0.01)
         time.sleep(wait)
         process.send_signal(signal.SIGKILL)
@@ -329,10 +343,10 @@ def test_ctrl_c_saves_and_says_how_to_go_on(texts, tmp_path):
 
 
 def test_no_global_random_state_is_touched(tmp_path, texts):
-    from rnn_nbdev.cli import Settings, train_text
+    from rnn_nbdev.cli import train_text
     before = np.random.get_state()[1].copy()  # noqa: NPY002
-    small = Settings(text=str(texts/'good.txt'), units=8, embedding=4, batch=2, stretch=10, steps=3, validate=2, save=2)
-    train_text(small, out=tmp_path/'run', quiet=True)
+    small = {'units': 8, 'embedding': 4, 'batch': 2, 'stretch': 10, 'steps': 3, 'validate': 2, 'save': 2}
+    train_text(tmp_path/'run', text=str(texts/'good.txt'), quiet=True, **small)
     assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 

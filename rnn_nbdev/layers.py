@@ -136,7 +136,7 @@ def sum_by_token(
     if len(order): dW[present] = np.add.reduceat(rows[order], starts, axis=0)
     return dW.T
 
-# %% ../nbs/20_layers.ipynb #f4d37ea8
+# %% ../nbs/20_layers.ipynb #4b7e944b
 @dataclass(frozen=True)
 class Embedding(Printed):
     "A learned vector for each token"
@@ -160,6 +160,21 @@ class Embedding(Printed):
         "W or its gradient, as far as it counts"
         return W if self.padding is None else W * (np.arange(self.n_tokens) != self.padding)
 
+    def check_tokens(self,
+                     x: ArrayLike,  # (m, T)
+                     lengths: ArrayLike | None,  # steps of each example, (m,); None for all
+                     ) -> tuple[NDArray, NDArray | None]:  # (m, T), or those that count (N,); lengths
+        "The tokens that count; raises TypeError or ValueError for anything but tokens"
+        tokens = np.asarray(x)
+        if not np.issubdtype(tokens.dtype, np.integer):
+            raise TypeError(f'x: got {tokens.dtype}, expected tokens: whole numbers (m, T)')
+        if tokens.ndim != 2: raise ValueError(f'x: got shape {tokens.shape}, expected tokens (m, T)')
+        own = lengths_of(lengths, tokens)
+        if own is not None: tokens = take_valid(tokens, own)
+        if tokens.size and not 0 <= tokens.min() <= tokens.max() < self.n_tokens:
+            raise ValueError(f'x: got tokens from {tokens.min()} to {tokens.max()}, expected 0 to {self.n_tokens - 1}')
+        return tokens, own
+
     def start(self, m: int, dtype: DTypeLike = np.float32) -> Arrays:
         "Nothing is carried"
         return {}
@@ -168,16 +183,10 @@ class Embedding(Printed):
                 state: Mapping[str, NDArray] | None = None, training: bool = True,
                 lengths: ArrayLike | None = None, rng: np.random.Generator | None = None) -> Forward:
         "The vectors (n_out, m, T) of tokens (m, T); raises TypeError or ValueError for anything but tokens"
-        tokens = np.asarray(x)
-        if not np.issubdtype(tokens.dtype, np.integer):
-            raise TypeError(f'x: got {tokens.dtype}, expected tokens: whole numbers (m, T)')
-        if tokens.ndim != 2: raise ValueError(f'x: got shape {tokens.shape}, expected tokens (m, T)')
-        lengths, T = lengths_of(lengths, tokens), tokens.shape[1]
-        if lengths is not None: tokens = take_valid(tokens, lengths)
-        if tokens.size and not 0 <= tokens.min() <= tokens.max() < self.n_tokens:
-            raise ValueError(f'x: got tokens from {tokens.min()} to {tokens.max()}, expected 0 to {self.n_tokens - 1}')
+        tokens, lengths = self.check_tokens(x, lengths)
         vectors = self.without_padding(parameters['W']).T[tokens.T].T
-        return vectors if lengths is None else put_valid(vectors, lengths, T), {}, (tokens, lengths, np.shape(x))
+        y = vectors if lengths is None else put_valid(vectors, lengths, np.shape(x)[1])
+        return y, {}, (tokens, lengths, np.shape(x))
 
     def backward(self, dy: NDArray, cache: Any,
                  dstate: Mapping[str, NDArray] | None = None) -> tuple[None, Arrays, Arrays]:
@@ -281,7 +290,7 @@ def drop_columns(
     on_state = lambda name, W: W * np.append(d, np.ones(W.shape[1] - len(d), d.dtype)) if name[0] == 'W' else W
     return {name: p if name == 'Wax' else on_state(name, p) for name, p in parameters.items()}
 
-# %% ../nbs/20_layers.ipynb #2deec064
+# %% ../nbs/20_layers.ipynb #01905c8c
 CELLS = ('rnn', 'lstm', 'gru')
 
 @dataclass(frozen=True)
@@ -312,23 +321,26 @@ class Recurrent(Printed):
 
     def forward(self, parameters: Mapping[str, NDArray], x: NDArray,
                 state: Mapping[str, NDArray] | None = None, training: bool = True,
-                lengths: ArrayLike | None = None, rng: np.random.Generator | None = None) -> Forward:
-        "The hidden states (n_a, m, T) of x (n_x, m, T); raises ValueError where a shape doesn't fit"
-        if np.ndim(x) != 3: raise ValueError(f'x: got shape {np.shape(x)}, expected ({self.n_x}, m, T)')
-        cell, T, lengths = 'gru_after' if self.reset_after else self.cell, x.shape[2], lengths_of(lengths, x)
-        state = state or self.start(x.shape[1], x.dtype)
-        d = draw_mask(rng, self.dropout, (self.n_a,), x.real.dtype) if training and self.dropout else None
-        a, final, cache = recurrent_forward(cell, shorten(x, lengths), state, drop_columns(parameters, d), lengths,
-                                            self.reverse, training)
-        return lengthen(np.asarray(a), T), final, (cache, d, lengths, T) if training else None
+                lengths: ArrayLike | None = None, rng: np.random.Generator | None = None,
+                table: NDArray | None = None) -> Forward:
+        "The hidden states (n_a, m, T) of x (n_x, m, T), or of the columns of `table` that tokens (m, T) stand for"
+        if np.ndim(x) != (3 if table is None else 2):
+            raise ValueError(f'x: got shape {np.shape(x)}, expected ({self.n_x}, m, T)')
+        cell, dtype = 'gru_after' if self.reset_after else self.cell, x.dtype if table is None else table.dtype
+        (m, T), own, state = x.shape[-2:], lengths_of(lengths, x), state or self.start(x.shape[-2], dtype)
+        d = draw_mask(rng, self.dropout, (self.n_a,), np.finfo(dtype).dtype) if training and self.dropout else None
+        a, final, cache = recurrent_forward(cell, shorten(x, own), state, drop_columns(parameters, d), own,
+                                            self.reverse, training, table=table)
+        return lengthen(np.asarray(a), T), final, (cache, d, own, (self.n_a, m, T), table is None) if training else None
 
     def backward(self, dy: NDArray, cache: Any,
                  dstate: Mapping[str, NDArray] | None = None) -> tuple[NDArray, Arrays, Arrays]:
-        "The gradients of x, of the cell's parameters and of the initial state"
-        inner, d, lengths, T = cache
-        check_shapes({'dy': dy}, {'dy': (self.n_a, *dy.shape[1:2], T)})
+        "The gradients of x, or of the table, of the cell's parameters and of the initial state"
+        inner, d, lengths, shape, lengthened = cache
+        check_shapes({'dy': dy}, {'dy': shape})
         dx, dparameters, dstate0 = recurrent_backward(shorten(dy, lengths), dstate, inner)
-        return lengthen(np.asarray(dx), T), drop_columns(dparameters, d), dstate0
+        dx = lengthen(np.asarray(dx), shape[2]) if lengthened else np.asarray(dx)
+        return dx, drop_columns(dparameters, d), dstate0
 
 # %% ../nbs/20_layers.ipynb #7a5819cd
 def of_layer(
@@ -345,16 +357,23 @@ def join(
     "The arrays of several layers in one flat dictionary"
     return {f'{name}.{key}': a for name, arrays in parts.items() for key, a in arrays.items()}
 
-# %% ../nbs/20_layers.ipynb #3565f8c0
+# %% ../nbs/20_layers.ipynb #f98969bb
 @dataclass(frozen=True)
 class Chain(Printed):
     "Layers one after the other, by name; itself a layer"
     layers: Mapping[str, Any] = field(default_factory=dict)  # name -> layer, in order
+    fuse: bool = False  # whether a recurrent layer looks tokens up in the embedding below it by itself
 
     def __post_init__(self) -> None:
         if not self.layers: raise ValueError('layers: got none, expected one or more')
         wrong = [name for name in self.layers if not name or '.' in name]
         if wrong: raise ValueError(f'layers: got the name {wrong[0]!r}, expected one without a dot')
+
+    @property
+    def looked_up(self) -> set[str]:
+        "The embeddings that the layer above looks up by itself"
+        pairs = zip(self.layers.items(), list(self.layers.items())[1:]) if self.fuse else ()
+        return {name for (name, e), (_, r) in pairs if isinstance(e, Embedding) and isinstance(r, Recurrent)}
 
     def init(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Arrays:
         "The parameters of all layers, under dotted names"
@@ -368,17 +387,28 @@ class Chain(Printed):
                 state: Mapping[str, NDArray] | None = None, training: bool = True,
                 lengths: ArrayLike | None = None, rng: np.random.Generator | None = None) -> Forward:
         "Each layer's output is the next one's input"
-        final, caches = {}, {}
+        table: Arrays = {}
+        final: dict[str, Arrays] = {}
+        caches: dict[str, Any] = {}
         for name, layer in self.layers.items():
-            inputs = of_layer(parameters, name), x, of_layer(state or {}, name) or None
-            x, final[name], caches[name] = layer.forward(*inputs, training, lengths, rng)
+            own, here = of_layer(parameters, name), of_layer(state or {}, name) or None
+            if name in self.looked_up:
+                layer.check_tokens(x, lengths)
+                table, final[name], caches[name] = {'table': layer.without_padding(own['W'])}, {}, None
+                continue
+            x, final[name], caches[name] = layer.forward(own, x, here, training, lengths, rng, **table)
+            table = {}
         return x, join(final), caches
 
     def backward(self, dy: NDArray | None, cache: Any,
                  dstate: Mapping[str, NDArray] | None = None) -> tuple[NDArray | None, Arrays, Arrays]:
         "From the last layer to the first; each one's input gradient is the output gradient of the one before"
-        dparameters, dstate0 = {}, {}
+        dparameters: dict[str, Arrays] = {}
+        dstate0: dict[str, Arrays] = {}
         for name, layer in reversed(list(self.layers.items())):
+            if name in self.looked_up:
+                dy, dparameters[name], dstate0[name] = None, {'W': layer.without_padding(dy)}, {}
+                continue
             dy, dparameters[name], dstate0[name] = layer.backward(dy, cache[name], of_layer(dstate or {}, name) or None)
         return dy, join(dparameters), join(dstate0)
 

@@ -22,6 +22,7 @@ by_ways = pytest.mark.parametrize('ways', WAYS)
 engines = pytest.mark.parametrize('engine', ['numpy', pytest.param('jit', marks=pytest.mark.skipif(
     not has_numba(), reason='Numba is not installed'))])
 LENGTHS = np.array([4, 2, 3])
+x3, zeros = np.zeros((3, 2, 4)), np.zeros
 
 
 def flat(tree) -> dict[str, np.ndarray]:
@@ -318,6 +319,38 @@ def test_a_padding_token_is_nothing():
     np.testing.assert_array_equal(gradient, np.array([[1., 0, 0, 0, 1]] * 3))
 
 
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+@pytest.mark.parametrize('lengths', [None, LENGTHS], ids=['all', 'lengths'])
+@by_cell
+@engines
+def test_an_embedding_inside_the_layer_above_gives_the_same(engine, cell, lengths, dtype):
+    layers = {'embedding': Embedding(5, 3, padding=1), 'deep': Recurrent(3, 4, **CELLS[cell], dropout=.3),
+              'output': Dense(4, 2)}
+    rng, results, tolerance = np.random.default_rng(0), [], 1e-11 if dtype == np.float64 else 2e-4
+    parameters, state = drawn(Chain(layers), rng, dtype)
+    tokens, dy = rng.integers(5, size=(3, 4)), rng.standard_normal((2, 3, 4)).astype(dtype)
+    if lengths is not None: tokens[~valid_steps(lengths, 4)] = -1
+    for fuse in (False, True):
+        network = Chain(layers, fuse)
+        with engine_of(engine):
+            y, final, cache = network.forward(parameters, tokens, state, lengths=lengths, rng=np.random.default_rng(1))
+            results.append(flat((y, final, network.backward(dy, cache, final))))
+    assert [*results[0]] == [*results[1]]
+    for name, wanted in results[0].items():
+        assert results[1][name].dtype == wanted.dtype == dtype
+        np.testing.assert_allclose(results[1][name], wanted, rtol=tolerance, atol=tolerance / 10, err_msg=name)
+
+
+def test_an_embedding_inside_the_layer_above_refuses_the_same():
+    network, rng = Chain({'e': Embedding(5, 3), 'r': Recurrent(3, 2)}, fuse=True), np.random.default_rng(0)
+    parameters = network.init(rng)
+    with pytest.raises(TypeError, match=r'^x: got float64'): network.forward(parameters, zeros((3, 4)))
+    with pytest.raises(ValueError, match=r'^x: got tokens from 5 to 5'): network.forward(parameters, np.full((3, 4), 5))
+    with pytest.raises(ValueError, match=r'^x: got shape'): network.forward(parameters, np.full((3, 4, 1), 5))
+    assert Chain({'r': Recurrent(3, 2), 'd': Dense(2, 2)}, fuse=True).looked_up == set()
+    assert network.looked_up == {'e'} and network.init(rng).keys() == Chain(network.layers).init(rng).keys()
+
+
 @by_cell
 def test_trace_shows_what_the_kernels_compute(cell):
     rng = np.random.default_rng(0)
@@ -359,7 +392,6 @@ def test_options_leave_the_names_of_parameters_alone():
 
 # ----------------------------------------------------------------------------------------------------------- refusals
 
-x3, zeros = np.zeros((3, 2, 4)), np.zeros
 REFUSED = [
     (lambda: Embedding(3, 2, padding=3), 'padding: got 3'),
     (lambda: Embedding(3, 2, padding=-1), 'padding: got -1'),

@@ -6,7 +6,7 @@
 __all__ = ['UNKNOWN', 'Vocabulary', 'build_vocabulary', 'Streams', 'fitting_streams', 'TextModel', 'TextTask', 'state_in',
            'evaluate', 'choose', 'check_writing', 'write', 'written', 'save_model', 'load_model']
 
-# %% ../nbs/42_text.ipynb #b0478b46
+# %% ../nbs/42_text.ipynb #a2c7715a
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -166,7 +166,7 @@ def named_gradients(
     if isinstance(result, Mapping): return result
     return {f'd{n}': g for n, g in zip(names, result if isinstance(result, (tuple, list)) else (result,))}
 
-# %% ../nbs/01_gradcheck.ipynb #5a6d8704
+# %% ../nbs/01_gradcheck.ipynb #d5ad3b0e
 def error_of(
     outputs: Callable[[NDArray], list[NDArray]],  # one array -> the results that depend on it
     x: NDArray,  # the point
@@ -178,7 +178,7 @@ def error_of(
 ) -> float:  # worst relative error
     "Check one array's gradient by one method"
     measured = np.array([method(outputs, x, i, upstream) for i in entries])
-    if given is None: return np.inf if np.any(measured) else 0.0     # the results depend on it, and nothing was said
+    if given is None: return np.inf if np.any(measured) else 0.0     # results depend on it, and nothing was said
     if np.shape(given) != x.shape: return np.inf
     return relative_error(np.array([np.asarray(given)[i] for i in entries]), measured, smallest)
 
@@ -193,7 +193,7 @@ def pick_entries(
     if most is None or len(every) <= most: return every
     return [every[i] for i in rng.choice(len(every), most, replace=False)]
 
-# %% ../nbs/01_gradcheck.ipynb #55376bb7
+# %% ../nbs/01_gradcheck.ipynb #629caab7
 def run_piece(
     forward: Callable,  # the piece's forward pass
     backward: Callable,  # the piece's backward pass
@@ -204,7 +204,8 @@ def run_piece(
     "Run a piece once each way; raises AssertionError if it writes to an argument or differs the second time"
     before = {name: np.array(a, copy=True) for name, a in leaves(inputs)}
     found = forward(**inputs)
-    if not isinstance(found, tuple): raise TypeError(f'forward: got {type(found).__name__}, expected (results..., cache)')
+    if not isinstance(found, tuple):
+        raise TypeError(f'forward: got {type(found).__name__}, expected the tuple (results..., cache)')
     *results, cache = found
     upstream = [rng.standard_normal(np.shape(results[i])) for i in outputs]
     sent = [u.copy() for u in upstream]

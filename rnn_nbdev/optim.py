@@ -122,7 +122,7 @@ class Adam:
             after[f'v.{name}'], after[f's.{name}'] = v, s
         return new, after
 
-# %% ../nbs/30_optim.ipynb #272b3ddd
+# %% ../nbs/30_optim.ipynb #18e6685a
 @dataclass(frozen=True)
 class SGD:
     "Gradient descent, with momentum if asked: Sutskever, Martens, Dahl and Hinton 2013, in PyTorch's scaling"
@@ -132,7 +132,8 @@ class SGD:
 
     def __post_init__(self) -> None:
         check_options({'momentum': self.momentum}, {'learning_rate': self.learning_rate})
-        if self.nesterov and not self.momentum: raise ValueError('nesterov: got True with momentum 0, expected momentum above 0')
+        if self.nesterov and not self.momentum:
+            raise ValueError('nesterov: got True with momentum 0, expected momentum above 0')
 
     def init(self,
              parameters: Mapping[str, NDArray],  # by name

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'Task', 'Progress', 'begin', 'TrainingPlan', 'first_not_finite', 'not_finite', 'batch_gradients',
-           'step_gradients', 'limit', 'current_rate', 'train_step', 'part_of', 'remember', 'validate', 'has_ended',
-           'save_checkpoint', 'load_checkpoint', 'read_history', 'json_lines', 'Interruption', 'best_path',
+           'step_gradients', 'limit_gradients', 'current_rate', 'train_step', 'part_of', 'remember', 'validate',
+           'has_ended', 'save_checkpoint', 'load_checkpoint', 'read_history', 'json_lines', 'Interruption', 'best_path',
            'remove_leftovers', 'best_checkpoints', 'Recorder', 'check_run', 'fit', 'progress_bar']
 
 # %% ../nbs/32_train.ipynb #54a7d76f
@@ -157,8 +157,8 @@ def step_gradients(
         gradients = {name: (1 - share) * g + share * here[name] for name, g in gradients.items()}
     return loss, gradients, carry, units
 
-# %% ../nbs/32_train.ipynb #bacb3639
-def limit(
+# %% ../nbs/32_train.ipynb #8e0dca77
+def limit_gradients(
     gradients: Arrays,  # by name
     plan: TrainingPlan,  # for the limits
 ) -> tuple[Arrays, float]:  # gradients within the plan's limits, and their length before
@@ -178,7 +178,7 @@ def current_rate(
     times = int(progress.watch['plateau.times']) if plan.plateau and 'plateau.times' in progress.watch else 0
     return rate * plan.plateau_factor**times if times else rate
 
-# %% ../nbs/32_train.ipynb #956dbb94
+# %% ../nbs/32_train.ipynb #ee136b01
 def train_step(
     task: Task,  # what to learn
     optimizer: Any,  # how
@@ -188,7 +188,7 @@ def train_step(
     "One step; raises FloatingPointError, naming the first bad array, if a number is not finite"
     rate, step = current_rate(plan, progress), progress.step + 1
     loss, gradients, carry, units = step_gradients(task, progress, plan.accumulate)
-    limited, norm = limit(gradients, plan)
+    limited, norm = limit_gradients(gradients, plan)
     if not all(np.isfinite(g).all() for g in limited.values()):
         raise not_finite(step, 'gradient', ((f'gradient of {n}', g) for n, g in gradients.items()))
     with np.errstate(over='ignore', invalid='ignore'):

@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = ['test_oracle.py', 'test_textbook.py', 'test_properties.py', 'test_errors.py', 'test_gradcheck.py']
 # The chapters from the layers on have tests of their own.
 TESTS_OF = {'layers': ['test_layers.py', 'test_text.py'], 'data': ['test_text.py'],
-            'text': ['test_text.py', 'test_cli.py'], 'train': ['test_text.py', 'test_cli.py'], 'cli': ['test_cli.py']}
+            'text': ['test_text.py', 'test_cli.py'], 'cli': ['test_cli.py'], 'practice': ['test_practice.py'],
+            'optim': ['test_optim.py', *TESTS], 'schedule': ['test_optim.py'],
+            'files': ['test_train.py', 'test_cli.py'], 'train': ['test_train.py', 'test_text.py', 'test_cli.py']}
 
 MUTATIONS = [
     # numerics
@@ -104,6 +106,25 @@ MUTATIONS = [
      "epsilon outside the root in the textbook's Adam"),
     ('optim', 'm / (1 - beta1**t)', 'm', "Adam's mean is not corrected"),
     ('optim', "(1 - beta2) * grads[f'd{n}']**2", "(1 - beta2) * grads[f'd{n}']", "Adam's squares are not squared"),
+    ('optim', '(np.sqrt(s / (1 - self.beta2**t)) + self.epsilon)', 'np.sqrt(s / (1 - self.beta2**t) + self.epsilon)',
+     "epsilon inside the root in the paper's Adam"),
+    ('optim', 'p * (1 - rate * self.weight_decay) - rate * step', 'p - rate * (step + self.weight_decay * p * p)',
+     'a weight decay that is not one'),
+    ('optim', 'step + self.momentum * v if self.nesterov', 'step + v if self.nesterov', 'Nesterov looks too far ahead'),
+    ('optim', 'rate * g / (np.sqrt(s) + self.epsilon)', 'rate * g / np.sqrt(s + self.epsilon)',
+     "RMSProp's epsilon inside the root"),
+    ('optim', 'share = 1 / max(1, t - self.start)', 'share = 1 / max(1, t)', 'a mean that forgets where it began'),
+    # schedule
+    ('schedule', 'then(0) * (step + 1) / steps', 'then(0) * step / steps', 'a warm-up whose first step is zero'),
+    ('schedule', 'factor**(step // every)', 'factor**(step / every)', 'stairs without steps'),
+    ('schedule', 'top = rise * steps - 1', 'top = rise * steps', 'a cycle that turns one step late'),
+    ('schedule', 'if waited > self.validations: waited', 'if waited >= self.validations: waited',
+     'patience that runs out one validation early'),
+    ('schedule', 'loss < best - self.gain * abs(best)', 'loss < best', 'any gain is enough'),
+    # practice
+    ('practice', 'for start in range(0, len(order), batch_size)', 'for start in range(0, len(order) - 1, batch_size)',
+     'an example that is never trained on'),
+    ('practice', 'argmax(smoothed - ends)', 'argmin(smoothed - ends)', 'the rate at which the loss explodes'),
     # data and text
     ('data', 'return text[:cut], text[cut:]', 'return text, text[cut:]', 'trained on what is held out'),
     ('text', "if name not in ('k', 'offset')}", "if name in ('a',)}", 'the state is not carried to the next stretch'),
@@ -114,12 +135,21 @@ MUTATIONS = [
     ('text', 'scores[0] = -np.inf', 'scores[0] = np.inf', 'writes the character that stands for all others'),
     ('text', 'np.sort(z)[-top_k]', 'np.sort(z)[top_k]', 'draws among the wrong ones'),
     # training
-    ('train', "PARTS = ('parameters', 'optimizer', 'carry')", "PARTS = ('parameters', 'carry')",
-     'the optimizer is not in the checkpoint'),
+    ('train', "PARTS = ('parameters', 'optimizer', 'carry', 'average', 'watch')",
+     "PARTS = ('parameters', 'carry', 'average', 'watch')", 'the optimizer is not in the checkpoint'),
+    ('train', "'carry', 'average', 'watch')", "'carry', 'average')", 'patience is not in the checkpoint'),
+    ('train', 'share = count / units', 'share = 0.5', 'accumulated batches that do not count by their units'),
+    ('train', 'plan.plateau_factor**times if times', 'plan.plateau_factor if times', 'the rate is lowered once only'),
+    ('train', "if not all(np.isfinite(a).all() for _, a in after)", 'if False', 'weights that are not finite go on'),
+    ('train', "np.argsort(losses, kind='stable')", "np.argsort(-losses, kind='stable')",
+     'the worst are kept for the best'),
+    ('train', 'if plan.max_value is not None: gradients', 'if False: gradients', 'values are not clipped'),
+    ('train', "losses.get('averaged_held_out_loss', losses['held_out_loss'])", "losses['held_out_loss']",
+     'the loss of the raw weights counts where they are averaged'),
     ('train', "rng.bit_generator.state = about['generator']", 'pass', 'the generator starts anew on resume'),
-    ('train', 'os.replace(beside, path)', "Path(path).write_bytes(b''); os.replace(beside, path)",
+    ('files', 'os.replace(beside, path)', "Path(path).write_bytes(b''); os.replace(beside, path)",
      'a file that is empty for a moment'),
-    ('train', "if header.get('sha256') != fingerprint(stored)", "if False", 'a damaged checkpoint is trusted'),
+    ('files', "if header.get('sha256') != fingerprint(stored)", "if False", 'a damaged checkpoint is trusted'),
     ('cli', "if text.sha256 != about['text']['sha256']", 'if False', 'a run goes on with another text'),
 ]
 

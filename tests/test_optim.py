@@ -90,6 +90,40 @@ def test_averaged_weights_are_those_of_pytorch(decay):
         np.testing.assert_allclose(a, getattr(theirs.module, n).detach().numpy(), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize('start', [0, 1, 4])
+def test_a_uniform_mean_begins_where_it_should(start):
+    rng, average = np.random.default_rng(0), WeightAverage(start=start)
+    path = [{'W': rng.normal(size=3)} for _ in range(9)]
+    state = average.init(path[0])
+    for k, p in enumerate(path):
+        state = average.update(p, state)
+        expected = np.mean([q['W'] for q in path[min(start, k):k + 1]], axis=0)
+        np.testing.assert_allclose(averaged_parameters(state)['W'], expected, rtol=1e-12)
+        assert not np.shares_memory(averaged_parameters(state)['W'], p['W'])
+
+
+@pytest.mark.parametrize('make, word', [
+    (lambda: Adam(-1.0), 'learning_rate'), (lambda: Adam(beta1=1.0), 'beta1'), (lambda: Adam(beta2=-0.1), 'beta2'),
+    (lambda: Adam(epsilon=math.nan), 'epsilon'), (lambda: Adam(weight_decay=math.inf), 'weight_decay'),
+    (lambda: SGD(momentum=1.0), 'momentum'), (lambda: SGD(nesterov=True), 'nesterov'),
+    (lambda: RMSProp(memory=2.0), 'memory'), (lambda: WeightAverage(1.0), 'decay'),
+    (lambda: WeightAverage(start=-1), 'start'), (lambda: Adam().init({'k': np.arange(3)}), r"parameters\['k'\]"),
+    (lambda: clip_by_value({}, 0.0), 'max_value'), (lambda: clip_by_global_norm({}, math.nan), 'max_norm'),
+    (lambda: step_rate(0.1, 0), 'every'), (lambda: cosine_rate(0.1, 0), 'steps'), (lambda: warm_up(0, abs), 'steps'),
+    (lambda: halving_rate(math.nan, 5), 'rate'), (lambda: one_cycle(0.1, 9, rise=1.0), 'rise'),
+    (lambda: Patience(-1), 'validations'), (lambda: Patience(gain=1.0), 'gain')])
+def test_options_that_make_no_sense_are_refused(make, word):
+    with pytest.raises((ValueError, TypeError), match=f'^{word}: got .*expected'): make()
+
+
+@pytest.mark.parametrize('name', OPTIMIZERS)
+def test_a_gradient_that_does_not_fit_is_refused(name):
+    optimizer = OPTIMIZERS[name][0]
+    parameters = {'W': np.ones((2, 3))}
+    for grads, words in (({}, 'no W'), ({'W': np.ones((3, 2))}, r'got shape \(3, 2\), expected \(2, 3\)')):
+        with pytest.raises(ValueError, match=words): optimizer.update(parameters, grads, optimizer.init(parameters))
+
+
 SCHEDULES = {
     'stairs': (step_rate(0.1, 7, 0.3), lambda o: torch.optim.lr_scheduler.StepLR(o, 7, 0.3)),
     'halving': (halving_rate(0.1, 20), lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.5**(1 / 20))),

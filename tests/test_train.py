@@ -110,6 +110,31 @@ def test_the_options_do_something(tmp_path):
     assert 12 < stopped.step < PLAN.steps and has_ended(replace(PLAN, **OPTIONS['early stopping']), stopped)
 
 
+def test_the_rate_falls_each_time_that_patience_runs_out(tmp_path):
+    plan = replace(PLAN, plateau=Patience(0, 0.99), plateau_factor=0.3)
+    run(Lines(), SGD(), plan, tmp_path/'run')
+    rates = [e['learning_rate'] for e in read_history(tmp_path/'run'/'history.jsonl') if 'loss' in e]
+    times = [max(0, step // 3 - 1) for step in range(24)]       # the first validation sets the mark
+    np.testing.assert_allclose(rates, [0.05 * 0.3**n for n in times], rtol=1e-12)
+
+
+def test_averaged_weights_decide_what_is_best(tmp_path):
+    plan = replace(PLAN, average=WeightAverage(), keep_best=1, learning_rate=constant_rate(0.2), eval_every=1)
+    run(Lines(n=2), SGD(), plan, tmp_path/'run')
+    entries = [e for e in read_history(tmp_path/'run'/'history.jsonl') if 'held_out_loss' in e]
+    lowest = {name: min(entries, key=lambda e: e[name])['step'] for name in ('held_out_loss', 'averaged_held_out_loss')}
+    assert lowest['held_out_loss'] != lowest['averaged_held_out_loss']
+    (_, path), = best_checkpoints(tmp_path/'run')
+    assert load_checkpoint(path)[0].step == lowest['averaged_held_out_loss']
+
+
+def test_a_run_of_another_optimizer_or_without_a_folder_is_refused(tmp_path):
+    for optimizer, folder, word in ((Adam(), tmp_path, 'progress'), (SGD(), tmp_path/'none', 'folder')):
+        with pytest.raises(ValueError, match=f'^{word}: '):
+            fit(Lines(), optimizer, begin(Lines(), SGD(), 0), PLAN, folder, bar=False)
+    assert not [*tmp_path.iterdir()]
+
+
 class Killed(Exception): pass
 
 

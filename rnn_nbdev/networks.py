@@ -6,7 +6,7 @@
 __all__ = ['POOLS', 'PLACES', 'picked_steps', 'mean_step', 'mean_step_backward', 'Pool', 'Bidirectional', 'zero_padding',
            'Dropout', 'Residual', 'stacked', 'gates_of', 'trace']
 
-# %% ../nbs/21_networks.ipynb #cd098d47
+# %% ../nbs/21_networks.ipynb #fb80dc88
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .init import check_sizes
 from .kernels import check_lengths, scatter, textbook_forward
 from .layers import Arrays, Chain, Forward, Layer, Printed, Recurrent
-from .layers import check_share, draw_mask, join, lengths_of, of_layer, put_valid, shorten, valid_steps
+from .layers import check_input, check_share, draw_mask, join, lengths_of, of_layer, put_valid, shorten, valid_steps
 from .numerics import check_shapes, new_sequence
 
 # %% ../nbs/21_networks.ipynb #8a95e9c5
@@ -52,7 +52,7 @@ def mean_step_backward(
     share = (dy / lengths.astype(dy.dtype))[:, :, None]
     return np.asfortranarray(np.where(valid_steps(lengths, T), share, 0))
 
-# %% ../nbs/21_networks.ipynb #2c068111
+# %% ../nbs/21_networks.ipynb #2c4e0284
 @dataclass(frozen=True)
 class Pool(Printed):
     "One vector for each sequence, from its own steps alone"
@@ -73,7 +73,7 @@ class Pool(Printed):
                 state: Mapping[str, NDArray] | None = None, training: bool = True,
                 lengths: ArrayLike | None = None, rng: np.random.Generator | None = None) -> Forward:
         "One vector (n, m) for each sequence of x (n, m, T); raises ValueError where one has no steps"
-        if np.ndim(x) != 3: raise ValueError(f'x: got shape {np.shape(x)}, expected (n, m, T)')
+        check_input(x)
         own = check_lengths(np.full(x.shape[1], x.shape[2]) if lengths is None else lengths, *x.shape[1:])
         if (own == 0).any(): raise ValueError('lengths: got 0, expected 1 or more: there is nothing to pool')
         short = shorten(x, own)
@@ -155,7 +155,7 @@ def zero_padding(
     if lengths is None: return x
     return np.asfortranarray(np.where(valid_steps(lengths, x.shape[2]), x, x.dtype.type(0)))
 
-# %% ../nbs/21_networks.ipynb #e1214c7b
+# %% ../nbs/21_networks.ipynb #c450be52
 @dataclass(frozen=True)
 class Dropout(Printed):
     "Leaves out units while a network is trained"
@@ -188,7 +188,7 @@ class Dropout(Printed):
                 state: Mapping[str, NDArray] | None = None, training: bool = True,
                 lengths: ArrayLike | None = None, rng: np.random.Generator | None = None) -> Forward:
         "x with units left out; without training, x"
-        if np.ndim(x) not in (2, 3): raise ValueError(f'x: got shape {np.shape(x)}, expected (n, m, T) or (n, m)')
+        check_input(x, flat=True)
         own = lengths_of(lengths, x, time=x.ndim == 3)
         mask = self.mask(x, own, rng) if training and self.p else None
         return zero_padding(x if mask is None else mask * x, own), {}, (mask, own, x.shape)

@@ -346,7 +346,8 @@ def test_an_embedding_inside_the_layer_above_refuses_the_same():
     parameters = network.init(rng)
     with pytest.raises(TypeError, match=r'^x: got float64'): network.forward(parameters, zeros((3, 4)))
     with pytest.raises(ValueError, match=r'^x: got tokens from 5 to 5'): network.forward(parameters, np.full((3, 4), 5))
-    with pytest.raises(ValueError, match=r'^x: got shape'): network.forward(parameters, np.full((3, 4, 1), 5))
+    for shape in ((3, 4, 1), (0, 4), (3, 0)):
+        with pytest.raises(ValueError, match=r'^x: got shape'): network.forward(parameters, np.full(shape, 5))
     assert Chain({'r': Recurrent(3, 2), 'd': Dense(2, 2)}, fuse=True).looked_up == set()
     assert network.looked_up == {'e'} and network.init(rng).keys() == Chain(network.layers).init(rng).keys()
 
@@ -411,7 +412,6 @@ REFUSED = [
     (lambda: (r := Recurrent(3, 2, dropout=.5)).forward(r.init(np.random.default_rng(0)), x3), 'rng: got NoneType'),
     (lambda: Dropout().forward({}, x3, rng=7), 'rng: got int'),
     (lambda: Pool().forward({}, x3, lengths=[4, 0]), 'lengths: got 0'),
-    (lambda: Pool().forward({}, zeros((3, 2, 0))), 'lengths: got 0'),
     (lambda: Pool().forward({}, zeros((3, 2))), 'x: got shape (3, 2)'),
     (lambda: Residual(Dense(3, 2)).forward(Dense(3, 2).init(np.random.default_rng(0)), x3), 'layer: gives shape'),
     (lambda: Dense(3, 2).forward({}, zeros(3)), 'x: got shape (3,)'),
@@ -426,9 +426,30 @@ def test_a_clear_refusal(wrong, message):
     assert str(caught.value).startswith(message) and '\n' not in str(caught.value)
 
 
+EVERY = [Dense(3, 3), Recurrent(3, 3), Dropout(), Pool(), Pool('max'), Residual(Dense(3, 3)),
+         Bidirectional(Recurrent(3, 3)), stacked(3, 3)]
+
+
+@pytest.mark.parametrize('wrong', [zeros((3, 0, 4)), zeros((3, 2, 0)), zeros((3, 2, 4, 1)), zeros(3), [[[1.]]] * 3,
+                                   'abc', zeros((3, 2, 4), object)], ids=lambda x: f'{type(x).__name__} {np.shape(x)}')
+@pytest.mark.parametrize('layer', EVERY, ids=repr)
+@engines
+def test_no_sequence(engine, layer, wrong):
+    "Empty batches, arrays of another kind or number of dimensions"
+    rng = np.random.default_rng(0)
+    with pytest.raises((ValueError, TypeError)) as caught, engine_of(engine):
+        layer.forward(layer.init(rng), wrong, rng=rng)
+    assert str(caught.value).startswith('x: got') and '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('layer', [Dense(2, 2), Recurrent(2, 2), Bidirectional(Recurrent(2, 2))], ids=repr)
+def test_another_number_of_features(layer):
+    with pytest.raises(ValueError, match=r'^x: got shape \(3, 2, 4\), expected \(2, m, T\)'):
+        layer.forward(layer.init(np.random.default_rng(0)), x3)
+
+
 @pytest.mark.parametrize('lengths', [[4], [5, 4], [-1, 4], [1.5, 2], [[1, 2]]], ids=str)
-@pytest.mark.parametrize('layer', [Embedding(3, 3), Dense(3, 3), Recurrent(3, 3), Dropout(), Pool(), Pool('max'),
-                                   Residual(Dense(3, 3)), Bidirectional(Recurrent(3, 3)), stacked(3, 3)], ids=repr)
+@pytest.mark.parametrize('layer', [Embedding(3, 3), *EVERY], ids=repr)
 def test_lengths_that_do_not_fit(layer, lengths):
     rng = np.random.default_rng(0)
     x = zeros((2, 4), int) if isinstance(layer, Embedding) else x3

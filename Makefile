@@ -12,7 +12,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help train test lab nbtest pytest oracle export clean readme prepare check export-check readme-check \
+.PHONY: help train bench test lab nbtest pytest oracle export clean readme prepare check export-check readme-check \
         wheel-check lint types dist docs docs-check hooks venv-clean FORCE
 
 help:  ## list the commands
@@ -23,6 +23,9 @@ help:  ## list the commands
 
 train: $(STAMPS)/run  ## train the character model on Python's own standard library (ARGS="--help" tells the options)
 	$(BIN)/rnn_train $(ARGS)
+
+bench: $(STAMPS)/fast  ## measure speed against whatever else is installed (ARGS=--quick for a short one; `make oracle` installs the others)
+	$(BIN)/rnn_bench $(ARGS)
 
 test: nbtest pytest  ## run every notebook and every test (ARGS goes to pytest)
 
@@ -65,7 +68,7 @@ nbtest: $(STAMPS)/dev  ## run every notebook
 pytest: $(STAMPS)/dev  ## run every test but those of the wheel
 	$(BIN)/python -m pytest $(ARGS)
 
-oracle: $(STAMPS)/oracle  ## install PyTorch, which the oracle tests compare with (they are skipped without it)
+oracle: $(STAMPS)/oracle  ## install PyTorch, ONNX Runtime and JAX, which tests and benchmark compare with
 
 check: export-check readme-check docs-check lint types wheel-check  ## every check that CI makes beyond the tests
 
@@ -113,12 +116,17 @@ $(STAMPS)/dev: $(DATA) .venv/pyvenv.cfg
 	@$(PIP) --editable '.[dev]'
 	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/run
 
+$(STAMPS)/fast: $(STAMPS)/run
+	@echo 'installing the compiled kernels into .venv'
+	@$(PIP) --editable '.[fast]'
+	@touch $@
+
 $(STAMPS)/lab: $(STAMPS)/dev
 	@echo 'installing JupyterLab into .venv'
 	@$(PIP) --editable '.[dev,lab]'
 	@touch $@
 
 $(STAMPS)/oracle: $(STAMPS)/dev
-	@echo 'installing PyTorch into .venv'
+	@echo 'installing PyTorch, ONNX Runtime and JAX into .venv'
 	@$(PIP) --editable '.[dev,oracle]'
 	@touch $@

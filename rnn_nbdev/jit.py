@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['COMPILES', 'OPTIONS', 'TANH_P', 'TANH_Q', 'BYTES', 'VECTORS', 'ROWS', 'product_1', 'product_2', 'product_3',
-           'product_4', 'product_5', 'product_6', 'borrowed', 'RNN', 'LSTM', 'GRU', 'AFTER', 'CODES', 'compiled',
-           'fast_tanh', 'vector_shape', 'panel_width', 'bytes_of', 'make_product', 'emit_product', 'multiply',
-           'pack_columns', 'pack_rows', 'squash', 'lstm_row', 'lstm_row_back', 'rnn_row', 'rnn_row_back', 'mix_row',
-           'gru_row_back', 'reset_row_back', 'reset_after_row_back', 'Work', 'running', 'gru_step', 'end_step',
-           'forward_shard', 'Back', 'rows_back', 'state_back', 'input_back', 'pack_steps', 'add_product',
-           'weights_back', 'backward_shard', 'most_threads', 'cut', 'run_all', 'gate_weights', 'pack_gates',
-           'token_scores', 'make_work', 'shards', 'jit_forward', 'make_back', 'pack_back', 'jit_backward',
+           'product_4', 'product_5', 'product_6', 'MULTIPLY', 'borrowed', 'RNN', 'LSTM', 'GRU', 'AFTER', 'CODES',
+           'compiled', 'fast_tanh', 'vector_shape', 'panel_width', 'bytes_of', 'make_product', 'emit_product',
+           'address', 'multiply', 'pack_columns', 'pack_rows', 'squash', 'lstm_row', 'lstm_row_back', 'rnn_row',
+           'rnn_row_back', 'mix_row', 'gru_row_back', 'reset_row_back', 'reset_after_row_back', 'Work', 'running',
+           'gru_step', 'end_step', 'forward_shard', 'Back', 'rows_back', 'state_back', 'input_back', 'pack_steps',
+           'add_product', 'weights_back', 'backward_shard', 'most_threads', 'cut', 'run_all', 'gate_weights',
+           'pack_gates', 'token_scores', 'make_work', 'shards', 'jit_forward', 'make_back', 'pack_back', 'jit_backward',
            'name_gradients', 'stream_step', 'JitStream']
 
 # %% ../nbs/16_jit.ipynb #44115627
@@ -39,16 +39,17 @@ if COMPILES:
     from numba.core import cgutils
     from numba.extending import intrinsic, overload
 
-# %% ../nbs/16_jit.ipynb #aec2e30d
+# %% ../nbs/16_jit.ipynb #b6c09977
 OPTIONS: Any = {'nogil': True, 'fastmath': True, 'error_model': 'numpy'}
 
 def compiled(
     f: Any,  # a function of arrays and numbers
+    signatures: Any = None,  # types of its arguments, where they are known; None for whatever it is called with
 ) -> Any:  # the same, compiled when it is first called; `f` itself without Numba
     "Compile a function, and keep the result on disk if there is a place for it"
     if not COMPILES: return f
-    try: return njit(cache=True, **OPTIONS)(f)
-    except RuntimeError: return njit(**OPTIONS)(f)        # no folder can be written
+    try: return njit(signatures, cache=True, **OPTIONS)(f)
+    except RuntimeError: return njit(signatures, **OPTIONS)(f)        # no folder can be written
 
 # %% ../nbs/16_jit.ipynb #e9d20664
 TANH_P = 0.9999999794881319, 0.1338107751547362, 0.0034956485277827074, 2.0610020882124613e-05, 1.3355844991009398e-08
@@ -163,8 +164,18 @@ def emit_product(
 # %% ../nbs/16_jit.ipynb #3ef3e38d
 product_1, product_2, product_3, product_4, product_5, product_6 = (make_product(rows) for rows in range(1, ROWS + 1))
 
-# %% ../nbs/16_jit.ipynb #236afc3e
+# %% ../nbs/16_jit.ipynb #b116e91c
 @compiled
+def address(
+    array: NDArray,  # of any kind
+) -> Any:  # where its first number stands, an int
+    "The address of an array, as a signed number, so that offsets can be added to it"
+    return np.intp(array.ctypes.data)
+
+# %% ../nbs/16_jit.ipynb #977acf1d
+MULTIPLY = [types.void(number, *[types.intp] * 15) for number in (types.float32, types.float64)] if COMPILES else None
+
+@functools.partial(compiled, signatures=MULTIPLY)
 def multiply(
     one: Any,  # a number of the type to compute in
     m: int,  # rows of C
@@ -400,7 +411,7 @@ def running(
     "How many of a shard's examples run at a step"
     return min(max(counts[t] - m0, 0), m1 - m0) if t < len(counts) else 0
 
-# %% ../nbs/16_jit.ipynb #1811f3af
+# %% ../nbs/16_jit.ipynb #ca82c0c2
 @compiled
 def gru_step(
     work: Any,  # the arrays
@@ -419,11 +430,11 @@ def gru_step(
     tz, before, new = steps
     A, S, Z, P, B = borrowed(work.A), borrowed(work.S), borrowed(work.Z), borrowed(work.P), work.B2
     n, n_x, ldz, width, one, size = A.shape[2], work.X.shape[2], Z.shape[2], B.shape[2], A.dtype.type(1), A.itemsize
-    stride, c, p = B.shape[1] * width, z + 2*n*size, P.ctypes.data + m0 * P.shape[1] * size
+    stride, c, p = B.shape[1] * width, z + 2*n*size, address(P) + m0 * P.shape[1] * size
     for r in range(m0, m0 + k): squash(Z[tz, r, :2*n], 2*n)
     if after:
-        multiply(one, k, p, P.shape[1], work.brc.ctypes.data, 0, a, n, 1, n, a, n, 0, B.ctypes.data, stride, B.shape[0])
-        multiply(one, k, c, ldz, i, ldi, x, n_x, 1, kx, x, n_x, 0, B.ctypes.data + n*width*size, stride, B.shape[0])
+        multiply(one, k, p, P.shape[1], address(work.brc), 0, a, n, 1, n, a, n, 0, address(B), stride, B.shape[0])
+        multiply(one, k, c, ldz, i, ldi, x, n_x, 1, kx, x, n_x, 0, address(B) + n*width*size, stride, B.shape[0])
         for r in range(m0, m0 + k):
             q, reset, candidate = S[tz, r], Z[tz, r, n:2*n], Z[tz, r, 2*n:3*n]
             product = P[r]
@@ -433,13 +444,13 @@ def gru_step(
         for r in range(m0, m0 + k):
             s, reset, a_prev = S[tz, r], Z[tz, r, n:2*n], A[before, r]
             for j in range(n): s[j] = reset[j] * a_prev[j]
-        state = S.ctypes.data + (tz * S.shape[1] + m0) * n * size
-        multiply(one, k, c, ldz, i, ldi, state, n, 1, n, x, n_x, kx, B.ctypes.data, stride, B.shape[0])
+        state = address(S) + (tz * S.shape[1] + m0) * n * size
+        multiply(one, k, c, ldz, i, ldi, state, n, 1, n, x, n_x, kx, address(B), stride, B.shape[0])
     for r in range(m0, m0 + k):
         squash(Z[tz, r, 2*n:3*n], 0)
         mix_row(Z[tz, r], A[before, r], A[new, r])
 
-# %% ../nbs/16_jit.ipynb #a9d36389
+# %% ../nbs/16_jit.ipynb #02d70837
 @compiled
 def end_step(
     work: Any,  # the arrays
@@ -452,15 +463,15 @@ def end_step(
     outputs: bool,  # whether every state is kept
 ) -> None:
     "Zero the rows of examples that have ended, and keep the final state of those that end here"
-    k, later = running(work.counts, t, m0, m1), running(work.counts, t + 1, m0, m1)
+    k, later, n = running(work.counts, t, m0, m1), running(work.counts, t + 1, m0, m1), work.A.shape[2]
     for r in range(m0 + later, m0 + k):
-        work.final_a[r] = work.A[new, r]
-        if work.C.shape[0] > 0: work.final_c[r] = work.C[now, r]
+        for j in range(n): work.final_a[r, j] = work.A[new, r, j]
+        for j in range(n if work.C.shape[0] > 0 else 0): work.final_c[r, j] = work.C[now, r, j]
     for r in range(m0 + k, m1):
-        if outputs: work.A[new, r] = 0
-        if work.S.shape[0] > 0: work.S[tz, r] = 0
+        for j in range(n if outputs else 0): work.A[new, r, j] = 0
+        for j in range(n if work.S.shape[0] > 0 else 0): work.S[tz, r, j] = 0
 
-# %% ../nbs/16_jit.ipynb #e354d141
+# %% ../nbs/16_jit.ipynb #51cfc468
 @compiled
 def forward_shard(
     cell: int,  # RNN, LSTM, GRU or AFTER
@@ -479,15 +490,15 @@ def forward_shard(
         k = running(work.counts, t, m0, m1)
         tz, c_old, c_new = (t, t, t + 1) if keep else (0, t & 1, (t + 1) & 1)
         old, new = (t, t + 1) if outputs else (t & 1, (t + 1) & 1)
-        z = Z.ctypes.data + (tz * m + m0) * ldz * size
-        a, x = A.ctypes.data + (old * m + m0) * n * size, X.ctypes.data + (t * m + m0) * n_x * size
-        i1, i2, ldi, kx = work.b1.ctypes.data, work.b2.ctypes.data, 0, n_x
+        z = address(Z) + (tz * m + m0) * ldz * size
+        a, x = address(A) + (old * m + m0) * n * size, address(X) + (t * m + m0) * n_x * size
+        i1, i2, ldi, kx = address(work.b1), address(work.b2), 0, n_x
         if tokens:                                                # the input's part is looked up, biases included
             for r in range(m0, m0 + k):
                 zr, row = Z[tz, r], table[where[t, r]]
                 for j in range(len(row)): zr[j] = row[j]
             i1, i2, ldi, kx = z, z + 2*n*size, ldz, 0
-        multiply(one, k, z, ldz, i1, ldi, a, n, 1, n, x, n_x, kx, B1.ctypes.data, stride, B1.shape[0])
+        multiply(one, k, z, ldz, i1, ldi, a, n, 1, n, x, n_x, kx, address(B1), stride, B1.shape[0])
         if cell == LSTM:
             for r in range(m0, m0 + k): lstm_row(Z[tz, r, :4*n], C[c_old, r], C[c_new, r], S[tz, r], A[new, r])
         elif cell == RNN:
@@ -541,7 +552,7 @@ def rows_back(
             gru_row_back(Z[t, row], A[t, row], da, d)
             if cell == AFTER: reset_after_row_back(Z[t, row], S[t, row], d)
 
-# %% ../nbs/16_jit.ipynb #c3ce559e
+# %% ../nbs/16_jit.ipynb #81cbde41
 @compiled
 def state_back(
     cell: int,  # RNN, LSTM, GRU or AFTER
@@ -556,17 +567,17 @@ def state_back(
     Z, A, D, DA = borrowed(work.Z), borrowed(work.A), borrowed(back.D), borrowed(back.DA)
     P, F = borrowed(back.P), back.F
     n, one, size, ldd, lda, ldp = A.shape[2], D.dtype.type(1), D.itemsize, D.shape[1], DA.shape[1], P.shape[1]
-    d, da, f = D.ctypes.data + base*ldd*size, DA.ctypes.data, F.ctypes.data
+    d, da, f = address(D) + base*ldd*size, address(DA), address(F)
     stride, panels = F.shape[1] * F.shape[2], F.shape[0]
     if cell == GRU:
-        multiply(one, k, P.ctypes.data, ldp, back.zero.ctypes.data, 0, d, ldd, 1, n, d, ldd, 0, f, stride, panels)
+        multiply(one, k, address(P), ldp, address(back.zero), 0, d, ldd, 1, n, d, ldd, 0, f, stride, panels)
         for r in range(k): reset_row_back(Z[t, m0 + r], A[t, m0 + r], P[r, :n], DA[r, :n], D[base + r])
         f += n * F.shape[2] * size
         multiply(one, k, da, lda, da, lda, d + n*size, ldd, 1, 2*n, d, ldd, 0, f, stride, panels)
     elif cell == AFTER: multiply(one, k, da, lda, da, lda, d + n*size, ldd, 1, 3*n, d, ldd, 0, f, stride, panels)
-    else: multiply(one, k, da, lda, back.zero.ctypes.data, 0, d, ldd, 1, F.shape[1], d, ldd, 0, f, stride, panels)
+    else: multiply(one, k, da, lda, address(back.zero), 0, d, ldd, 1, F.shape[1], d, ldd, 0, f, stride, panels)
 
-# %% ../nbs/16_jit.ipynb #a6d03e14
+# %% ../nbs/16_jit.ipynb #d038eadd
 @compiled
 def input_back(
     work: Any,  # the arrays of the pass forward
@@ -583,7 +594,7 @@ def input_back(
         total, d = dtable[work.where[t, m0 + r]], D[base + r]
         for j in range(len(total)): total[j] += d[j]
     if dX.shape[0] > 0:
-        d, p, f, zero = D.ctypes.data + base*ldd*size, P.ctypes.data, Fx.ctypes.data, back.zero.ctypes.data
+        d, p, f, zero = address(D) + base*ldd*size, address(P), address(Fx), address(back.zero)
         multiply(one, k, p, ldp, zero, 0, d, ldd, 1, K, d, ldd, 0, f, K * width, Fx.shape[0])
         for r in range(back.DA.shape[0]):
             product, dx = P[r], dX[t, m0 + r]
@@ -602,7 +613,7 @@ def pack_steps(
     "Put some steps of some examples into panels"
     for t in range(start, stop): pack_rows(V[t, m0:m1], out, (t - start) * (m1 - m0))
 
-# %% ../nbs/16_jit.ipynb #d5a02066
+# %% ../nbs/16_jit.ipynb #74b2dae6
 @compiled
 def add_product(
     back: Any,  # the arrays of the pass back
@@ -617,10 +628,10 @@ def add_product(
     D, dfull = back.D, back.dfull
     one, size, ldd, ldf = D.dtype.type(1), D.itemsize, D.shape[1], dfull.shape[1]
     stride = panels.shape[1] * panels.shape[2]
-    d, f, b = D.ctypes.data + first*size, dfull.ctypes.data + (row*ldf + column)*size, panels.ctypes.data
+    d, f, b = address(D) + first*size, address(dfull) + (row*ldf + column)*size, address(panels)
     multiply(one, columns, f, ldf, f, ldf, d, 1, ldd, K, d, 1, 0, b, stride, panels.shape[0])
 
-# %% ../nbs/16_jit.ipynb #3ad2c90a
+# %% ../nbs/16_jit.ipynb #dad470b8
 @compiled
 def weights_back(
     cell: int,  # RNN, LSTM, GRU or AFTER
@@ -645,13 +656,13 @@ def weights_back(
         add_product(back, K, 3*n, n, back.PA, 0, 0)
         add_product(back, K, n, 2*n, back.PA, n, 0)
     else: add_product(back, K, 0, G, back.PA, 0, 0)
-    total = np.zeros_like(back.db)                    # a sum of sums: fewer roundings than one long sum
-    for r in range(K):
+    total, db = D[0], borrowed(back.db)               # a sum of sums: fewer roundings than one long sum
+    for r in range(1, K):
         d = D[r]
-        for j in range(len(total)): total[j] += d[j]
-    for j in range(len(total)): back.db[j] += total[j]
+        for j in range(len(db)): total[j] += d[j]
+    for j in range(len(db)): db[j] += total[j]
 
-# %% ../nbs/16_jit.ipynb #dfea9d24
+# %% ../nbs/16_jit.ipynb #ff7158f5
 @compiled
 def backward_shard(
     cell: int,  # RNN, LSTM, GRU or AFTER
@@ -661,19 +672,22 @@ def backward_shard(
     m1: int,  # one after the last
 ) -> None:
     "Some examples back through all steps"
-    rows, n, stop = m1 - m0, work.A.shape[2], len(work.counts)
-    back.DA[:, :n] = back.da[m0:m1]
+    rows, n, stop, D, DA, da = m1 - m0, work.A.shape[2], len(work.counts), back.D, back.DA, back.da
+    for r in range(rows):
+        for j in range(n): DA[r, j] = da[m0 + r, j]
     while stop > 0:
-        start = max(stop - len(back.D) // rows, 0)
+        start = max(stop - len(D) // rows, 0)
         for t in range(stop - 1, start - 1, -1):
             k, base = running(work.counts, t, m0, m1), (t - start) * rows
             rows_back(cell, work, back, t, base, m0, k)
-            back.D[base + k:base + rows] = 0
+            for r in range(base + k, base + rows):
+                for j in range(D.shape[1]): D[r, j] = 0
             state_back(cell, work, back, t, base, m0, k)
             input_back(work, back, t, base, m0, k)
         weights_back(cell, work, back, start, stop, m0, m1)
         stop = start
-    back.da[m0:m1] = back.DA[:, :n]
+    for r in range(rows):
+        for j in range(n): da[m0 + r, j] = DA[r, j]
 
 # %% ../nbs/16_jit.ipynb #b9cc8a7a
 @functools.cache
@@ -905,7 +919,7 @@ def name_gradients(
     named = unstack_gates(call.cell, full, db[:G], db[G:] if call.cell == 'gru_after' else None)
     return {name: named[name] for name in call.parameters}, drows
 
-# %% ../nbs/16_jit.ipynb #71a830b8
+# %% ../nbs/16_jit.ipynb #1d638bb3
 @compiled
 def stream_step(
     cell: int,  # RNN, LSTM, GRU or AFTER
@@ -916,7 +930,7 @@ def stream_step(
     "One step: x and the states in, the states out, all within `all`"
     m, n_x, n, panels1, panels2 = sizes
     x, a, c, z, s, p, B1, b1, B2, b2, brc = places
-    one, size, base = all.dtype.type(1), all.itemsize, all.ctypes.data
+    one, size, base = all.dtype.type(1), all.itemsize, address(all)
     width = BYTES * VECTORS // size
     stride, ldz, ldp = (n + n_x) * width, max(panels1*width, 2*n + panels2*width), panels2 * width
     at = lambda place: base + place * size

@@ -6,7 +6,7 @@
 __all__ = ['POOLS', 'PLACES', 'picked_steps', 'mean_step', 'mean_step_backward', 'Pool', 'Bidirectional', 'zero_padding',
            'Dropout', 'Residual', 'stacked', 'gates_of', 'trace']
 
-# %% ../nbs/21_networks.ipynb #fb80dc88
+# %% ../nbs/21_networks.ipynb #2ae28e54
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .init import check_sizes
 from .kernels import check_lengths, scatter, textbook_forward
-from .layers import Arrays, Chain, Forward, Layer, Printed, Recurrent
-from .layers import check_input, check_share, draw_mask, join, lengths_of, of_layer, put_valid, shorten, valid_steps
+from .layers import Arrays, Chain, Forward, Layer, Printed, Recurrent, check_input, check_share, draw_mask
+from .layers import join, lengths_of, of_layer, put_valid, shorten, valid_steps
 from .numerics import check_shapes, new_sequence
 
 # %% ../nbs/21_networks.ipynb #8a95e9c5

@@ -309,6 +309,22 @@ def test_dropout_scales_what_stays():
     assert draw_mask(rng, 0., (3,), np.float32).dtype == np.float32
 
 
+@by_cell
+def test_recurrent_dropout_leaves_out_units_of_the_state_alone(cell):
+    "As if their columns in the recurrent weights were zero; inputs, biases and what is carried past the gates stay"
+    layer, rng = Recurrent(3, 4, **CELLS[cell], dropout=.5), np.random.default_rng(0)
+    x, (parameters, state) = rng.standard_normal((3, 3, 5)), drawn(layer, rng)
+    d = draw_mask(np.random.default_rng(1), .5, (4,), np.float64)
+    assert 0 < np.count_nonzero(d) < 4
+    by_hand = {name: p.copy() for name, p in parameters.items()}
+    for name, p in by_hand.items():
+        if name[0] == 'W' and name != 'Wax': p[:, :4] *= d
+    wanted, last, _ = replace(layer, dropout=0.).forward(by_hand, x, state)
+    y, final, _ = layer.forward(parameters, x, state, rng=np.random.default_rng(1))
+    np.testing.assert_allclose(y, wanted, rtol=1e-12)
+    for name in last: np.testing.assert_allclose(final[name], last[name], rtol=1e-12)
+
+
 def test_a_padding_token_is_nothing():
     layer, rng = Embedding(5, 3, padding=2), np.random.default_rng(0)
     assert not layer.init(rng)['W'][:, 2].any()

@@ -74,8 +74,9 @@ def test_every_combination_of_options(cell, ways):
     "Input, layers, dropout of both kinds, residual, lengths, pooling, tokens: all at once, one direction each"
     rng = np.random.default_rng(0)
     x, tokens = rng.standard_normal((2, 3, 4)), rng.integers(5, size=(3, 4))
-    options = itertools.product((1, 2), (0., .4), (0., .4), (False, True), (None, LENGTHS), POOLS, (False, True))
-    for layers, dropout, recurrent, residual, lengths, pool, from_tokens in options:
+    ends = [(None, False), (None, True), ('last', False), ('mean', True), ('max', False), ('ends', True)]
+    options = itertools.product((1, 2), (0., .4), (0., .4), (False, True), (None, LENGTHS), ends)
+    for layers, dropout, recurrent, residual, lengths, (pool, from_tokens) in options:
         stack = stacked(2, 2, layers=layers, dropout=dropout, recurrent_dropout=recurrent, residual=residual,
                         **CELLS[cell], **WAYS[ways])
         parts = {'embedding': Embedding(5, 2, padding=1), 'deep': stack, 'pool': pool and Pool(pool),
@@ -128,8 +129,8 @@ def everything(network, x, dy, lengths, own, dtype):
     return y, final, dx, dparameters, dstate
 
 
-@pytest.mark.parametrize('dtype', [np.float32, np.float64])
-@pytest.mark.parametrize('pool', POOLS)
+@pytest.mark.parametrize('pool, dtype', [(None, np.float32), (None, np.float64), ('last', np.float32),
+                                         ('mean', np.float64), ('max', np.float32), ('ends', np.float64)])
 @by_ways
 @by_cell
 @engines
@@ -307,6 +308,18 @@ def test_dropout_scales_what_stays():
     assert (once == once[:, :, :1]).all() and not (anew == anew[:, :, :1]).all()
     assert (once[:, :1] != once).any(), 'each example has a mask of its own'
     assert draw_mask(rng, 0., (3,), np.float32).dtype == np.float32
+
+
+@pytest.mark.parametrize('sign', [1, -1])
+def test_what_pooling_takes(sign):
+    x = sign * np.arange(1., 25).reshape(2, 3, 4)       # all of one sign: a zero in the padding would win or lose
+    wanted = {'last': lambda e: e[:, -1], 'mean': lambda e: e.mean(axis=1), 'max': lambda e: e.max(axis=1),
+              'ends': lambda e: np.array([e[0, -1], e[1, 0]])}
+    for how, of in wanted.items():
+        for lengths in (LENGTHS, None):
+            y, _, _ = Pool(how).forward({}, x, lengths=lengths)
+            for i, T in enumerate([4, 4, 4] if lengths is None else lengths):
+                np.testing.assert_allclose(y[:, i], of(x[:, i, :T]), rtol=1e-15)
 
 
 @by_cell

@@ -150,6 +150,26 @@ def test_inference_gives_the_same_and_keeps_nothing(cell, engine, dtype):
             if outputs: assert_equal(b, a, 10*np.finfo(dtype).eps)
 
 
+@by_dtype
+@by_engine
+@by_cell
+def test_what_is_not_a_number_shows_and_stays_with_its_example(cell, engine, dtype):
+    forward, backward = passes(engine)
+    x, state, parameters, da, _, _ = case(cell, 3, 37, 4, 6, dtype)
+    a, _, cache = forward(cell, x, state, parameters)
+    for bad in (np.nan, np.inf):
+        broken = x.copy()
+        broken[0, 2, 3] = bad
+        with np.errstate(all='ignore'):
+            b, _, cache = forward(cell, broken, state, parameters)
+            _, dparameters, _ = backward(da, None, cache)
+        np.testing.assert_array_equal(b[:, [0, 1, 3]], a[:, [0, 1, 3]])
+        np.testing.assert_array_equal(b[:, 2, :3], a[:, 2, :3])
+        if np.isnan(bad):
+            assert np.isnan(b[:, 2, 3:]).all()
+            assert all(np.isnan(g).any() for g in dparameters.values())
+
+
 @by_engine
 @by_cell
 def test_missing_upstream_gradients_are_zeros(cell, engine):

@@ -56,7 +56,7 @@ def compiled(
 TANH_P = 0.9999999794881319, 0.1338107751547362, 0.0034956485277827074, 2.0610020882124613e-05, 1.3355844991009398e-08
 TANH_Q = 1.0, 0.46714393144013744, 0.025877215205470514, 0.0003285731293047948, 7.777068106374294e-07
 
-# %% ../nbs/16_jit.ipynb #3c072299
+# %% ../nbs/16_jit.ipynb #d1322412
 def fast_tanh(
     x: float,  # any number
 ) -> float:  # tanh(x), of the same type
@@ -70,10 +70,10 @@ def _fast_tanh(x: Any) -> Any:
     q0, q1, q2, q3, q4 = map(np.float32, TANH_Q)
     limit, one = np.float32(9), np.float32(1)
     def rational(x: Any) -> Any:
-        x = limit if x > limit else -limit if x < -limit else x       # NaN stays NaN
+        x = limit if x > limit else -limit if x < -limit else x  # noqa: FURB136  (min and max would lose NaN)
         y = x * x
         t = x * (p0 + y*(p1 + y*(p2 + y*(p3 + y*p4)))) / (q0 + y*(q1 + y*(q2 + y*(q3 + y*q4))))
-        return one if t > one else -one if t < -one else t
+        return one if t > one else -one if t < -one else t  # noqa: FURB136
     return rational if x == types.float32 else exact
 
 if COMPILES: overload(fast_tanh, jit_options=OPTIONS)(_fast_tanh)

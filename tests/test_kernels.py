@@ -291,6 +291,25 @@ def test_threads_change_nothing_but_the_rounding(cell):
 
 
 @needs_numba
+def test_the_number_of_threads_follows_the_environment_and_the_work(monkeypatch):
+    from rnn_nbdev.jit import cut, most_threads, shards
+    from rnn_nbdev.kernels import check_call
+    monkeypatch.setenv('RNN_NBDEV_THREADS', '3')
+    assert most_threads() == 3
+    x, state, parameters, *_ = case('lstm', 8, 64, 32, 50)
+    assert len(shards(check_call('lstm', x, state, parameters), None, 8, None)) == 3
+    x, state, parameters, *_ = case('lstm', 8, 64, 32, 1)
+    assert len(shards(check_call('lstm', x, state, parameters), None, 8, None)) == 1      # too little to share
+    for bad in ('0', '-1', 'two'):
+        monkeypatch.setenv('RNN_NBDEV_THREADS', bad)
+        with pytest.raises(ValueError, match='RNN_NBDEV_THREADS: got'): most_threads()
+    for m, threads in itertools.product((1, 2, 7, 32), (1, 2, 5)):
+        parts = cut(np.sort(np.random.default_rng(m).integers(0, 9, m))[::-1], threads)
+        assert [row for first, last in parts for row in range(first, last)] == list(range(m))
+        assert len(parts) <= threads
+
+
+@needs_numba
 def test_many_threads_may_call_at_once():
     from concurrent.futures import ThreadPoolExecutor
     x, state, parameters, da, dstate, _ = case('lstm', 64, 64, 16, 30, np.float32)

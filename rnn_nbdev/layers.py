@@ -7,7 +7,7 @@ __all__ = ['Arrays', 'Forward', 'CELLS', 'Printed', 'Layer', 'check_input', 'len
            'put_valid', 'shorten', 'lengthen', 'sum_by_token', 'Embedding', 'check_layer', 'Dense', 'check_share',
            'draw_mask', 'drop_columns', 'Recurrent', 'of_layer', 'join', 'Chain', 'summary', 'outputs_by_name']
 
-# %% ../nbs/20_layers.ipynb #8fd9f939
+# %% ../nbs/20_layers.ipynb #52796b74
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .init import check_sizes, glorot, initialize_gru, initialize_lstm, initialize_rnn
-from .gradcheck import GradientReport, check_gradients, leaves
+from .gradcheck import GradientReport, check_gradients
 from .kernels import check_lengths
 from .numerics import check_numbers, check_shapes
 from .recurrent import engine_of, recurrent_backward, recurrent_forward
@@ -210,7 +210,7 @@ class Embedding(Printed):
         dvectors = dy if lengths is None else take_valid(dy, lengths)
         return None, {'W': self.without_padding(sum_by_token(dvectors, tokens, self.n_tokens))}, {}
 
-# %% ../nbs/20_layers.ipynb #6ac7c5c8
+# %% ../nbs/20_layers.ipynb #69350039
 def check_layer(
     layer: Layer,  # any layer or composition
     x: NDArray,  # input, float64 or tokens
@@ -225,9 +225,7 @@ def check_layer(
     state = {name: rng.standard_normal(s.shape) for name, s in layer.start(m, np.float64).items()}
 
     def forward(x: NDArray, parameters: Arrays, state: Arrays) -> tuple:
-        real = all(np.isrealobj(array) for _, array in leaves((x, parameters, state)))
-        with nullcontext() if real else engine_of('numpy'):
-            y, final, cache = layer.forward(parameters, x, state, lengths=lengths, rng=np.random.default_rng(0))
+        y, final, cache = layer.forward(parameters, x, state, lengths=lengths, rng=np.random.default_rng(0))
         return (y, *final.values(), cache)
 
     def backward(dy: NDArray, *rest: Any) -> dict[str, Any]:
@@ -304,7 +302,7 @@ def drop_columns(
     on_state = lambda name, W: W * np.append(d, np.ones(W.shape[1] - len(d), d.dtype)) if name[0] == 'W' else W
     return {name: p if name == 'Wax' else on_state(name, p) for name, p in parameters.items()}
 
-# %% ../nbs/20_layers.ipynb #46cc1fb8
+# %% ../nbs/20_layers.ipynb #0f9a31f5
 CELLS = ('rnn', 'lstm', 'gru')
 
 @dataclass(frozen=True)
@@ -343,8 +341,10 @@ class Recurrent(Printed):
         cell, dtype = 'gru_after' if self.reset_after else self.cell, x.dtype if table is None else table.dtype
         (m, T), own, state = x.shape[-2:], lengths_of(lengths, x), state or self.start(x.shape[-2], dtype)
         d = draw_mask(rng, self.dropout, (self.n_a,), np.finfo(dtype).dtype) if training and self.dropout else None
-        a, final, cache = recurrent_forward(cell, shorten(x, own), state, drop_columns(parameters, d), own,
-                                            self.reverse, training, table=table)
+        real = all(np.isrealobj(array) for array in (x, table, *state.values(), *parameters.values()))
+        with nullcontext() if real else engine_of('numpy'):     # compiled kernels know real numbers alone
+            a, final, cache = recurrent_forward(cell, shorten(x, own), state, drop_columns(parameters, d), own,
+                                                self.reverse, training, table=table)
         return lengthen(np.asarray(a), T), final, (cache, d, own, (self.n_a, m, T), table is None) if training else None
 
     def backward(self, dy: NDArray, cache: Any,

@@ -59,7 +59,7 @@ def slope_error(network, x, lengths, rng) -> float:
     along = {name: rng.standard_normal(a.shape) for name, a in flat(inputs).items()}
     beside = {part: along['x'] * 1e-30j + x if part == 'x' else
               {k: a + along[f'{part}.{k}'] * 1e-30j for k, a in arrays.items()} for part, arrays in inputs.items()}
-    with engine_of('numpy'): y, final, _ = run(beside)
+    y, final, _ = run(beside)
     slope = sum(np.sum(dy * y.imag) if name == 'y' else np.sum(dfinal[name] * y.imag)
                 for name, y in {'y': y, **final}.items()) / 1e-30
     terms = [np.sum(gradients[name] * along[name]) for name in gradients]
@@ -411,6 +411,33 @@ def test_layers_print_as_tables():
         count = sum(p.size for p in layer.init(np.random.default_rng(0)).values())
         assert str(layer).split()[-1] == f'{count:,}'
     assert 'deep.layer2.backward.Wo' in str(FULL)
+
+
+def test_a_stack_is_made_of_what_was_asked_for():
+    layer = Bidirectional(Recurrent(4, 2, 'gru', dropout=.2))
+    wanted = {'layer1': Bidirectional(Recurrent(3, 2, 'gru', dropout=.2)), 'dropout1': Dropout(.3),
+              'layer2': Residual(layer), 'dropout2': Dropout(.3), 'layer3': Residual(layer)}
+    made = stacked(3, 2, 'gru', 3, 2, dropout=.3, recurrent_dropout=.2, residual=True)
+    assert [*made.layers.items()] == [*wanted.items()]
+    assert stacked(3, 2).layers == {'layer1': Recurrent(3, 2)}
+
+
+@by_cell
+def test_gates_keep_their_names(cell):
+    "Each gate from its own weights, at the first step"
+    layer, rng = Recurrent(3, 4, **CELLS[cell]), np.random.default_rng(0)
+    x, (p, state) = rng.standard_normal((3, 3, 2)), drawn(layer, rng)
+    seen = {name: values[:, :, 0] for name, values in trace(layer, p, x, state).items()}
+    a, score = state['a'], lambda g, a: p[f'W{g}'] @ np.concatenate([a, x[:, :, 0]]) + p[f'b{g}']
+    gates = {'rnn': '', 'lstm': 'fio', 'gru': 'ur', 'gru_after': 'ur'}[cell]
+    wanted = {f'{g}t': 1 / (1 + np.exp(-score(g, a))) for g in gates}
+    if cell == 'lstm':
+        wanted['cct'] = np.tanh(score('c', a))
+        wanted['c'] = wanted['ft'] * state['c'] + wanted['it'] * wanted['cct']
+        wanted['a'] = wanted['ot'] * np.tanh(wanted['c'])
+    if cell == 'gru': wanted['cct'] = np.tanh(score('c', wanted['rt'] * a))
+    if cell == 'gru_after': wanted['qt'] = p['Wc'][:, :4] @ a + p['brc']
+    for name, values in wanted.items(): np.testing.assert_allclose(seen[name], values, rtol=1e-10, atol=1e-13)
 
 
 def test_options_leave_the_names_of_parameters_alone():

@@ -1000,8 +1000,9 @@ def report(
     add('The first losses of the character model', listed(loss_lines(result)))
     return '\n\n'.join(parts) + '\n'
 
-# %% ../nbs/60_bench.ipynb #faca1386
-GROWTH = MappingProxyType({'T': (16, 32, 64, 128, 256, 512), 'm': (1, 4, 16, 64, 256), 'n_a': (32, 64, 128, 256, 512, 1024)})
+# %% ../nbs/60_bench.ipynb #f0a4df21
+GROWTH = MappingProxyType({'T': (16, 32, 64, 128, 256, 512), 'm': (1, 4, 16, 64, 256),
+                           'n_a': (32, 64, 128, 256, 512, 1024)})
 
 def slope_of(
     x: Sequence[float],  # sizes, ascending

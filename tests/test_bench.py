@@ -1,0 +1,221 @@
+"""The benchmark's machinery: that what is counted and compared is right. How fast anything is, is never asserted."""
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnn_nbdev import bench
+from rnn_nbdev.bench import Case
+
+ENVIRONMENT = {**os.environ, 'OPENBLAS_NUM_THREADS': '1', 'COLUMNS': '200'}
+TINY = [Case(task, cell, 3, 4, 1 if task == 'stream' else 2, 5) for task in bench.TASKS[:3] for cell in bench.EVERY]
+
+
+def run_command(*args, cwd):
+    script = Path(sys.executable).parent/'rnn_bench'
+    assert script.exists(), f'rnn_bench is not installed beside {sys.executable}'
+    return subprocess.run([str(script), *map(str, args)], cwd=cwd, capture_output=True, text=True, encoding='utf-8',
+                          timeout=120, env=ENVIRONMENT)
+
+
+# -------------------------------------------------------------------------------------------------------- what is done
+
+def test_operations_are_those_of_the_products():
+    "Counted once more, product by product"
+    n_x, n_a, m, T = 3, 5, 7, 11
+    for cell, gates in {'rnn': 1, 'lstm': 4, 'gru_after': 3}.items():
+        forward = sum(2 * n_a * (n_a + n_x) * m for _ in range(T) for _ in range(gates))
+        assert bench.operations(Case('infer', cell, n_x, n_a, m, T)) == forward
+        assert bench.operations(Case('stream', cell, n_x, n_a, m, T)) == forward
+        assert bench.operations(Case('train', cell, n_x, n_a, m, T)) == 3 * forward
+    assert bench.operations(Case('product', 'matrix', 2, 3, 5, 1)) == 2 * 2 * 3 * 5
+    assert bench.operations(bench.TEXT) == 0
+
+
+def test_every_size_is_measured_where_it_should_be():
+    cases = bench.cases_of()
+    lstm = [case for case in cases if case.cell == 'lstm']
+    for task in ('train', 'infer'): assert [c[2:] for c in lstm if c.task == task] == list(bench.SIZES)
+    for cell in ('rnn', 'gru_after'): assert sum(c.cell == cell and c.task == 'train' for c in cases) == 3
+    assert all(case.m == 1 for case in cases if case.task == 'stream')
+    assert cases[0] == bench.PRODUCT and cases[-1] == bench.TEXT
+    assert bench.cases_of(sizes=[(2, 3, 4, 5)], cells=['rnn'], tasks=['train'])[1:] == [Case('train', 'rnn', 2, 3, 4, 5)]
+    assert len(bench.cases_of(quick=True)) < len(cases)
+
+
+@pytest.mark.parametrize('framework', bench.ORDERS)
+@pytest.mark.parametrize('cell', bench.CELLS.values())
+def test_weights_come_back_from_every_order(framework, cell):
+    _, _, parameters, _ = bench.numbers_of(Case('train', cell, 2, 3, 1, 1))
+    assert all(p.any() for p in parameters.values()), 'a bias of zero would hide a mistake'
+    order = bench.ORDERS[framework][cell]
+    again = bench.from_order(cell, bench.to_order(cell, parameters, order), order)
+    assert again.keys() == parameters.keys()
+    for name, p in parameters.items(): assert np.array_equal(again[name], p), name
+
+
+def test_all_contenders_that_are_installed_agree(tmp_path):
+    "Each in its own process, on every task and cell that it can do"
+    names = bench.choose_contenders()
+    with bench.hired(names, [1]) as processes:
+        for case in TINY:
+            expected = None
+            for name in (name for name in names if bench.takes_part(name, case)):
+                got, difference = bench.prepare(case, processes[name], tmp_path, expected)
+                assert difference <= 1e-5, (name, case)
+                expected = expected or got
+
+
+# ------------------------------------------------------------------------------------------------- what is not timed
+
+class Pretended:
+    "A process that gives whatever it was told to, and keeps a list of who was asked to work"
+    threads = 1
+
+    def __init__(self, name, log, seconds=0.01, **results):
+        self.name, self.log, self.seconds, self.results = name, log, seconds, results
+
+    def ask(self, **question):
+        if 'case' in question:
+            if not self.results: raise RuntimeError('cannot')
+            return np.savez(question['file'], **self.results)
+        self.log.append(self.name)
+        return self.seconds
+
+
+def test_who_differs_is_named_and_not_timed(tmp_path):
+    log, a = [], np.ones((2, 3))
+    wrong = a.copy()
+    wrong[1, 1] += 2e-4
+    given = {'jit': {'a': a}, 'numpy': {'a': a * (1 + 1e-6)}, 'textbook': {'a': wrong}, 'torch': {},
+             'onnxruntime': {'a': a[:1]}, 'jax': {'b': a}, 'numpy-ml': {'a': a * np.nan}}
+    processes = {name: [Pretended(name, log, **results)] for name, results in given.items()}
+    row = bench.measure_case(Case('infer', 'lstm', 1, 1, 1, 1), processes, 3, tmp_path)
+    timed = {name for name, c in row['contenders'].items() if 'median' in c}
+    assert timed == set(log) == {'jit', 'numpy'}
+    said = {name: c['error'] for name, c in row['contenders'].items() if name not in timed}
+    assert said['torch'] == 'cannot' and 'differs by 2.0e-04' in said['textbook'] and 'shape' in said['onnxruntime']
+    assert 'expected' in said['jax'] and 'nan' in said['numpy-ml']
+    result = {'cases': [row]}
+    assert len(bench.not_timed(result)) == 5
+    assert bench.time_entry(row, 'torch') == 'not timed' and bench.ratio_of(row, 'torch', 'jit') is None
+
+
+def test_rounds_are_interleaved_and_slow_ones_end_sooner():
+    log = []
+    ready = {name: (Pretended(name, log, seconds), 1, seconds) for name, seconds in {'a': 0.1, 'b': 5.0, 'c': 0.2}.items()}
+    times = bench.take_turns(ready, 5, pause=0)
+    assert log == ['a', 'b', 'c'] * 3 + ['a', 'c'] * 2
+    assert {name: len(t) for name, t in times.items()} == {'a': 5, 'b': 3, 'c': 5}
+
+
+def test_each_works_at_its_best_number_of_threads():
+    log = []
+    slow, fast = Pretended('slow', log, 0.2), Pretended('fast', log, 0.001)
+    process, calls, each = bench.best_process([slow, fast], seconds=0.05)
+    assert process is fast and calls == 50 and each == 0.001
+
+
+def test_a_process_that_dies_says_so():
+    process = bench.Process('numpy', 1)
+    try:
+        with pytest.raises(RuntimeError, match='cell: got'): process.ask(case=['train', 'abacus', 1, 1, 1, 1], file='')
+        process.process.kill()
+        with pytest.raises(RuntimeError, match='ended with code'): process.ask(calls=1)
+    finally: process.close()
+
+
+# ----------------------------------------------------------------------------------------------------- what is told
+
+def made_row(task='train', n_a=256, **seconds):
+    return {**Case(task, 'lstm', 8, n_a, 4, 2)._asdict(), 'operations': 1000, 'contenders': {
+        name: {'threads': 1, 'difference': 0.0, 'seconds': s, **bench.quartiles(s)} for name, s in seconds.items()}}
+
+
+def test_ratios_are_taken_within_a_round():
+    row = made_row(jit=[1.0, 2.0, 4.0], torch=[2.0, 4.0, 8.0], numpy=[3.0, 6.0])
+    assert bench.ratio_of(row, 'torch', 'jit') == {'low': 2.0, 'median': 2.0, 'high': 2.0}
+    assert bench.ratio_of(row, 'numpy', 'jit')['median'] == 3.0
+    rows = [row, made_row(jit=[1.0], torch=[8.0])]
+    found = next(s for s in bench.summarize(rows) if (s['theirs'], s['mine']) == ('torch', 'jit'))
+    assert (found['cases'], found['lowest'], found['highest']) == (2, 2.0, 8.0) and np.isclose(found['mean'], 4.0)
+
+
+def test_the_part_of_the_machine_is_that_of_the_fastest_product():
+    product = {**made_row('product', numpy=[1.0], torch=[0.5]), 'operations': 4000}
+    row, small = made_row(jit=[0.25]), made_row(n_a=255, jit=[1.0])
+    assert bench.product_rate([product, row]) == 8000
+    assert bench.part_reached(row, 'jit', 8000) == 0.5 and bench.part_reached(row, 'torch', 8000) is None
+    assert bench.large_parts([product, row, small], 'jit') == [0.5]
+
+
+def test_a_tiny_benchmark_from_end_to_end(tmp_path):
+    done = run_command('--quick', '--contenders', 'numpy,textbook', '--sizes', '3,4,2,5 2,3,1,4', '--cells', 'lstm',
+                       '--tasks', 'train,infer,stream', '--rounds', 2, '--json', tmp_path/'b.json', '--markdown', tmp_path/'b.md', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    result = json.loads((tmp_path/'b.json').read_text())
+    assert {'machine', 'versions', 'threads_tried', 'missing', 'rounds', 'seconds', 'product_rate', 'cases',
+            'theirs_over_ours'} == set(result)
+    assert {'processor', 'vectors', 'cores', 'system', 'python', 'load'} == set(result['machine'])
+    assert set(result['versions']) == {'numpy', 'textbook'} and result['rounds'] == 2 and result['product_rate'] > 0
+    assert [row['task'] for row in result['cases']] == ['product', 'train', 'train', 'infer', 'infer', 'stream']
+    for row in result['cases']:
+        for c in row['contenders'].values():
+            assert {'threads', 'difference', 'low', 'median', 'high', 'seconds'} == set(c)
+            assert 0 < c['low'] <= c['median'] <= c['high'] and len(c['seconds']) == 2
+    tables = (tmp_path/'b.md').read_text()
+    assert '## Theirs over ours' in tables and '| train: textbook / ours | 2 |' in tables
+    for text in (tables, (tmp_path/'b.json').read_text(), done.stdout): assert socket.gethostname() not in text
+    assert tables.split('\n## ')[1].split()[0] in done.stdout
+
+
+def test_the_first_losses_are_told(tmp_path):
+    names = ['numpy', 'textbook']
+    case = bench.TEXT._replace(n_x=4, n_a=6, m=3, T=5)
+    result = bench.measure_all([case], names, rounds=1, say=lambda line: None, threads=[1])
+    losses = [np.array(found) for found in result['cases'][0]['losses'].values()]
+    assert len(losses) == len(names) and losses[0].shape == (bench.PROOF,)
+    assert all(abs(other - losses[0]).max() <= 1e-4 for other in losses)
+    assert len(bench.loss_lines(result)) == len(names) and result['product_rate'] is None
+    assert 'char/s' in bench.report(result) and bench.report(result, markdown=True).count('- numpy: ') == 1
+
+
+@pytest.mark.parametrize('args', [
+    ['--sizes', '1,2,3'], ['--sizes', '0,1,1,1'], ['--contenders', 'abacus'], ['--rounds', '-1'], ['--tasks', 'dream'],
+    ['--cells', 'neuron'], ['--json', 'none/b.json'], ['--markdown', '.']], ids=' '.join)
+def test_nonsense_is_refused_in_one_line(args, tmp_path):
+    done = run_command(*args, cwd=tmp_path)
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr.startswith(f'rnn_bench: error: {args[0][2:]}: ') and done.stderr.count('\n') == 1
+    assert not any(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------------------------------------ growth, cold start
+
+def test_slopes():
+    x = np.array([1, 2, 4, 8, 16, 32])
+    for power in (0, 1, 2.5): assert np.isclose(bench.slope_of(x, 3 * x**power), power)
+    assert np.isclose(bench.slope_of([1, 10], [5, 50]), 1)
+
+
+def test_memory_is_counted_and_pictures_are_drawn(tmp_path):
+    grown = bench.memory_growth('numpy', [256])
+    assert grown['training'][0] > grown['inference'][0] > grown['inference, final state'][0] > 0
+    bench.growth_picture([1, 2], {'a': [1, 2]}, 'T', 's').save(tmp_path/'a.png')
+    assert (tmp_path/'a.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_sizes_on_disk_count_what_is_needed():
+    assert 'numpy' in bench.requirements_of('rnn_nbdev') and 'numba' not in bench.requirements_of('rnn_nbdev')
+    own = sum(f.stat().st_size for f in bench.SOURCE.rglob('*.py'))
+    assert bench.installed_size('rnn_nbdev') > bench.installed_size('numpy') + own > 10**7
+
+
+def test_a_new_process_tells_its_time():
+    assert 0 <= bench.timed_elsewhere('import sys', 'pass') < 10

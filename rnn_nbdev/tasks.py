@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['HAS_SKLEARN', 'CLASSES', 'VALUES', 'as_list', 'list_depth', 'as_sequence', 'as_sequences', 'Scale', 'scale_of',
            'pack', 'sequence_network', 'Loss', 'SequenceTask', 'scores_of', 'up_and_down', 'train_network',
-           'generator_of', 'check_target', 'plain_option', 'SequenceEstimator', 'SequenceClassifier',
+           'generator_of', 'check_target', 'plain_option', 'Saved', 'SequenceEstimator', 'SequenceClassifier',
            'SequenceRegressor']
 
-# %% ../nbs/43_tasks.ipynb #ca668bff
+# %% ../nbs/43_tasks.ipynb #0df8854b
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from .files import load_arrays, save_arrays
 from .init import check_sizes
 from .layers import Arrays, Chain, Dense, of_layer, outputs_by_name
 from .losses import cross_entropy, cross_entropy_backward, squared_error, squared_error_backward
-from .networks import Dropout, Pool, stacked
+from .networks import POOLS, Dropout, Pool, stacked
 from .numerics import new_sequence, softmax
 from .optim import Adam
 from .schedule import Schedule, check_positive, cosine_rate, warm_up
@@ -51,13 +51,13 @@ else:
     class ClassifierMixin: "Stands where scikit-learn's class would"  # type: ignore[no-redef]
     class RegressorMixin: "Stands where scikit-learn's class would"  # type: ignore[no-redef]
 
-# %% ../nbs/43_tasks.ipynb #3725e73b
+# %% ../nbs/43_tasks.ipynb #8f19640d
 def as_list(
     X: Any,  # what the user holds
 ) -> list | None:  # its sequences, one by one; None for a table
     "The sequences of a list or of an array with three axes"
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1: X = list(X)
-    if isinstance(X, (list, tuple)) and any(isinstance(x, np.ndarray) and x.ndim for x in X): return list(X)
+    if isinstance(X, (list, tuple)) and (not X or any(isinstance(x, np.ndarray) and x.ndim for x in X)): return list(X)
     if getattr(X, 'ndim', None) == 3: return list(np.asarray(X))
     return list(np.array(X)) if isinstance(X, (list, tuple)) and list_depth(X) == 3 else None
 
@@ -304,8 +304,54 @@ def plain_option(
     if isinstance(value, (np.random.Generator, np.random.RandomState)): return None
     return value.item() if isinstance(value, np.generic) else value
 
-# %% ../nbs/43_tasks.ipynb #8afcd077
-class SequenceEstimator(BaseEstimator):
+# %% ../nbs/43_tasks.ipynb #9393d4a2
+class Saved(BaseEstimator):
+    "An estimator that can be kept in a file; what it learned, but for the weights, it must tell and take back itself"
+    network_: Chain  # that all members share
+    parameters_: list[Arrays]  # of each member
+
+    def __sklearn_is_fitted__(self) -> bool: return hasattr(self, 'parameters_')
+
+    def forget(self) -> None:
+        "Back to unfitted: what fit begins with, so that a fit that fails leaves nothing half-learned"
+        if hasattr(self, 'parameters_'): del self.parameters_
+
+    def learned(self) -> dict[str, Any]:  # as JSON can hold it
+        "What fit left behind, but for the weights"
+        raise NotImplementedError
+
+    def restore(self,
+                learned: Mapping[str, Any],  # from learned
+                ) -> None:
+        "Set what fit would have left behind, but for the weights"
+        raise NotImplementedError
+
+    def save(self,
+             path: str | Path,  # where to
+             ) -> None:
+        "Write the fitted estimator to one file, completely or not at all; raises NotFittedError before fit"
+        check_is_fitted(self)
+        options = {name: plain_option(value) for name, value in self.get_params().items()}
+        members = enumerate(self.parameters_)
+        arrays = {f'{i}.{name}': p for i, parameters in members for name, p in parameters.items()}
+        save_arrays(Path(path), arrays, {'options': options, 'learned': self.learned()}, f'{type(self).__name__} 1')
+
+    @classmethod
+    def load(cls,
+             path: str | Path,  # where from
+             ) -> Self:  # a fitted estimator
+        "Read what save wrote; raises ValueError for a damaged or foreign file, OSError if it can't be read"
+        arrays, about = load_arrays(Path(path), f'{cls.__name__} 1')
+        estimator = cls(**about['options'])
+        estimator.restore(about['learned'])
+        estimator.parameters_ = [of_layer(arrays, str(i)) for i in range(estimator.get_params()['members'])]
+        expected = {name: p.shape for name, p in estimator.network_.init(np.random.default_rng(0)).items()}
+        if any({name: p.shape for name, p in parameters.items()} != expected for parameters in estimator.parameters_):
+            raise ValueError(f'{path}: the weights are not those of the network that the file describes')
+        return estimator
+
+# %% ../nbs/43_tasks.ipynb #f283f5e3
+class SequenceEstimator(Saved):
     "What classifier and regressor have in common"
     def __init__(self,
                  units: int = 64,  # size of each hidden state
@@ -338,6 +384,7 @@ class SequenceEstimator(BaseEstimator):
         "Raise ValueError for an option that makes no sense"
         check_sizes(epochs=self.epochs, batch_size=self.batch_size, members=self.members)
         check_positive(learning_rate=self.learning_rate)
+        if self.pool not in POOLS: raise ValueError(f'pool: got {self.pool!r}, expected one of {", ".join(POOLS)}')
         for name in ('noise', 'weight_decay'):
             value = getattr(self, name)
             if not 0 <= value < np.inf: raise ValueError(f'{name}: got {value}, expected a number of at least 0')
@@ -397,40 +444,16 @@ class SequenceEstimator(BaseEstimator):
 
     def restore(self,
                 learned: Mapping[str, Any],  # from learned
-                ) -> int:  # scores that the network gives
+                n_y: int = 1,  # scores that the network gives
+                ) -> None:
         "Set what fit would have left behind, but for the weights"
         for name in ('n_features_in_', 'of_tables_', 'history_'): setattr(self, name, learned[name])
         names = learned['feature_names_in_']
         if names is not None: self.feature_names_in_ = np.array(names, object)
         self.scale_ = Scale(*map(np.array, learned['scale']))
-        return 1
+        self.network_ = self.networks(len(self.scale_.mean), n_y)
 
-    def save(self,
-             path: str | Path,  # where to
-             ) -> None:
-        "Write the fitted estimator to one file, completely or not at all; raises NotFittedError before fit"
-        check_is_fitted(self)
-        options = {name: plain_option(value) for name, value in self.get_params().items()}
-        members = enumerate(self.parameters_)
-        arrays = {f'{i}.{name}': p for i, parameters in members for name, p in parameters.items()}
-        save_arrays(Path(path), arrays, {'options': options, 'learned': self.learned()}, f'{type(self).__name__} 1')
-
-    @classmethod
-    def load(cls,
-             path: str | Path,  # where from
-             ) -> Self:  # a fitted estimator
-        "Read what save wrote; raises ValueError for a damaged or foreign file, OSError if it can't be read"
-        arrays, about = load_arrays(Path(path), f'{cls.__name__} 1')
-        estimator = cls(**about['options'])
-        n_y = estimator.restore(about['learned'])
-        estimator.network_ = estimator.networks(len(estimator.scale_.mean), n_y)
-        estimator.parameters_ = [of_layer(arrays, str(i)) for i in range(estimator.members)]
-        expected = {name: p.shape for name, p in estimator.network_.init(np.random.default_rng(0)).items()}
-        if any({name: p.shape for name, p in parameters.items()} != expected for parameters in estimator.parameters_):
-            raise ValueError(f'{path}: the weights are not those of the network that the file describes')
-        return estimator
-
-# %% ../nbs/43_tasks.ipynb #05a95c04
+# %% ../nbs/43_tasks.ipynb #875cc291
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     "Says which class a sequence belongs to"
     def fit(self,
@@ -438,12 +461,13 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             y: ArrayLike,  # the class of each, (m,)
             ) -> Self:  # the estimator itself
         "Learn from examples; raises TypeError or ValueError, before any work, for what can't be learned from"
+        self.forget()
         self.check_options()
         sequences = self.sequences(X, reset=True)
         y = check_target(y, len(sequences))
         check_classification_targets(y)
         self.classes_, targets = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2: raise ValueError(f'y: got one class, {self.classes_[0]!r}, expected two or more')
+        if len(self.classes_) < 2: raise ValueError(f'y: got one class, {self.classes_.tolist()}, expected two or more')
         self.learn(sequences, targets, len(self.classes_), CLASSES)
         return self
 
@@ -453,10 +477,11 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     def restore(self,
                 learned: Mapping[str, Any],  # from learned
-                ) -> int:  # scores that the network gives
+                n_y: int = 1,  # counted anew
+                ) -> None:
         "Set what fit would have left behind, the classes too"
         self.classes_ = np.array(learned['classes'], learned['dtype'])
-        return len(self.classes_) * super().restore(learned)
+        super().restore(learned, len(self.classes_))
 
     def predict_proba(self,
                       X: Any,  # sequences in any form
@@ -479,10 +504,10 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         "The share that is predicted right; raises ValueError for a class that was never seen"
         predicted = self.predict(X)
         unseen = sorted(set(np.unique(y)) - set(self.classes_), key=str)
-        if unseen: raise ValueError(f'y: got the class {unseen[0]!r}, expected one of {list(self.classes_)!r}')
+        if unseen: raise ValueError(f'y: got the class {str(unseen[0])!r}, expected one of {self.classes_.tolist()}')
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
-# %% ../nbs/43_tasks.ipynb #1c6b1d0f
+# %% ../nbs/43_tasks.ipynb #2e474458
 class SequenceRegressor(RegressorMixin, SequenceEstimator):
     "Says which value goes with a sequence"
     def __sklearn_tags__(self) -> Any:  # an object
@@ -496,6 +521,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
             y: ArrayLike,  # the value of each, (m,), or values (m, n_y)
             ) -> Self:  # the estimator itself
         "Learn from examples; raises TypeError or ValueError, before any work, for what can't be learned from"
+        self.forget()
         self.check_options()
         sequences = self.sequences(X, reset=True)
         y = check_target(y, len(sequences), several=True)
@@ -518,7 +544,8 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
 
     def restore(self,
                 learned: Mapping[str, Any],  # from learned
-                ) -> int:  # scores that the network gives
+                n_y: int = 1,  # counted anew
+                ) -> None:
         "Set what fit would have left behind, the targets' scale too"
         self.one_value_, self.target_scale_ = learned['one_value_'], Scale(*map(np.array, learned['target_scale']))
-        return len(self.target_scale_.mean) * super().restore(learned)
+        super().restore(learned, len(self.target_scale_.mean))

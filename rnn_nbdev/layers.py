@@ -302,7 +302,7 @@ def drop_columns(
     on_state = lambda name, W: W * np.append(d, np.ones(W.shape[1] - len(d), d.dtype)) if name[0] == 'W' else W
     return {name: p if name == 'Wax' else on_state(name, p) for name, p in parameters.items()}
 
-# %% ../nbs/20_layers.ipynb #728ed69b
+# %% ../nbs/20_layers.ipynb #2aed7617
 CELLS = ('rnn', 'lstm', 'gru')
 
 @dataclass(frozen=True)
@@ -341,8 +341,8 @@ class Recurrent(Printed):
         cell, dtype = 'gru_after' if self.reset_after else self.cell, x.dtype if table is None else table.dtype
         (m, T), own, state = x.shape[-2:], lengths_of(lengths, x), state or self.start(x.shape[-2], dtype)
         d = draw_mask(rng, self.dropout, (self.n_a,), np.finfo(dtype).dtype) if training and self.dropout else None
-        real = all(np.isrealobj(array) for array in (x if table is None else table, *state.values(), *parameters.values()))
-        with nullcontext() if real else engine_of('numpy'):     # compiled kernels know real numbers alone
+        given = [x if table is None else table, *state.values(), *parameters.values()]
+        with nullcontext() if all(map(np.isrealobj, given)) else engine_of('numpy'):     # compiled kernels know real numbers alone
             a, final, cache = recurrent_forward(cell, shorten(x, own), state, drop_columns(parameters, d), own,
                                                 self.reverse, training, table=table)
         return lengthen(np.asarray(a), T), final, (cache, d, own, (self.n_a, m, T), table is None) if training else None

@@ -302,7 +302,7 @@ def drop_columns(
     on_state = lambda name, W: W * np.append(d, np.ones(W.shape[1] - len(d), d.dtype)) if name[0] == 'W' else W
     return {name: p if name == 'Wax' else on_state(name, p) for name, p in parameters.items()}
 
-# %% ../nbs/20_layers.ipynb #2aed7617
+# %% ../nbs/20_layers.ipynb #6239c21e
 CELLS = ('rnn', 'lstm', 'gru')
 
 @dataclass(frozen=True)
@@ -345,7 +345,8 @@ class Recurrent(Printed):
         with nullcontext() if all(map(np.isrealobj, given)) else engine_of('numpy'):     # compiled kernels know real numbers alone
             a, final, cache = recurrent_forward(cell, shorten(x, own), state, drop_columns(parameters, d), own,
                                                 self.reverse, training, table=table)
-        return lengthen(np.asarray(a), T), final, (cache, d, own, (self.n_a, m, T), table is None) if training else None
+        kept = (cache, d, own, (self.n_a, m, T), table is None) if training else None
+        return lengthen(np.asarray(a), T), final, kept
 
     def backward(self, dy: NDArray, cache: Any,
                  dstate: Mapping[str, NDArray] | None = None) -> tuple[NDArray, Arrays, Arrays]:

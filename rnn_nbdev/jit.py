@@ -13,13 +13,13 @@ __all__ = ['COMPILES', 'FREEDOMS', 'OPTIONS', 'TANH_P', 'TANH_Q', 'BYTES', 'VECT
            'pack_gates', 'token_scores', 'make_work', 'shards', 'jit_forward', 'make_back', 'pack_back', 'jit_backward',
            'name_gradients', 'stream_step', 'JitStream']
 
-# %% ../nbs/16_jit.ipynb #44115627
+# %% ../nbs/16_jit.ipynb #e928c4ca
 import functools
 import importlib.util
 import itertools
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -718,9 +718,9 @@ def cut(
     ends = [int(np.searchsorted(total, total[-1] * i / threads)) for i in range(threads)] + [len(lengths)]
     return [(first, last) for first, last in itertools.pairwise(ends) if last > first]
 
-# %% ../nbs/16_jit.ipynb #24f27cbb
+# %% ../nbs/16_jit.ipynb #0749cb09
 def run_all(
-    tasks: list[Callable],  # functions without arguments, one or more
+    tasks: Sequence[Callable],  # functions without arguments, one or more
 ) -> None:
     "Run every task, each in a thread of its own"
     waiting = [_threads(os.getpid(), most_threads()).submit(task) for task in tasks[1:]]
@@ -737,7 +737,7 @@ def gate_weights(
         return {'a': (np.concatenate((parameters['Waa'], parameters['Wax']), axis=1), parameters['ba'][:, 0])}
     return {g: (np.ascontiguousarray(parameters[f'W{g}']), parameters[f'b{g}'][:, 0]) for g in GATES[cell]}
 
-# %% ../nbs/16_jit.ipynb #8e643454
+# %% ../nbs/16_jit.ipynb #351788dc
 def pack_gates(
     weights: Mapping[str, tuple[NDArray, NDArray]],  # from gate_weights
     gates: str,  # which of them, in order
@@ -748,11 +748,12 @@ def pack_gates(
     panels = -(-len(gates) * n // width)
     B, b = room((panels, K, width), dtype), np.zeros(panels * width, dtype)
     B[-1, :, len(gates) * n - (panels - 1) * width:] = 0
-    for i, g in enumerate(gates):
-        W, bias = weights[g]
-        scale = dtype.type(1 if g in 'ac' else 0.5)
-        pack_columns(W, i*n, scale, B)
-        b[i*n:(i + 1)*n] = scale * bias
+    scales = [dtype.type(1 if g in 'ac' else 0.5) for g in gates]
+    for i, g in enumerate(gates): b[i*n:(i + 1)*n] = scales[i] * weights[g][1]
+    tasks = [functools.partial(pack_columns, weights[g][0], i*n, scales[i], B) for i, g in enumerate(gates)]
+    if B.size > 2**20: run_all(tasks)                                   # large enough to be shared
+    else:
+        for task in tasks: task()
     return B, b
 
 # %% ../nbs/16_jit.ipynb #476158db

@@ -302,7 +302,7 @@ def drop_columns(
     on_state = lambda name, W: W * np.append(d, np.ones(W.shape[1] - len(d), d.dtype)) if name[0] == 'W' else W
     return {name: p if name == 'Wax' else on_state(name, p) for name, p in parameters.items()}
 
-# %% ../nbs/20_layers.ipynb #6239c21e
+# %% ../nbs/20_layers.ipynb #c0e6c6e2
 CELLS = ('rnn', 'lstm', 'gru')
 
 @dataclass(frozen=True)
@@ -342,7 +342,7 @@ class Recurrent(Printed):
         (m, T), own, state = x.shape[-2:], lengths_of(lengths, x), state or self.start(x.shape[-2], dtype)
         d = draw_mask(rng, self.dropout, (self.n_a,), np.finfo(dtype).dtype) if training and self.dropout else None
         given = [x if table is None else table, *state.values(), *parameters.values()]
-        with nullcontext() if all(map(np.isrealobj, given)) else engine_of('numpy'):     # compiled kernels know real numbers alone
+        with nullcontext() if all(map(np.isrealobj, given)) else engine_of('numpy'):   # compiled kernels are real
             a, final, cache = recurrent_forward(cell, shorten(x, own), state, drop_columns(parameters, d), own,
                                                 self.reverse, training, table=table)
         kept = (cache, d, own, (self.n_a, m, T), table is None) if training else None

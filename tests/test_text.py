@@ -12,7 +12,7 @@ from rnn_nbdev.losses import cross_entropy
 from rnn_nbdev.optim import Adam
 from rnn_nbdev.text import (UNKNOWN, Streams, TextModel, TextTask, Vocabulary, build_vocabulary, choose, evaluate,
                             fitting_streams, load_model, save_model, state_in, write)
-from rnn_nbdev.train import begin, train_step
+from rnn_nbdev.train import TrainingPlan, begin, train_step
 
 CELLS = ['rnn', 'lstm', 'gru']
 VOCABULARY = Vocabulary(UNKNOWN + 'abcd')
@@ -21,6 +21,10 @@ VOCABULARY = Vocabulary(UNKNOWN + 'abcd')
 def task(cell='lstm', m=3, T=5, n=70, dtype='float64'):
     tokens = np.random.default_rng(0).integers(1, 5, size=n)
     return TextTask(TextModel(VOCABULARY, 4, 6, cell), Streams(tokens, m, T), tokens[:20], dtype)
+
+
+def plan(rate):
+    return TrainingPlan(100, lambda step: rate)
 
 
 # ---------------------------------------------------------------------------------------------------------- vocabulary
@@ -118,7 +122,7 @@ def test_float32_stays_float32_and_nothing_is_written_to(cell):
     progress = begin(t, Adam(), 0)
     for arrays in (progress.parameters, progress.carry, progress.optimizer):
         for a in arrays.values(): a.flags.writeable = False
-    after, entry = train_step(t, Adam(), progress, 0.01)
+    after, entry = train_step(t, Adam(), progress, plan(0.01))
     assert np.isfinite(entry['loss'])
     arrays = [a for part in (after.parameters, after.optimizer, after.carry) for a in part.values()]
     floating = [a for a in arrays if a.dtype.kind == 'f']
@@ -131,7 +135,7 @@ def test_what_is_learned_is_learned():
     t = TextTask(TextModel(VOCABULARY, 4, 12), Streams(tokens, 4, 10), tokens[:50])
     progress = begin(t, Adam(), 0)
     before = t.held_out_loss(progress.parameters)
-    for _ in range(100): progress, _ = train_step(t, Adam(), progress, 0.03, 5.0)
+    for _ in range(100): progress, _ = train_step(t, Adam(), progress, plan(0.03))
     assert t.held_out_loss(progress.parameters) < 0.1 < 1 < before
 
 
@@ -141,7 +145,7 @@ def test_a_nan_is_named_where_it_began(name):
     progress = begin(t, Adam(), 0)
     progress.parameters[name].ravel()[1] = np.nan
     with pytest.raises(FloatingPointError, match=f'step 1: the loss is not finite; first bad array: {name} '):
-        train_step(t, Adam(), progress, 0.01)
+        train_step(t, Adam(), progress, plan(0.01))
 
 
 # -------------------------------------------------------------------------------------------------- measuring, writing

@@ -109,7 +109,7 @@ def in_notebook() -> bool:  # not in a terminal, a script, or a test
     get_shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)
     return getattr(get_shell(), 'kernel', None) is not None
 
-# %% ../nbs/33_practice.ipynb #c8cc0544
+# %% ../nbs/33_practice.ipynb #885b912a
 def live_history(
     history: Iterable[dict[str, Any]] = (),  # what was written down before, of a run that goes on
     seconds: float = 1.0,  # at least so long between two pictures, but for those of validations
@@ -121,7 +121,7 @@ def live_history(
         nonlocal shown, wait_until
         entries.append(entry)
         last = 'held_out_loss' in entry
-        if not in_notebook() or time.monotonic() < wait_until and not last: return
+        if not in_notebook() or (time.monotonic() < wait_until and not last): return
         began, picture = time.monotonic(), history_picture(entries)
         if shown is None: shown = show_picture(picture)
         else: shown.update(picture)

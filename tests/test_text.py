@@ -167,6 +167,7 @@ def test_drawing_a_character():
     rng, z = np.random.default_rng(0), np.array([0., 3., 1., 2.])
     assert {choose(z, 0, None, rng) for _ in range(5)} == {1}
     assert {choose(z, 5.0, 2, rng) for _ in range(200)} == {1, 3}
+    assert {choose(z, 5.0, 3, rng) for _ in range(200)} == {1, 2, 3}
     assert {choose(z, 50.0, None, rng) for _ in range(500)} == {0, 1, 2, 3}
     counts = np.bincount([choose(z, 1.0, None, rng) for _ in range(20_000)], minlength=4) / 20_000
     np.testing.assert_allclose(counts, np.exp(z) / np.exp(z).sum(), atol=0.015)

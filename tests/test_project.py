@@ -26,7 +26,7 @@ textbook = '''softmax sigmoid initialize_adam update_parameters_with_adam
 modules = sorted(path.stem for path in package.glob('*.py') if not path.stem.startswith('_'))
 notebooks = sorted(path for path in (root/'nbs').rglob('*.ipynb')
                    if not any(part[0] in '._' for part in path.relative_to(root).parts))
-chapters = [path for path in notebooks if re.match(r'\d\d_', path.name)]
+chapters = [path for path in notebooks if path.parent.name == 'nbs' and re.match(r'\d\d_', path.name)]
 by_name = pytest.mark.parametrize('path', notebooks, ids=lambda path: path.stem)
 by_chapter = pytest.mark.parametrize('path', chapters, ids=lambda path: path.stem)
 

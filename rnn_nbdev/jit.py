@@ -8,10 +8,10 @@ __all__ = ['COMPILES', 'FREEDOMS', 'OPTIONS', 'TANH_P', 'TANH_Q', 'BYTES', 'VECT
            'CODES', 'compiled', 'fast_tanh', 'vector_shape', 'panel_width', 'bytes_of', 'make_product', 'emit_product',
            'address', 'multiply', 'pack_columns', 'pack_rows', 'squash', 'lstm_row', 'lstm_row_back', 'rnn_row',
            'rnn_row_back', 'mix_row', 'gru_row_back', 'reset_row_back', 'reset_after_row_back', 'Work', 'running',
-           'gru_step', 'end_step', 'forward_shard', 'Back', 'rows_back', 'state_back', 'input_back', 'pack_steps',
-           'add_product', 'weights_back', 'backward_shard', 'most_threads', 'cut', 'run_all', 'gate_weights',
-           'pack_gates', 'token_scores', 'make_work', 'shards', 'jit_forward', 'make_back', 'pack_back', 'jit_backward',
-           'name_gradients', 'stream_step', 'JitStream']
+           'see', 'gru_step', 'end_step', 'forward_shard', 'Back', 'rows_back', 'add_seen', 'state_back', 'input_back',
+           'pack_steps', 'add_product', 'weights_back', 'backward_shard', 'most_threads', 'cut', 'run_all',
+           'gate_weights', 'pack_gates', 'token_scores', 'make_work', 'shards', 'jit_forward', 'make_back', 'pack_back',
+           'jit_backward', 'name_gradients', 'stream_step', 'JitStream']
 
 # %% ../nbs/16_jit.ipynb #e928c4ca
 import functools
@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from rnn_nbdev.kernels import (
-    GATES, Call, Input, Plan, by_name, check_call, gather, input_gradient, input_size, make_input, plan_of, room,
-    scatter, unstack_gates, upstream,
+    GATES, Call, Input, Plan, by_name, check_call, drop_rows, gather, input_gradient, input_size, make_input, plan_of,
+    room, scatter, unstack_gates, upstream,
 )
 
 # %% ../nbs/16_jit.ipynb #477a4975
@@ -354,15 +354,14 @@ def gru_row_back(
 def reset_row_back(
     z: NDArray,  # gates u r c, (3 n_a,)
     a_prev: NDArray,  # old state, (n_a,)
-    ds: NDArray,  # gradient of the reset state r * a_prev
-    da: NDArray,  # gradient of the old state, added to
+    ds: NDArray,  # in: gradient of the reset state r * a_prev; out: of its a_prev
     d: NDArray,  # out: gradient of the scores of r, the third part
 ) -> None:
     "Back through a reset before the product"
     n, one = len(a_prev), a_prev.dtype.type(1)
     r, dr = z[n:2*n], d[2*n:3*n]
     for j in range(n): dr[j] = ds[j] * a_prev[j] * r[j] * (one - r[j])
-    for j in range(n): da[j] += ds[j] * r[j]
+    for j in range(n): ds[j] *= r[j]
 
 # %% ../nbs/16_jit.ipynb #7ef01d51
 @compiled
@@ -400,6 +399,8 @@ class Work(NamedTuple):
     final_a: NDArray  # in: initial state, out: final state, (m, n_a)
     final_c: NDArray  # the same for c
     counts: NDArray  # (T,): how many examples run at each step
+    d: NDArray  # what the gates see of each example's state is multiplied by this, (m, n_a); empty for nothing
+    V: NDArray  # states as the gates see them, (T, m, n_a) or (1, m, n_a) like S; where they see all of them, A
 
 # %% ../nbs/16_jit.ipynb #626fd74d
 @compiled
@@ -412,24 +413,40 @@ def running(
     "How many of a shard's examples run at a step"
     return min(max(counts[t] - m0, 0), m1 - m0) if t < len(counts) else 0
 
+# %% ../nbs/16_jit.ipynb #a7959b36
+@compiled
+def see(
+    work: Any,  # the arrays
+    old: int,  # where the states are in A
+    tv: int,  # where they go in V
+    m0: int,  # first example of the shard
+    m1: int,  # one after its last
+) -> None:
+    "The states before a step as the gates see them, where units are left out"
+    A, V, d = borrowed(work.A), borrowed(work.V), borrowed(work.d)
+    for r in range(m0, m1):
+        a, seen, share = A[old, r], V[tv, r], d[r]
+        for j in range(len(a)): seen[j] = share[j] * a[j]
+
 # %% ../nbs/16_jit.ipynb #ca82c0c2
 @compiled
 def gru_step(
     work: Any,  # the arrays
     after: bool,  # whether the reset acts after the product
     z: int,  # address of the shard's gates at this step
-    a: int,  # address of its old states
+    a: int,  # address of its old states, as the gates see them
     x: int,  # address of its inputs
     kx: int,  # columns of the input; 0 for tokens
     i: int,  # address of what the candidate's product is added to
     ldi: int,  # from one row of it to the next
     rows: tuple,  # first example, how many
-    steps: tuple,  # which step of Z and S, of A before, of A after
+    steps: tuple,  # which step of Z and S, of A before, of A after, of V
 ) -> None:
     "The GRU's step after the product of its gates u and r"
     m0, k = rows
-    tz, before, new = steps
-    A, S, Z, P, B = borrowed(work.A), borrowed(work.S), borrowed(work.Z), borrowed(work.P), work.B2
+    tz, before, new, tv = steps
+    A, S, Z, P, B, V = (borrowed(work.A), borrowed(work.S), borrowed(work.Z), borrowed(work.P), work.B2,
+                        borrowed(work.V))
     n, n_x, ldz, width, one, size = A.shape[2], work.X.shape[2], Z.shape[2], B.shape[2], A.dtype.type(1), A.itemsize
     stride, c, p = B.shape[1] * width, z + 2*n*size, address(P) + m0 * P.shape[1] * size
     for r in range(m0, m0 + k): squash(Z[tz, r, :2*n], 2*n)
@@ -443,8 +460,8 @@ def gru_step(
             for j in range(n): candidate[j] += reset[j] * q[j]
     else:
         for r in range(m0, m0 + k):
-            s, reset, a_prev = S[tz, r], Z[tz, r, n:2*n], A[before, r]
-            for j in range(n): s[j] = reset[j] * a_prev[j]
+            s, reset, seen = S[tz, r], Z[tz, r, n:2*n], V[tv, r]
+            for j in range(n): s[j] = reset[j] * seen[j]
         state = address(S) + (tz * S.shape[1] + m0) * n * size
         multiply(one, k, c, ldz, i, ldi, state, n, 1, n, x, n_x, kx, address(B), stride, B.shape[0])
     for r in range(m0, m0 + k):
@@ -484,15 +501,17 @@ def forward_shard(
 ) -> None:
     "Some examples through all steps"
     A, C, S, Z = borrowed(work.A), borrowed(work.C), borrowed(work.S), borrowed(work.Z)
-    X, where, table, B1 = work.X, work.where, borrowed(work.table), work.B1
+    X, where, table, B1, V = work.X, work.where, borrowed(work.table), work.B1, borrowed(work.V)
     (T, m), n, n_x, ldz, width = where.shape, A.shape[2], X.shape[2], Z.shape[2], B1.shape[2]
     one, size, tokens, stride = A.dtype.type(1), A.itemsize, table.shape[0] > 0, B1.shape[1] * width
     for t in range(T):
         k = running(work.counts, t, m0, m1)
         tz, c_old, c_new = (t, t, t + 1) if keep else (0, t & 1, (t + 1) & 1)
         old, new = (t, t + 1) if outputs else (t & 1, (t + 1) & 1)
+        tv = tz if work.d.shape[0] > 0 else old
+        if work.d.shape[0] > 0: see(work, old, tv, m0, m1)
         z = address(Z) + (tz * m + m0) * ldz * size
-        a, x = address(A) + (old * m + m0) * n * size, address(X) + (t * m + m0) * n_x * size
+        a, x = address(V) + (tv * m + m0) * n * size, address(X) + (t * m + m0) * n_x * size
         i1, i2, ldi, kx = address(work.b1), address(work.b2), 0, n_x
         if tokens:                                                # the input's part is looked up, biases included
             for r in range(m0, m0 + k):
@@ -504,7 +523,7 @@ def forward_shard(
             for r in range(m0, m0 + k): lstm_row(Z[tz, r, :4*n], C[c_old, r], C[c_new, r], S[tz, r], A[new, r])
         elif cell == RNN:
             for r in range(m0, m0 + k): rnn_row(Z[tz, r], A[new, r])
-        else: gru_step(work, cell == AFTER, z, a, x, kx, i2, ldi, (m0, k), (tz, old, new))
+        else: gru_step(work, cell == AFTER, z, a, x, kx, i2, ldi, (m0, k), (tz, old, new, tv))
         end_step(work, t, c_new, new, tz, m0, m1, outputs)
 
 # %% ../nbs/16_jit.ipynb #5bc78adc
@@ -553,6 +572,24 @@ def rows_back(
             gru_row_back(Z[t, row], A[t, row], da, d)
             if cell == AFTER: reset_after_row_back(Z[t, row], S[t, row], d)
 
+# %% ../nbs/16_jit.ipynb #20565e3b
+@compiled
+def add_seen(
+    work: Any,  # the arrays of the pass forward
+    back: Any,  # the arrays of the pass back
+    m0: int,  # first example of the shard
+    k: int,  # how many run
+) -> None:
+    "Add the gradient of the old states as the gates see them, in P, to that of the old states"
+    P, DA, d, n = borrowed(back.P), borrowed(back.DA), borrowed(work.d), work.V.shape[2]
+    for r in range(k):
+        p, da = P[r, :n], DA[r, :n]
+        if d.shape[0] > 0:
+            share = d[m0 + r]
+            for j in range(n): da[j] += share[j] * p[j]
+        else:
+            for j in range(n): da[j] += p[j]
+
 # %% ../nbs/16_jit.ipynb #81cbde41
 @compiled
 def state_back(
@@ -565,18 +602,24 @@ def state_back(
     k: int,  # how many run
 ) -> None:
     "From the gradients of the scores to that of the old state"
-    Z, A, D, DA = borrowed(work.Z), borrowed(work.A), borrowed(back.D), borrowed(back.DA)
-    P, F = borrowed(back.P), back.F
-    n, one, size, ldd, lda, ldp = A.shape[2], D.dtype.type(1), D.itemsize, D.shape[1], DA.shape[1], P.shape[1]
-    d, da, f = address(D) + base*ldd*size, address(DA), address(F)
+    Z, V, D, DA = borrowed(work.Z), borrowed(work.V), borrowed(back.D), borrowed(back.DA)
+    P, F, dropped = borrowed(back.P), back.F, work.d.shape[0] > 0
+    n, one, size, ldd, lda, ldp = V.shape[2], D.dtype.type(1), D.itemsize, D.shape[1], DA.shape[1], P.shape[1]
+    d, da, p, zero, f = address(D) + base*ldd*size, address(DA), address(P), address(back.zero), address(F)
+    to, ldt, i, ldi = (p, ldp, zero, 0) if dropped else (da, lda, da, lda)
     stride, panels = F.shape[1] * F.shape[2], F.shape[0]
     if cell == GRU:
-        multiply(one, k, address(P), ldp, address(back.zero), 0, d, ldd, 1, n, d, ldd, 0, f, stride, panels)
-        for r in range(k): reset_row_back(Z[t, m0 + r], A[t, m0 + r], P[r, :n], DA[r, :n], D[base + r])
+        multiply(one, k, p, ldp, zero, 0, d, ldd, 1, n, d, ldd, 0, f, stride, panels)
+        for r in range(k): reset_row_back(Z[t, m0 + r], V[t, m0 + r], P[r, :n], D[base + r])
+        add_seen(work, back, m0, k)
         f += n * F.shape[2] * size
-        multiply(one, k, da, lda, da, lda, d + n*size, ldd, 1, 2*n, d, ldd, 0, f, stride, panels)
-    elif cell == AFTER: multiply(one, k, da, lda, da, lda, d + n*size, ldd, 1, 3*n, d, ldd, 0, f, stride, panels)
-    else: multiply(one, k, da, lda, address(back.zero), 0, d, ldd, 1, F.shape[1], d, ldd, 0, f, stride, panels)
+        multiply(one, k, to, ldt, i, ldi, d + n*size, ldd, 1, 2*n, d, ldd, 0, f, stride, panels)
+    elif cell == AFTER: multiply(one, k, to, ldt, i, ldi, d + n*size, ldd, 1, 3*n, d, ldd, 0, f, stride, panels)
+    else:
+        multiply(one, k, to, ldt, zero, 0, d, ldd, 1, F.shape[1], d, ldd, 0, f, stride, panels)
+        for r in range(k if dropped else 0):
+            for j in range(n): DA[r, j] = 0
+    if dropped: add_seen(work, back, m0, k)
 
 # %% ../nbs/16_jit.ipynb #d038eadd
 @compiled
@@ -645,7 +688,7 @@ def weights_back(
 ) -> None:
     "Add some steps to the gradients of the weights and biases"
     n, K, (G, _), D = work.A.shape[2], (stop - start) * (m1 - m0), back.dfull.shape, borrowed(back.D)
-    pack_steps(work.A, start, stop, m0, m1, back.PA)
+    pack_steps(work.V, start, stop, m0, m1, back.PA)
     if work.table.shape[0] == 0:
         pack_steps(work.X, start, stop, m0, m1, back.PX)
         add_product(back, K, 0, G, back.PX, 0, back.DA.shape[1])
@@ -776,6 +819,7 @@ def make_work(
     counts: NDArray,  # (T,): how many examples run at each step
     keep: bool,  # whether gates and cell states are kept
     outputs: bool,  # whether hidden states are kept
+    d: NDArray | None = None,  # what the gates see of each example's state is multiplied by this, (m, n_a)
 ) -> Work:  # arrays, some of them uninitialized
     "The arrays of a pass forward"
     T, m, n, dtype, gru = call.T, call.m, call.n_a, call.dtype, call.cell.startswith('gru')
@@ -793,7 +837,9 @@ def make_work(
     S = room((0 if call.cell == 'rnn' else T if keep else 1, m, n), dtype)
     A[0], C[:1] = start[0], start[-1]
     final, P = [np.array(s, order='C') for s in start], room((m, b2.size), dtype)
-    return Work(X, where, table, B1, b1, B2, b2, brc, A, C, S, Z, P, final[0], final[-1], counts)
+    V = A if d is None else room((T if keep else 1, m, n), dtype)
+    d = room((0, n), dtype) if d is None else d
+    return Work(X, where, table, B1, b1, B2, b2, brc, A, C, S, Z, P, final[0], final[-1], counts, d, V)
 
 # %% ../nbs/16_jit.ipynb #26f1247f
 def shards(
@@ -818,15 +864,16 @@ def jit_forward(
     training: bool = True,  # whether the way back will be taken
     outputs: bool = True,  # whether to give every step's output; the final state alone otherwise
     table: NDArray | None = None,  # (n_x, n_tokens)
+    drop: ArrayLike | None = None,  # (n_a, m): what the gates see of each state's units is multiplied by this
     threads: int | None = None,  # how many threads; None to choose by the work there is
 ) -> tuple[NDArray | None, dict[str, NDArray], Any]:  # a (n_a, m, T), final state, cache
     "A cell over a sequence, compiled; raises ValueError where something doesn't fit"
-    call = check_call(cell, x, state, parameters, lengths, table)
+    call = check_call(cell, x, state, parameters, lengths, table, drop)
     plan = plan_of(call, reverse)
     source, weights = make_input(call, plan), gate_weights(cell, call.parameters)
     start = [s.T if plan is None else s.T[plan.order] for s in call.state.values()]
     counts = np.full(call.T, call.m) if plan is None else plan.counts
-    work = make_work(call, source, weights, start, counts, training, training or outputs)
+    work = make_work(call, source, weights, start, counts, training, training or outputs, drop_rows(call, plan))
     parts = shards(call, plan, source.rows.shape[-1], threads)
     forward = functools.partial(forward_shard, CODES[cell], work)
     run_all([functools.partial(forward, *part, training, training or outputs) for part in parts])

@@ -94,10 +94,11 @@ def recurrent_forward(
     training: bool = True,  # whether the way back will be taken; if not, nothing is kept
     outputs: bool = True,  # whether to give every step's output; the final state alone otherwise
     table: NDArray | None = None,  # (n_x, n_tokens): the input is the token's column
+    drop: ArrayLike | None = None,  # (n_a, m): what the gates see of each state's units is multiplied by this
 ) -> tuple[NDArray | None, dict[str, NDArray], Any]:  # a (n_a, m, T), final state, cache
     "A cell over a sequence, on the engine of the moment; raises ValueError where something doesn't fit"
     forward, backward = passes(engine())
-    a, final, inner = forward(cell, x, state, parameters, lengths, reverse, training, outputs, table)
+    a, final, inner = forward(cell, x, state, parameters, lengths, reverse, training, outputs, table, drop)
     return a, final, (backward, inner) if training else None
 
 # %% ../nbs/17_recurrent.ipynb #2deedaa7

@@ -11,7 +11,7 @@ from rnn_nbdev.layers import (
     take_valid, valid_steps,
 )
 from rnn_nbdev.networks import Bidirectional, Dropout, Pool, Residual, stacked, trace
-from rnn_nbdev.recurrent import engine_of, has_numba
+from rnn_nbdev.recurrent import ENGINES, engine_of, has_numba, recurrent_backward, recurrent_forward
 
 CELLS = {'rnn': {'cell': 'rnn'}, 'lstm': {'cell': 'lstm'}, 'gru': {'cell': 'gru'},
          'gru_after': {'cell': 'gru', 'reset_after': True}}
@@ -324,18 +324,64 @@ def test_what_pooling_takes(sign):
 
 @by_cell
 def test_recurrent_dropout_leaves_out_units_of_the_state_alone(cell):
-    "As if their columns in the recurrent weights were zero; inputs, biases and what is carried past the gates stay"
+    "As if their columns in the recurrent weights were zero, each example's own; inputs, biases, what is carried stay"
     layer, rng = Recurrent(3, 4, **CELLS[cell], dropout=.5), np.random.default_rng(0)
     x, (parameters, state) = rng.standard_normal((3, 3, 5)), drawn(layer, rng)
-    d = draw_mask(np.random.default_rng(1), .5, (4,), np.float64)
-    assert 0 < np.count_nonzero(d) < 4
-    by_hand = {name: p.copy() for name, p in parameters.items()}
-    for name, p in by_hand.items():
-        if name[0] == 'W' and name != 'Wax': p[:, :4] *= d
-    wanted, last, _ = replace(layer, dropout=0.).forward(by_hand, x, state)
-    y, final, _ = layer.forward(parameters, x, state, rng=np.random.default_rng(1))
-    np.testing.assert_allclose(y, wanted, rtol=1e-12)
-    for name in last: np.testing.assert_allclose(final[name], last[name], rtol=1e-12)
+    d = draw_mask(np.random.default_rng(1), .5, (3, 4), np.float64)
+    assert len({tuple(row) for row in d}) == 3 and all(0 < np.count_nonzero(row) for row in d) and (d == 0).any()
+    y, final, cache = layer.forward(parameters, x, state, rng=np.random.default_rng(1))
+    dy, dfinal = rng.standard_normal(y.shape), {name: rng.standard_normal(s.shape) for name, s in final.items()}
+    dx, dparameters, dstate = layer.backward(dy, cache, dfinal)
+    sums = {name: np.zeros_like(p) for name, p in parameters.items()}
+    for i in range(3):
+        columns = {name: np.append(d[i], np.ones(p.shape[1] - 4)) if name[0] == 'W' and name != 'Wax' else 1.
+                   for name, p in parameters.items()}
+        own = lambda arrays, i=i: {name: a[:, i:i + 1] for name, a in arrays.items()}
+        by_hand = {name: p * columns[name] for name, p in parameters.items()}
+        wanted, last, cache = replace(layer, dropout=0.).forward(by_hand, x[:, i:i + 1], own(state))
+        np.testing.assert_allclose(y[:, i:i + 1], wanted, rtol=1e-12)
+        dx_i, dp_i, ds_i = replace(layer, dropout=0.).backward(dy[:, i:i + 1], cache, own(dfinal))
+        for name, g in dp_i.items(): sums[name] += g * columns[name]
+        np.testing.assert_allclose(dx[:, i:i + 1], dx_i, rtol=1e-10, atol=1e-13)
+        for name in last:
+            np.testing.assert_allclose(final[name][:, i:i + 1], last[name], rtol=1e-12)
+            np.testing.assert_allclose(dstate[name][:, i:i + 1], ds_i[name], rtol=1e-10, atol=1e-13)
+    for name, g in dparameters.items(): np.testing.assert_allclose(g, sums[name], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize('dtype, tolerance', [(np.float64, 1e-11), (np.float32, 1e-4)])
+@pytest.mark.parametrize('reverse', [False, True])
+@pytest.mark.parametrize('lengths', [None, [5, 0, 2]], ids=['all', 'lengths'])
+@pytest.mark.parametrize('tokens', [False, True])
+@by_cell
+def test_every_engine_leaves_out_the_same(cell, tokens, lengths, reverse, dtype, tolerance):
+    "Results and gradients of the textbook, NumPy, compiled code on one thread and on two"
+    from rnn_nbdev.kernels import cell_shapes, state_names
+    rng = np.random.default_rng(0)
+    draw = lambda *shape: rng.standard_normal(shape).astype(dtype)
+    parameters = {name: draw(*shape) / dtype(3) for name, shape in cell_shapes(cell, 3, 9).items()}
+    state, dstate = ({name: draw(9, 3) for name in state_names(cell)} for _ in range(2))
+    x, table = (rng.integers(6, size=(3, 5)), draw(3, 6)) if tokens else (draw(3, 3, 5), None)
+    da, drop = draw(9, 3, 5), ((rng.random((9, 3)) > .4) / .6).astype(dtype)
+    given, results = {'lengths': lengths, 'reverse': reverse, 'table': table, 'drop': drop}, []
+    for name in ENGINES if has_numba() else ENGINES[:2]:
+        with engine_of(name):
+            a, final, cache = recurrent_forward(cell, x, state, parameters, **given)
+            plain, _, _ = recurrent_forward(cell, x, state, parameters, **{**given, 'drop': None})
+            once, _, _ = recurrent_forward(cell, x, state, parameters, **given, training=False)
+            results.append((np.array(a), final, recurrent_backward(da, dstate, cache)))
+            np.testing.assert_allclose(once, a, rtol=tolerance, atol=tolerance)
+            assert np.abs(np.array(a) - plain).max() > .01
+    if has_numba():
+        from rnn_nbdev.jit import jit_backward, jit_forward
+        a, final, cache = jit_forward(cell, x, state, parameters, **given, threads=2)
+        results.append((np.array(a), final, jit_backward(da, dstate, cache)))
+    for result in results[1:]:
+        found, wanted = flat(result), flat(results[0])
+        assert found.keys() == wanted.keys()
+        for name, array in wanted.items():
+            assert found[name].dtype == dtype
+            np.testing.assert_allclose(found[name], array, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
 def test_a_padding_token_is_nothing():

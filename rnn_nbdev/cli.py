@@ -6,7 +6,7 @@
 __all__ = ['complain', 'one_line_errors', 'Settings', 'get_text', 'make_task', 'next_free', 'facts', 'new_run', 'open_run',
            'describe', 'nats_and_bits', 'finish', 'train_text', 'rnn_train', 'rnn_sample', 'rnn_eval', 'rnn_bench']
 
-# %% ../nbs/90_cli.ipynb #cf17976e
+# %% ../nbs/90_cli.ipynb #9e52dd3a
 import os
 import shutil
 import sys
@@ -23,12 +23,13 @@ import numpy as np
 from fastcore.script import call_parse, store_true
 
 from .data import Text, read_text, split_text, standard_library
+from .decoding import write
 from .files import write_json, write_whole
 from .init import check_sizes
 from .optim import Adam
 from .schedule import halving_rate
 from .text import (TextModel, TextTask, Vocabulary, build_vocabulary, evaluate, fitting_streams, load_model,
-                            save_model, write)
+                            save_model)
 from .train import Progress, TrainingPlan, begin, fit, load_checkpoint, read_history, save_checkpoint
 
 # %% ../nbs/90_cli.ipynb #4a69abf9
@@ -125,14 +126,14 @@ def next_free(
     taken = {p.name for p in folder.glob(f'{name}-*')} if folder.is_dir() else set()
     return folder / next(f'{name}-{i:03}' for i in range(1, 100_000) if f'{name}-{i:03}' not in taken)
 
-# %% ../nbs/90_cli.ipynb #87109245
+# %% ../nbs/90_cli.ipynb #64130bea
 def facts(
     settings: Settings,  # of the run
     text: Text,  # what it learns from
     task: TextTask,  # the same as a task
 ) -> dict[str, Any]:  # what settings.json and each checkpoint say about it
     "Everything about a run that does not change on the way"
-    return {'settings': asdict(settings), 'text': text.record(), 'vocabulary': task.model.vocabulary.characters,
+    return {'settings': asdict(settings), 'text': text.record(), 'vocabulary': getattr(task.model.vocabulary, 'characters', None),
             'rnn_nbdev': version('rnn_nbdev'), 'numpy': np.__version__}
 
 # %% ../nbs/90_cli.ipynb #dc637402
@@ -296,7 +297,7 @@ def rnn_train(
     with one_line_errors('rnn_train'): _, interrupted = train_text(out, resume, quiet, **given)
     if interrupted: sys.exit(130)
 
-# %% ../nbs/90_cli.ipynb #95745b52
+# %% ../nbs/90_cli.ipynb #5a2e749c
 @call_parse
 def rnn_sample(
     run: str,  # folder of a run, or a file of weights
@@ -311,12 +312,13 @@ def rnn_sample(
         if seed < 0: raise ValueError(f'seed: got {seed}, expected 0 or more')
         if top < 0: raise ValueError(f'top: got {top}, expected 0 or more')
         model, parameters = load_model(Path(run))
-        writing = write(model, parameters, length, prompt, temperature, top or None, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        writing = write(model, parameters, length, prompt, temperature, top or None, rng=rng)
         print(prompt, end='')
         for character in writing: print(character, end='', flush=True)
         print()
 
-# %% ../nbs/90_cli.ipynb #42193193
+# %% ../nbs/90_cli.ipynb #533e5fa2
 @call_parse
 def rnn_eval(
     run: str,  # folder of a run, or a file of weights
@@ -334,7 +336,7 @@ def rnn_eval(
             _, own, task, _ = open_run(Path(run), {})
             source, characters = f'{own.source}, held-out part', task.model.vocabulary.decode(task.held_out)
         loss, count = evaluate(model, parameters, model.vocabulary.encode(characters), most or None)
-        unknown = sum(s not in model.vocabulary.characters for s in set(characters))
+        unknown = len(model.vocabulary.unknown(characters))
         print(f'{source}: {nats_and_bits(loss)} over {count:,} characters'
               + (f'; {unknown} different characters are not in its vocabulary' if unknown else ''))
 

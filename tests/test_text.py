@@ -1,5 +1,7 @@
-"Text: what is read, how it is cut into stretches, what is carried from one to the next, how it is measured."
+"Text: what is read, how it is cut into stretches, what is carried, how it is measured, and how a model writes."
 import hashlib
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -7,20 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn_nbdev.data import read_text, split_text, standard_library
+from rnn_nbdev.decoding import (allowed, beam_search, choice_probabilities, choose, decoded, prompt_tokens, until,
+                                write, write_tokens)
 from rnn_nbdev.gradcheck import assert_close, check_gradients
 from rnn_nbdev.losses import cross_entropy
 from rnn_nbdev.optim import Adam
-from rnn_nbdev.text import (UNKNOWN, Streams, TextModel, TextTask, Vocabulary, build_vocabulary, choose, evaluate,
-                            fitting_streams, load_model, save_model, state_in, write)
+from rnn_nbdev.text import (UNKNOWN, ByteVocabulary, Streams, TextModel, TextTask, Vocabulary, bits,
+                            build_vocabulary, check_weights, evaluate, fitting_streams, load_model, read_bytes,
+                            save_model, state_in, surprises)
 from rnn_nbdev.train import TrainingPlan, begin, train_step
 
 CELLS = ['rnn', 'lstm', 'gru']
 VOCABULARY = Vocabulary(UNKNOWN + 'abcd')
 
 
-def task(cell='lstm', m=3, T=5, n=70, dtype='float64'):
+def task(cell='lstm', m=3, T=5, n=70, dtype='float64', **sizes):
     tokens = np.random.default_rng(0).integers(1, 5, size=n)
-    return TextTask(TextModel(VOCABULARY, 4, 6, cell), Streams(tokens, m, T), tokens[:20], dtype)
+    return TextTask(TextModel(VOCABULARY, 4, 6, cell, **sizes), Streams(tokens, m, T), tokens[:20], dtype)
 
 
 def plan(rate):
@@ -45,6 +50,54 @@ def test_rare_and_new_characters_share_number_0():
 @pytest.mark.parametrize('characters', ['', 'abc', UNKNOWN, UNKNOWN + 'ba', UNKNOWN + 'aa'])
 def test_a_vocabulary_that_is_none_is_refused(characters):
     with pytest.raises(ValueError, match='vocabulary'): Vocabulary(characters)
+
+
+# --------------------------------------------------------------------------------------------------------------- bytes
+
+@given(st.binary(min_size=1))
+def test_bytes_survive_encoding_and_text_comes_out_as_python_decodes_it(data):
+    vocabulary = ByteVocabulary()
+    tokens = vocabulary.encode(data)
+    assert tokens.astype(np.uint8).tobytes() == data and vocabulary.unknown(data) == ''
+    assert vocabulary.decode(tokens) == data.decode('utf-8', 'replace')
+    assert ''.join(decoded(vocabulary, tokens.tolist())) == data.decode('utf-8', 'replace')
+
+
+@given(st.text(min_size=1))
+def test_a_character_comes_with_its_last_byte(text):
+    if any('\ud800' <= c <= '\udfff' for c in text): return
+    pieces = list(decoded(ByteVocabulary(), text.encode()))
+    assert [p for p in pieces if p] == list(text) and len(pieces) == len(text.encode()) + 1
+
+
+def test_files_are_read_as_they_are(tmp_path):
+    for name, data in {'b.bin': b'\xff\x00\r\n', 'a.bin': b'\xef\xbb\xbfx', '.hidden': b'no', 'c.txt': b'no'}.items():
+        (tmp_path/name).write_bytes(data)
+    assert read_bytes(tmp_path/'b.bin').contents == b'\xff\x00\r\n'
+    read = read_bytes(tmp_path, '*.bin')
+    names = sorted(('a.bin', 'b.bin'), key=lambda name: hashlib.sha256(name.encode()).digest())
+    assert read.contents == b''.join((tmp_path/name).read_bytes() for name in names) and read.files == 2
+    assert read.sha256 == hashlib.sha256(read.contents).hexdigest() == read.record()['sha256']
+    assert read.record()['bytes'] == 8 and '8 bytes from 2 files' in repr(read)
+
+
+def test_no_bytes_are_refused(tmp_path):
+    (tmp_path/'empty').write_bytes(b'')
+    for path, pattern, word in ((tmp_path/'none', '*', 'no such file'), (tmp_path/'empty', '*', 'is empty'),
+                                (tmp_path, '*.txt', 'no file matches')):
+        with pytest.raises(ValueError, match=word): read_bytes(path, pattern)
+
+
+@pytest.mark.parametrize('wrong', [b'bytes', 3, None, ['a']])
+def test_what_is_no_text_is_refused(wrong):
+    with pytest.raises(TypeError, match='text: got'): VOCABULARY.encode(wrong)
+    if not isinstance(wrong, bytes):
+        with pytest.raises(TypeError, match='text: got'): ByteVocabulary().encode(wrong)
+
+
+@pytest.mark.parametrize('text, least', [('', 10), (UNKNOWN * 30, 10), ('ab', 0), ('ab', 1.5)])
+def test_a_text_without_characters_has_no_vocabulary(text, least):
+    with pytest.raises(ValueError, match='expected'): build_vocabulary(text, least)
 
 
 # ------------------------------------------------------------------------------------------------------------- streams
@@ -163,14 +216,152 @@ def test_a_measurement_counts_each_prediction_once(n, m, T):
     np.testing.assert_allclose(loss, cross_entropy(z, rows[:, 1:])[0], rtol=1e-10)
 
 
-def test_drawing_a_character():
+def test_surprises_are_of_every_token_in_order():
+    t = task()
+    parameters, _ = t.begin(np.random.default_rng(1))
+    found = surprises(t.model, parameters, t.held_out, m=1, T=7)
+    z, _, _ = t.model.network.forward(parameters, t.held_out[None, :-1])
+    p = np.exp(z) / np.exp(z).sum(axis=0)
+    assert_close(found, -np.log(np.take_along_axis(p, t.held_out[None, None, 1:], axis=0))[0], rtol=1e-10)
+    assert np.isclose(found.mean(), evaluate(t.model, parameters, t.held_out, m=1, T=7)[0])
+    hot = surprises(t.model, parameters, t.held_out, m=1, temperature=1e6)
+    np.testing.assert_allclose(hot, np.log(len(VOCABULARY)), rtol=1e-4)      # as if it knew nothing
+
+
+def test_bits():
+    assert np.isclose(bits(np.log(8)), 3) and np.isclose(bits(np.log(8), 4, 6), 2)
+
+
+BAD_READING = {
+    'one token': {'tokens': np.array([1])}, 'none': {'tokens': np.array([], int)},
+    'two dimensions': {'tokens': np.ones((4, 4), int)}, 'a token that is none': {'tokens': np.array([1, 2, 9])},
+    'temperature 0': {'temperature': 0.0}, 'temperature nan': {'temperature': np.nan}, 'no streams': {'m': 0},
+    'no stretch': {'T': 0}}
+
+
+@pytest.mark.parametrize('case', BAD_READING)
+def test_bad_input_to_a_measurement(case):
+    t = task()
+    parameters, _ = t.begin(np.random.default_rng(1))
+    given = {'tokens': t.held_out, **BAD_READING[case]}
+    for f in (surprises, evaluate):
+        with pytest.raises(ValueError, match='expected'): f(t.model, parameters, **given)
+    with pytest.raises(ValueError, match='most: got 0'): evaluate(t.model, parameters, t.held_out, most=0)
+
+
+@pytest.mark.parametrize('how, error', [
+    (lambda p: {**p, 'lstm.Wf': p['lstm.Wf'] * np.nan}, (ValueError, r'lstm\.Wf: 60 of 60 weights are not finite')),
+    (lambda p: {**p, 'lstm.Wf': p['lstm.Wf'][:3]}, (ValueError, r'lstm\.Wf: got shape \(3, 10\)')),
+    (lambda p: {**p, 'extra': np.zeros(1)}, (ValueError, 'extra: not in the network')),
+    (lambda p: {n: w for n, w in p.items() if n != 'output.b'}, (ValueError, r'output\.b: missing')),
+    (lambda p: {**p, 'output.b': p['output.b'].astype(np.float32)}, (TypeError, 'float32 and float64')),
+    (lambda p: {n: w.astype(np.float16) for n, w in p.items()}, (TypeError, 'float16')),
+    (lambda p: {n: w.astype(complex) for n, w in p.items()}, (TypeError, 'complex128'))])
+def test_weights_that_are_not_those_of_the_network(how, error, tmp_path):
+    t = task()
+    parameters, _ = t.begin(np.random.default_rng(1))
+    bad = how(parameters)
+    uses = (lambda: check_weights(t.model, bad), lambda: surprises(t.model, bad, t.held_out),
+            lambda: write(t.model, bad), lambda: beam_search(t.model, bad),
+            lambda: save_model(tmp_path/'weights.safetensors', t.model, bad))
+    for use in uses:
+        with pytest.raises(error[0], match=error[1]): use()
+    assert not list(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------------------------------------- depth, dropout, fuse
+
+@pytest.mark.parametrize('cell', CELLS)
+def test_layers_stand_above_one_another(cell):
+    network = task(cell, layers=3, dropout=0.3).model.network
+    assert list(network.layers) == ['embedding', f'{cell}1', 'dropout1', f'{cell}2', 'dropout2', f'{cell}3', 'dropout3',
+                                    'output']
+    assert (network.layers[f'{cell}1'].n_x, network.layers[f'{cell}2'].n_x) == (4, 6)
+
+
+def test_the_gradient_of_a_deep_network_with_dropout_is_right():
+    t = task(layers=2, dropout=0.4)
+    parameters, carry = t.begin(np.random.default_rng(1))
+
+    def forward(parameters):
+        x, y = t.batch(carry)
+        z, _, _ = t.model.network.forward(parameters, x, state_in(carry), rng=np.random.default_rng(2))
+        return cross_entropy(z, y)[0], parameters
+
+    def backward(dloss, parameters):
+        gradients = t.gradients(parameters, carry, np.random.default_rng(2))[1]
+        return {'dparameters': {name: dloss * g for name, g in gradients.items()}}
+
+    check_gradients(forward, backward, {'parameters': parameters}, max_entries=4)
+
+
+def test_dropout_acts_in_training_alone():
+    t, same = task(dropout=0.5), task()
+    parameters, carry = t.begin(np.random.default_rng(1))
+    losses = {t.gradients(parameters, carry, np.random.default_rng(seed))[0] for seed in (1, 2, 1)}
+    assert len(losses) == 2, 'a seed decides what is left out'
+    assert evaluate(t.model, parameters, t.held_out) == evaluate(same.model, parameters, t.held_out)
+
+
+def test_the_table_of_tokens_gives_the_same_gradients(monkeypatch):
+    t = task(layers=2)
+    parameters, carry = t.begin(np.random.default_rng(1))
+    found = {}
+    for fuse in (False, True):
+        monkeypatch.setattr(TextModel, 'reader', property(lambda model, fuse=fuse: replace(model.network, fuse=fuse)))
+        found[fuse] = t.gradients(parameters, carry, np.random.default_rng(2))[1]
+    assert_close(found[True], found[False], rtol=1e-9, atol=1e-14)
+
+
+def test_bytes_are_trained_on_and_counted_as_bytes():
+    tokens = ByteVocabulary().encode('né∀' * 40)
+    t = TextTask(TextModel(ByteVocabulary(), 4, 8), Streams(tokens, 2, 9), tokens[:30])
+    progress = begin(t, Adam(), 0)
+    assert t.unit == 'byte' and task().unit == 'char'
+    for _ in range(150): progress, _ = train_step(t, Adam(), progress, plan(0.05))
+    assert t.held_out_loss(progress.parameters) < 0.5 < np.log(256)
+    text = ''.join(write(t.model, progress.parameters, 18, 'n', temperature=0))
+    assert text.startswith('é∀né∀')
+
+
+# -------------------------------------------------------------------------------------------------------------- writing
+
+def test_drawing_a_token():
     rng, z = np.random.default_rng(0), np.array([0., 3., 1., 2.])
-    assert {choose(z, 0, None, rng) for _ in range(5)} == {1}
-    assert {choose(z, 5.0, 2, rng) for _ in range(200)} == {1, 3}
-    assert {choose(z, 5.0, 3, rng) for _ in range(200)} == {1, 2, 3}
-    assert {choose(z, 50.0, None, rng) for _ in range(500)} == {0, 1, 2, 3}
-    counts = np.bincount([choose(z, 1.0, None, rng) for _ in range(20_000)], minlength=4) / 20_000
+    assert {choose(z, 0, None, None, rng) for _ in range(5)} == {1}
+    assert {choose(z, 5.0, 2, None, rng) for _ in range(200)} == {1, 3}
+    assert {choose(z, 5.0, 3, None, rng) for _ in range(200)} == {1, 2, 3}
+    assert {choose(z, 50.0, None, None, rng) for _ in range(500)} == {0, 1, 2, 3}
+    counts = np.bincount([choose(z, 1.0, None, None, rng) for _ in range(20_000)], minlength=4) / 20_000
     np.testing.assert_allclose(counts, np.exp(z) / np.exp(z).sum(), atol=0.015)
+    assert choose(np.array([0., 5., -np.inf]), 1e-320, None, None, rng) == 1     # next to 0: nothing overflows
+
+
+@given(st.lists(st.floats(0.01, 1), min_size=1, max_size=9), st.floats(0.01, 1), st.none() | st.integers(1, 9))
+def test_a_nucleus_is_the_smallest_set_that_reaches_its_probability(weights, share, top_k):
+    p = np.array(weights) / sum(weights)
+    left = allowed(p, top_k, share)
+    assert len(set(left)) == len(left) and (np.diff(p[left]) <= 0).all()
+    if top_k is not None: assert len(left) <= top_k
+    assert p[left[:-1]].sum() < share + 1e-12, 'one fewer would not do'
+    if len(left) < min(top_k or 99, len(p)): assert p[left].sum() >= share - 1e-12
+    outside = np.setdiff1d(np.arange(len(p)), left)
+    assert not len(outside) or p[outside].max() <= p[left].min(), 'the likeliest are in it'
+
+
+@pytest.mark.parametrize('how', [{}, {'temperature': 0.7}, {'top_p': 0.6}, {'top_k': 2}, {'top_k': 3, 'top_p': 0.9}])
+def test_what_is_left_keeps_its_proportions(how):
+    z = np.array([1.0, 0.2, -0.5, 2.0, 0.9])
+    p = choice_probabilities(z, **how)
+    whole = np.exp(z / how.get('temperature', 1.0))
+    left = p > 0
+    np.testing.assert_allclose(p[left], whole[left] / whole[left].sum(), rtol=1e-12)
+    assert left[3] and np.isclose(p.sum(), 1)
+
+
+@pytest.mark.parametrize('z', [[np.nan, 0.0], [np.inf, 0.0], [-np.inf, -np.inf], []])
+def test_scores_that_are_none_are_refused(z):
+    with pytest.raises(ValueError, match='scores'): choice_probabilities(np.array(z))
 
 
 def test_writing_follows_the_network_step_by_step():
@@ -183,14 +374,184 @@ def test_writing_follows_the_network_step_by_step():
     assert (expected[1:-1] == tokens[2:]).all() and UNKNOWN not in text
 
 
-def test_a_model_comes_back_from_disk(tmp_path):
-    for cell in CELLS:
-        t = task(cell, dtype='float32')
-        parameters, _ = t.begin(np.random.default_rng(1))
-        save_model(tmp_path/'weights.safetensors', t.model, parameters)
-        model, same = load_model(tmp_path)
-        assert model == t.model
+def test_text_is_given_as_soon_as_it_is_chosen():
+    "The generator does no more steps than were asked for"
+    t = task()
+    parameters, _ = t.begin(np.random.default_rng(1))
+    asked = []
+    def pick(z):
+        asked.append(z)
+        return 1
+    tokens = write_tokens(t.model, parameters, np.array([1]), 50, pick)
+    assert [next(tokens) for _ in range(3)] == [1, 1, 1] and len(asked) == 3 and asked[0][0] == -np.inf
+
+
+def test_the_same_seed_writes_the_same():
+    t = task()
+    parameters, _ = t.begin(np.random.default_rng(1))
+    texts = [''.join(write(t.model, parameters, 60, temperature=1, rng=np.random.default_rng(s))) for s in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2] and len(texts[0]) == 60
+    by_default, with_0 = (''.join(write(t.model, parameters, 9, rng=r)) for r in (None, np.random.default_rng(0)))
+    assert by_default == with_0
+
+
+def test_a_prompt_that_is_not_given():
+    assert prompt_tokens(VOCABULARY, '').tolist() == [1]
+    with_lines = Vocabulary(UNKNOWN + '\nab')
+    assert prompt_tokens(with_lines, '').tolist() == with_lines.encode('\n').tolist() == [1]
+    assert prompt_tokens(ByteVocabulary(), '').tolist() == [10]
+    assert prompt_tokens(VOCABULARY, 'cab').tolist() == [3, 1, 2]
+
+
+@given(st.text('ab\n', max_size=25), st.lists(st.text('ab\n', min_size=1, max_size=4), max_size=3), st.data())
+def test_a_text_ends_before_the_stop_string_that_is_complete_first(text, stop, data):
+    "However it is cut into pieces; compared with a search in the whole text"
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
+    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)])]
+    ends = [(i, len(s)) for i in range(len(text) + 1) for s in stop if text[:i].endswith(s)]
+    if ends:
+        first = min(i for i, _ in ends)
+        expected = text[:first - max(n for i, n in ends if i == first)]
+    else: expected = text
+    assert ''.join(until(pieces, stop)) == expected
+
+
+def test_nothing_is_held_back_that_is_certain():
+    stop, read = ['abc', 'xy'], []
+    def pieces():
+        for c in 'qabqxabz':
+            read.append(c)
+            yield c
+    given = [(piece, ''.join(read)) for piece in until(pieces(), stop)]
+    assert given == [('q', 'q'), ('abq', 'qabq'), ('x', 'qabqxa'), ('abz', 'qabqxabz')]
+
+
+BAD_WRITING = {
+    'unknown character': ({'prompt': 'ü'}, ValueError), 'the unknown character': ({'prompt': UNKNOWN}, ValueError),
+    'bytes': ({'prompt': b'a'}, TypeError), 'length 0': ({'length': 0}, ValueError),
+    'half a length': ({'length': 2.5}, ValueError), 'stop is one string': ({'stop': 'ab'}, ValueError),
+    'empty stop string': ({'stop': ['a', '']}, ValueError), 'stop is a number': ({'stop': [3]}, ValueError)}
+BAD_CHOICE = {
+    'temperature below 0': {'temperature': -0.1}, 'temperature nan': {'temperature': np.nan},
+    'temperature inf': {'temperature': np.inf}, 'top_k 0': {'top_k': 0}, 'top_k 1.5': {'top_k': 1.5},
+    'top_p 0': {'top_p': 0.0}, 'top_p above 1': {'top_p': 1.01}, 'top_p nan': {'top_p': np.nan}}
+BAD_BEAM = {'beam 0': {'beam': 0}, 'beam 1.5': {'beam': 1.5}, 'alpha below 0': {'alpha': -1.0},
+            'alpha nan': {'alpha': np.nan}, 'alpha inf': {'alpha': np.inf}}
+
+
+@pytest.mark.parametrize('case', [*BAD_WRITING, *BAD_CHOICE, *BAD_BEAM])
+def test_bad_input_to_writing_is_refused_before_the_first_character(case):
+    t = task()
+    parameters, _ = t.begin(np.random.default_rng(1))
+    how, error = BAD_WRITING.get(case, ({**BAD_CHOICE, **BAD_BEAM}.get(case), ValueError))
+    uses = [write] * (case not in BAD_BEAM) + [beam_search] * (case not in BAD_CHOICE)
+    for use in uses:
+        with pytest.raises(error, match=rf'^({"|".join(how)}): ') as said: use(t.model, parameters, **how)
+        assert '\n' not in str(said.value)
+
+
+# ---------------------------------------------------------------------------------------------------------- beam search
+
+def random_weights(t, seed):
+    rng = np.random.default_rng(seed)
+    return {name: w + 0.8 * rng.normal(size=w.shape) for name, w in t.begin(rng)[0].items()}
+
+
+def log_probability(model, parameters, prompt, tokens):
+    "Of some tokens after a prompt, from one reading; number 0, which is never written, has no share in it"
+    read = np.concatenate([model.vocabulary.encode(prompt), tokens]).astype(int)
+    z = model.network.forward(parameters, read[None, :-1])[0][1:, 0, -len(tokens):]
+    return float((z - np.log(np.exp(z).sum(axis=0)))[np.array(tokens) - 1, np.arange(len(tokens))].sum())
+
+
+@pytest.mark.parametrize('cell', CELLS)
+@pytest.mark.parametrize('alpha', [0.0, 0.7, 1.0, 2.0])
+@pytest.mark.parametrize('stop', [(), ('b',), ('ab', 'cc'), ('d', 'ad')])
+def test_a_wide_beam_is_an_exhaustive_search(cell, alpha, stop):
+    t, length = task(cell), 4
+    parameters = random_weights(t, len(stop))
+    texts = {''.join(letters) for letters in product('abcd', repeat=length)}
+    shortest = {min((x[:x.find(s) + len(s)] for s in stop if s in x), key=len, default=x) for x in texts}
+    every = {x: log_probability(t.model, parameters, 'ca', VOCABULARY.encode(x)) for x in shortest}
+    best = sorted(every, key=lambda x: -every[x] / len(x)**alpha)
+    found = beam_search(t.model, parameters, length, 'ca', 4**length, stop, alpha)
+    assert [VOCABULARY.decode(h.tokens) for h in found] == best
+    np.testing.assert_allclose([h.log_probability for h in found], [every[x] for x in best], rtol=1e-9)
+    for h in found:
+        whole = VOCABULARY.decode(h.tokens)
+        ends = [s for s in stop if whole.endswith(s)]
+        assert h.ended == bool(ends) and h.text == whole[:len(whole) - max(map(len, ends), default=0)]
+        assert np.isclose(h.per_token, h.log_probability / len(whole))
+
+
+@pytest.mark.parametrize('stop', [(), ('b', 'ca')])
+@pytest.mark.parametrize('alpha', [0.0, 0.5, 1.0])
+def test_a_narrow_beam_is_the_definition_of_beam_search(stop, alpha):
+    "Against one that keeps every state apart, reads each text from its beginning, and never stops early"
+    t = task()
+    for seed in range(4):
+        parameters = random_weights(t, seed)
+        live, ended = [()], []
+        def score(tokens, p=parameters): return log_probability(t.model, p, 'a', tokens)
+        for _ in range(9):
+            longer = sorted(((*x, k) for x in live for k in range(1, 5)), key=lambda x: -score(x))
+            live = []
+            for x in longer:
+                if len(live) == 3: break
+                done = any(VOCABULARY.decode(x).endswith(s) for s in stop)
+                (ended if done else live).append(x)
+        best = sorted([*ended, *live], key=lambda x: -score(x) / len(x)**alpha)[:3]
+        found = beam_search(t.model, parameters, 9, 'a', 3, stop, alpha)
+        assert [h.tokens for h in found] == best
+
+
+def test_a_beam_of_one_is_greedy_and_the_search_ends_early():
+    t = task()
+    parameters = random_weights(t, 5)
+    found, = beam_search(t.model, parameters, 30, 'ab', beam=1)
+    assert found.text == ''.join(write(t.model, parameters, 30, 'ab', 0.0)) and not found.ended
+    found = beam_search(t.model, parameters, 10**9, 'ab', 2, stop=['a', 'b', 'c', 'd'])
+    assert [len(h.tokens) for h in found] == [1, 1]
+
+
+def test_beam_search_of_bytes():
+    model = TextModel(ByteVocabulary(), 3, 4)
+    parameters = model.network.init(np.random.default_rng(0))
+    found = beam_search(model, parameters, 5, 'é', 3)
+    assert len(found) == 3 and all(len(h.tokens) == 5 for h in found)
+    assert found[0].text == bytes(found[0].tokens).decode('utf-8', 'replace')
+
+
+# ------------------------------------------------------------------------------------------------------------- on disk
+
+@pytest.mark.parametrize('cell', CELLS)
+@pytest.mark.parametrize('vocabulary', [VOCABULARY, ByteVocabulary()], ids=['chars', 'bytes'])
+def test_a_model_comes_back_from_disk(cell, vocabulary, tmp_path):
+    model = TextModel(vocabulary, 4, 6, cell, layers=2, dropout=0.25)
+    parameters = model.network.init(np.random.default_rng(1))
+    save_model(tmp_path/'weights.safetensors', model, parameters)
+    for path in (tmp_path, tmp_path/'weights.safetensors', str(tmp_path)):
+        again, same = load_model(path)
+        assert again == model
         assert_close(same, parameters, rtol=0)
+
+
+def test_a_model_that_was_saved_before_there_were_layers_is_read(tmp_path):
+    from rnn_nbdev.files import save_arrays
+    model = task(dtype='float32').model
+    parameters = model.network.init(np.random.default_rng(1))
+    about = {'vocabulary': VOCABULARY.characters, 'n_embedding': 4, 'n_a': 6, 'cell': 'lstm'}
+    save_arrays(tmp_path/'weights.safetensors', parameters, about, 'rnn_nbdev text model 1')
+    assert load_model(tmp_path)[0] == model
+
+
+def test_files_that_hold_no_model_are_refused(tmp_path):
+    from rnn_nbdev.files import save_arrays
+    with pytest.raises(ValueError, match='no model at'): load_model(tmp_path)
+    about = {'vocabulary': VOCABULARY.characters, 'n_embedding': 4, 'n_a': 7, 'cell': 'lstm'}
+    parameters = task(dtype='float32').model.network.init(np.random.default_rng(1))
+    save_arrays(tmp_path/'weights.safetensors', parameters, about, 'rnn_nbdev text model 1')
+    with pytest.raises(ValueError, match='not the weights of its network: lstm'): load_model(tmp_path)
 
 
 # --------------------------------------------------------------------------------------------------------------- data

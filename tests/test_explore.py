@@ -1,0 +1,309 @@
+"The live cell: what is moved, what is drawn of it, and the sliders, in a kernel and in a browser."
+import gc
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rnn_nbdev.explorer import (all_moves, explore, explore_frame, explore_frames, inside_values, live_cell,
+                                live_pictures, move_words, push_left, push_words, quick_png, run_moved, strips_over,
+                                without_strips)
+from rnn_nbdev.init import initialize_gru, initialize_lstm, initialize_rnn
+from rnn_nbdev.viz import Picture, clashes, same_values
+
+root = Path(__file__).resolve().parent.parent
+CELLS = 'rnn', 'lstm', 'gru'
+START = {'rnn': initialize_rnn, 'lstm': initialize_lstm, 'gru': initialize_gru}
+by_cell = pytest.mark.parametrize('cell', CELLS)
+
+
+def pixels(png: bytes) -> np.ndarray:
+    "What a PNG shows"
+    return np.asarray(Image.open(io.BytesIO(png)).convert('RGB'))
+
+
+# ---------------------------------------------------------------------------------------------------------- running
+
+@by_cell
+def test_nothing_moved_is_the_cell_itself(cell):
+    "Also with sizes of one's own, and a state to start from"
+    rng = np.random.default_rng(0)
+    parameters, x, a0 = START[cell](rng, 2, 5), rng.normal(size=(2, 1, 7)), rng.normal(size=(5, 1))
+    states = {'c0': rng.normal(size=(5, 1))} if cell == 'lstm' else {}
+    from rnn_nbdev import gru_forward, lstm_forward, rnn_forward
+    forward = {'rnn': rnn_forward, 'lstm': lstm_forward, 'gru': gru_forward}[cell]
+    found = run_moved(live_cell(cell, parameters, x, a0, **states), {'step': 3})
+    np.testing.assert_allclose(found.states['a'], forward(x, a0, parameters, **states)[0][:, 0], rtol=1e-13)
+
+
+@by_cell
+def test_nothing_given_is_written_to(cell):
+    live = live_cell(cell)
+    before = [a.copy() for a in (live.x, *live.parameters.values(), *live.states.values())]
+    moves = {'step': 2, 'x': 1.0, 'a': -1.0}
+    run_moved(live, moves)
+    explore_frame(live, moves)
+    after = [live.x, *live.parameters.values(), *live.states.values()]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after)) and moves == {'step': 2, 'x': 1.0, 'a': -1.0}
+
+
+@by_cell
+def test_a_push_acts_at_its_step_and_on_its_unit_alone(cell):
+    live = live_cell(cell)
+    name = 'c' if cell == 'lstm' else 'a'
+    run, calm = (run_moved(live, {name: 0.5, 'step': 6, 'unit': 2}, pushed) for pushed in (True, False))
+    assert np.array_equal(run.states['a'][:, :5], calm.states['a'][:, :5])
+    entered = {'rnn': 1, 'gru': 1, 'lstm': 3}[cell]                # a_prev, or c_prev, in the cache
+    np.testing.assert_allclose(run.caches[5][entered] - calm.caches[5][entered], [[0], [0], [0.5]], atol=1e-15)
+    unit = [np.subtract(*push_left(live, {name: 0.5, 'step': 6, 'unit': k})) for k in range(3)]
+    assert all((gap[:5] == 0).all() and gap[5] != 0 for gap in unit)
+
+
+@by_cell
+def test_a_bias_is_moved_for_every_unit_and_step(cell):
+    live = live_cell(cell)
+    for name in all_moves(live):
+        if name not in live.parameters: continue
+        moved = live_cell(cell, {**live.parameters, name: live.parameters[name] + 1.5})
+        assert np.array_equal(run_moved(live, {name: 1.5}).states['a'], run_moved(moved).states['a'])
+        assert not np.array_equal(run_moved(live, {name: 1.5}).states['a'], run_moved(live).states['a'])
+
+
+def test_words():
+    live = live_cell('lstm')
+    assert move_words(live) == ['step 4, unit 0', 'nothing added']
+    assert move_words(live, {'step': 2, 'bf': -1.5, 'x': 1}) == ['step 2, unit 0', 'input +1', 'forget bias −1.5']
+    assert push_words(live) == '+0.000 at step 4, +0.000 at step 16'
+    last = push_words(live, {'c': 1, 'step': 16})
+    assert re.fullmatch(r'\+0\.\d{3} at step 16, \+0\.\d{3} at step 16 \(100%\)', last)
+
+
+# ---------------------------------------------------------------------------------------------------------- refusing
+
+@pytest.mark.parametrize(('error', 'start', 'call'), [
+    (ValueError, 'cell', lambda: explore('elman')),
+    (ValueError, 'cell', lambda: explore(None)),
+    (TypeError, 'parameters', lambda: explore('rnn', [1])),
+    (ValueError, 'Wax', lambda: explore('rnn', {})),
+    (ValueError, 'Wf', lambda: explore('lstm', initialize_gru(np.random.default_rng(0), 1, 3))),
+    (ValueError, 'x', lambda: explore(x=np.zeros((1, 1)))),
+    (ValueError, 'x', lambda: explore(x=np.zeros((1, 3, 4)))),
+    (ValueError, 'x', lambda: explore(x=np.zeros((1, 1, 0)))),
+    (ValueError, 'x', lambda: explore(x='abc')),
+    (ValueError, 'Wf', lambda: explore('lstm', initialize_lstm(np.random.default_rng(0), 1, 3), np.zeros((2, 1, 5)))),
+    (ValueError, 'a0', lambda: explore('gru', a0=np.zeros(3))),
+    (ValueError, 'c0', lambda: explore('rnn', c0=np.zeros((3, 1)))),
+    (ValueError, 'moves', lambda: explore(moves={'bx': 1})),
+    (TypeError, 'moves', lambda: explore(moves=3)),
+    (ValueError, 'step', lambda: explore(moves={'step': 17})),
+    (ValueError, 'step', lambda: explore(moves={'step': 2.5})),
+    (ValueError, 'step', lambda: explore(moves={'step': True})),
+    (ValueError, 'unit', lambda: explore(moves={'unit': -1})),
+    (ValueError, 'bf', lambda: explore(moves={'bf': 'much'})),
+    (ValueError, 'bf', lambda: explore(moves={'bf': np.inf})),
+    (ValueError, 'frames', lambda: explore(frames=[])),
+    (ValueError, 'frames', lambda: explore(frames={'bf': 1})),
+    (TypeError, 'moves', lambda: explore(frames=[1])),
+])
+def test_what_does_not_fit_is_refused_in_one_line(error, start, call):
+    with pytest.raises(error) as caught: call()
+    assert '\n' not in str(caught.value) and str(caught.value).startswith(f'{start}:'), str(caught.value)
+
+
+def test_without_ipywidgets_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'ipywidgets', None)
+    with pytest.raises(ImportError, match=r"^the sliders need ipywidgets: pip install rnn_nbdev\[explore\]$"): explore()
+    assert isinstance(explore(frames=[{}]), Picture), 'frames need nothing'
+
+
+def test_importing_the_module_needs_no_ipywidgets():
+    code = 'import sys; import rnn_nbdev.explorer; assert "ipywidgets" not in sys.modules'
+    subprocess.run([sys.executable, '-c', code], check=True)
+
+
+# ----------------------------------------------------------------------------------------------------------- drawing
+
+@by_cell
+@pytest.mark.parametrize('n_a', [1, 3, 9])
+def test_frames_show_the_values_and_nothing_runs_into_anything(cell, n_a):
+    live = live_cell(cell, START[cell](np.random.default_rng(1), 2, n_a))
+    moves = [{'x': 2.0, 'step': 1}, {'a': -1.0, 'step': 16, 'unit': n_a - 1}, {}, {'step': 7}]
+    picture = explore_frames(live, moves)
+    gates = 'ft', 'it', 'ot', 'ut', 'rt'
+    for k, move in enumerate(moves):
+        cache = run_moved(live, move).caches[all_moves(live, move)['step'] - 1]
+        values = inside_values(live, cache)
+        for name in ('xt', 'a_next'): assert same_values(picture, f'{k}:{name}', values[name], gate=name in gates)
+        assert np.array_equal(picture.axes[1 + k].lines[-1].get_ydata(), push_left(live, move)[0])
+    assert clashes(picture) == [] and picture.alt
+
+
+@by_cell
+def test_quick_pictures_are_the_whole_ones(cell):
+    from rnn_nbdev.explorer import _DIAGRAM
+    live = live_cell(cell)
+    first, _, rest = live_pictures(live, {'a': 0.0})
+    for moves in ({'a': 2.0}, {'x': -3.0, 'step': 1, 'unit': 2}):
+        diagram = _DIAGRAM[cell](run_moved(live, moves).caches[all_moves(live, moves)['step'] - 1])
+        diagram.savefig(out := io.BytesIO(), format='png', dpi=diagram.dpi)
+        quick, _, _ = live_pictures(live, moves, rest)
+        wanted, found = np.asarray(Image.open(out).convert('RGB')).astype(int), pixels(quick).astype(int)
+        assert wanted.shape == found.shape and quick != first
+        assert abs(wanted - found).max() < 64, 'a palette of few colors is all that may differ'
+        diagram.savefig(raw := io.BytesIO(), format='rgba', dpi=diagram.dpi)
+        assert quick_png(np.frombuffer(raw.getvalue(), np.uint8).reshape(*found.shape[:2], 4)) == quick
+
+
+def test_another_layout_is_refused():
+    from rnn_nbdev.viz import draw_lstm_cell, draw_rnn_cell
+    one, other = draw_rnn_cell(run_moved(live_cell('rnn')).caches[0]), draw_lstm_cell(run_moved(live_cell()).caches[0])
+    with pytest.raises(ValueError, match='rest: got shape'): strips_over(other, without_strips(one))
+
+
+# ----------------------------------------------------------------------------------------------------------- sliders
+
+def parts(box):
+    "Sliders by name, the button, the two pictures, and the words"
+    left, right = box.children
+    *sliders, button = left.children
+    return {s.description: s for s in sliders}, button, *[right.children[i] for i in (0, 2, 3)]
+
+
+@by_cell
+def test_a_slider_redraws_and_the_button_goes_back(cell):
+    pytest.importorskip('ipywidgets')
+    sliders, button, inside, memory, words = parts(explore(cell))
+    first = inside.value, memory.value, words.value
+    slider = sliders['cell state' if cell == 'lstm' else 'hidden state']
+    assert slider.value == 1
+    slider.value = -2.0
+    moved = inside.value, memory.value, words.value
+    assert all(a != b for a, b in zip(first, moved))
+    push = {'c' if cell == 'lstm' else 'a': -2.0}
+    assert (inside.value, memory.value) == live_pictures(live_cell(cell), push)[:2]
+    assert words.value == f'moved by {push_words(live_cell(cell), push)}'
+    sliders['step'].value = 9
+    button.click()
+    assert (inside.value, memory.value, words.value) == first and sliders['step'].value == 4
+
+
+def test_pictures_are_let_go_of():
+    pytest.importorskip('ipywidgets')
+    sliders, *_ = parts(explore('lstm'))
+    def alive() -> int:
+        gc.collect()
+        return sum(isinstance(thing, Picture) for thing in gc.get_objects())
+    sliders['forget bias'].value = 0.1
+    before = alive()
+    for k in range(6): sliders['forget bias'].value = 0.3 + k/10
+    assert alive() <= before
+    pyplot = sys.modules.get('matplotlib.pyplot')
+    assert pyplot is None or pyplot.get_fignums() == []
+
+
+def test_a_saved_notebook_keeps_no_widget():
+    "Neither those of the book, nor one that is saved in `make lab`"
+    widget = 'application/vnd.jupyter.widget-view+json'
+    for path in (root/'nbs').rglob('*.ipynb'):
+        if not any(part[0] in '._' for part in path.relative_to(root).parts):
+            assert widget not in path.read_text(encoding='utf-8'), path.name
+    class Config:
+        class ContentsManager: pre_save_hook = None
+    source = (root/'.jupyter'/'jupyter_server_config.py').read_text(encoding='utf-8')
+    exec(compile(source, 'jupyter_server_config.py', 'exec'), names := {'c': Config})
+    shown = {'output_type': 'display_data', 'data': {widget: {'model_id': 'x'}, 'text/plain': 'HBox()'}, 'metadata': {}}
+    kept = {'output_type': 'stream', 'name': 'stdout', 'text': 'one'}
+    notebook = {'metadata': {'widgets': {}}, 'nbformat': 4, 'nbformat_minor': 5,
+                'cells': [{'cell_type': 'code', 'source': 'x', 'metadata': {}, 'id': 'a', 'outputs': [shown, kept]},
+                          {'cell_type': 'markdown', 'source': 'y', 'metadata': {}, 'id': 'b'}]}
+    names['drop_widgets']({'type': 'notebook', 'content': notebook})
+    assert notebook['cells'][0]['outputs'] == [kept] and 'widgets' not in notebook['metadata']
+
+
+# ------------------------------------------------------------------------------------------------------- the browser
+
+CHROMIUM = shutil.which('chromium') or '/usr/bin/chromium'
+LAB = Path(sys.executable).parent/'jupyter-lab'
+
+
+def free_port() -> int:
+    "A port that nobody uses now"
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture
+def lab(tmp_path):
+    "The address of a JupyterLab of its own, with one notebook whose only cell shows the sliders"
+    if not LAB.exists(): pytest.skip('needs JupyterLab')
+    cell = {'cell_type': 'code', 'source': "from rnn_nbdev import explore\nexplore('lstm')", 'metadata': {}, 'id': 'a',
+            'outputs': [], 'execution_count': None}
+    notebook = {'cells': [cell], 'metadata': {'kernelspec': {'name': 'python3', 'display_name': 'python3',
+                'language': 'python'}}, 'nbformat': 4, 'nbformat_minor': 5}
+    (tmp_path/'work').mkdir()
+    (tmp_path/'work'/'live.ipynb').write_text(json.dumps(notebook), encoding='utf-8')
+    port = free_port()
+    command = [LAB, '--no-browser', '--allow-root', '--ip=127.0.0.1', f'--port={port}', '--ServerApp.port_retries=0',
+               '--IdentityProvider.token=', '--LabApp.expose_app_in_browser=True', f'--notebook-dir={tmp_path}/work']
+    env = {**os.environ, 'HOME': str(tmp_path), 'JUPYTER_CONFIG_DIR': str(tmp_path/'config'),
+           'JUPYTER_CONFIG_PATH': str(root/'.jupyter'), 'JUPYTER_RUNTIME_DIR': str(tmp_path/'runtime'), 'CI': '1'}
+    with open(tmp_path/'log', 'wb') as log:
+        server = subprocess.Popen(command, env=env, cwd=tmp_path, stdout=log, stderr=log)
+    try:
+        for _ in range(120):
+            with socket.socket() as s:
+                if s.connect_ex(('127.0.0.1', port)) == 0: break
+            assert server.poll() is None, (tmp_path/'log').read_text()
+            time.sleep(0.5)
+        yield f'http://127.0.0.1:{port}/lab/tree/live.ipynb', tmp_path/'work'/'live.ipynb'
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not Path(CHROMIUM).exists(), reason='needs chromium')
+def test_a_slider_moves_in_the_browser_and_the_picture_changes(lab):
+    "By the keyboard alone; nothing is left in the notebook when it is saved"
+    playwright = pytest.importorskip('playwright.sync_api')
+    address, path = lab
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=['--headless', '--no-sandbox', '--disable-gpu'])
+        page = browser.new_page(viewport={'width': 1300, 'height': 1000})
+        page.goto(address)
+        page.wait_for_selector('.jp-Notebook .jp-CodeCell', timeout=60_000)
+        page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-all-cells')", timeout=60_000)
+        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000)
+        page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells') }")    # not waited for
+        page.wait_for_selector('.widget-hslider', timeout=60_000)
+        images = page.locator('.jp-OutputArea-output img')
+        playwright.expect(images).to_have_count(2, timeout=30_000)
+        show = '''images => Promise.all(images.map(async i => { const b = await (await fetch(i.src)).arrayBuffer();
+                  return [b.byteLength, [...new Uint8Array(b)].reduce((s, v) => (31*s + v) % 1000003, 7)].join() }))'''
+        before, words = images.evaluate_all(show), page.locator('.widget-label', has_text='moved by').inner_text()
+        handle = page.locator('.widget-hslider', has_text='forget bias').locator('[role=slider]')
+        handle.focus()
+        for _ in range(10): page.keyboard.press('ArrowRight')
+        page.wait_for_function('old => ![...document.querySelectorAll(".widget-label")].some(e => e.innerText === old)',
+                               arg=words, timeout=30_000)
+        page.wait_for_timeout(1000)
+        after, now = images.evaluate_all(show), page.locator('.widget-label', has_text='moved by').inner_text()
+        value = round(float(handle.get_attribute('aria-valuenow')), 1)
+        page.evaluate("() => { jupyterapp.commands.execute('docmanager:save') }")
+        page.wait_for_timeout(1500)
+        browser.close()
+    assert value == 1.0 and before[0] != after[0] and before[1] != after[1]
+    assert now == f"moved by {push_words(live_cell('lstm'), {'c': 1.0, 'bf': value})}"
+    saved = json.loads(path.read_text(encoding='utf-8'))
+    assert 'widget' not in json.dumps(saved['cells'][0]['outputs']) and 'widgets' not in saved['metadata']

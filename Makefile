@@ -13,7 +13,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help train bench test lab nbtest pytest oracle export clean readme prepare check export-check readme-check \
-        wheel-check lint types dist docs docs-check hooks venv-clean FORCE
+        wheel-check lint types dist docs docs-check pages-check lab-check browser-check hooks venv-clean FORCE
 
 help:  ## list the commands
 	@echo 'make COMMAND    (PYTHON=/path/to/python chooses the interpreter; 3.11 or newer)'
@@ -36,7 +36,7 @@ lab: $(STAMPS)/lab hooks  ## open the book in JupyterLab, with nbdev's hooks in 
 
 # --------------------------------------------------------------------------------------------------- for editing
 
-prepare: export clean readme  ## before a commit: export, clean, README
+prepare: export clean readme  ## before a commit: export, clean, README and CONTRIBUTING
 
 export: $(STAMPS)/dev  ## write the package from the notebooks
 	$(BIN)/nbdev_export
@@ -44,13 +44,18 @@ export: $(STAMPS)/dev  ## write the package from the notebooks
 clean: $(STAMPS)/dev  ## strip from the notebooks what does not belong in git
 	$(BIN)/nbdev_clean
 
-readme: $(STAMPS)/dev  ## write README.md from nbs/index.ipynb
+readme: $(STAMPS)/dev  ## write README.md from nbs/index.ipynb, and CONTRIBUTING.md from nbs/contributing.ipynb
 	$(BIN)/python tools/readme.py
 
-docs: $(STAMPS)/dev  ## build the docs site into _docs (needs Quarto)
-	@command -v quarto >/dev/null || { echo 'make docs needs Quarto (1.7.34 is what the site is built with); `make docs-check` does all but the rendering without it.' >&2; exit 1; }
-	@touch README.md  # newer than index.ipynb, so that nbdev leaves it alone: tools/readme.py alone writes it
-	$(BIN)/nbdev_docs
+# Newer than their notebooks, so that nbdev leaves both files alone: tools/readme.py alone writes them.
+docs: $(STAMPS)/dev  ## build the docs site into _docs (needs Quarto); a warning is a fault
+	@command -v quarto >/dev/null || { echo 'make docs needs Quarto (1.7.34 is what the site is built with); `make docs-check` builds the site without it.' >&2; exit 1; }
+	@touch README.md CONTRIBUTING.md
+	rm -rf _proc _docs
+	PYTHONPATH=tools $(BIN)/nbdev_docs >$(STAMPS)/docs.log 2>&1 || { cat $(STAMPS)/docs.log; exit 1; }
+	@cat $(STAMPS)/docs.log
+	@! grep -nE 'WARN|[Ww]arning|ERROR' $(STAMPS)/docs.log || { echo 'Quarto or nbdev warned' >&2; exit 1; }
+	$(BIN)/python tools/docs_check.py --site _docs
 
 dist: $(STAMPS)/dev  ## build the source archive and the wheel into dist
 	rm -rf build dist
@@ -59,8 +64,8 @@ dist: $(STAMPS)/dev  ## build the source archive and the wheel into dist
 # -------------------------------------------------------------------------------------------------- for checking
 
 # Notebooks run side by side, and what they multiply is small: more threads would only fight over the cores.
-nbtest pytest: export OPENBLAS_NUM_THREADS ?= 1
-nbtest pytest: export OMP_NUM_THREADS ?= 1
+nbtest pytest lab-check: export OPENBLAS_NUM_THREADS ?= 1
+nbtest pytest lab-check: export OMP_NUM_THREADS ?= 1
 
 nbtest: $(STAMPS)/dev  ## run every notebook
 	$(BIN)/nbdev_test
@@ -75,11 +80,19 @@ check: export-check readme-check docs-check lint types wheel-check  ## every che
 export-check: $(STAMPS)/dev  ## nbdev_export and nbdev_clean leave no difference
 	$(BIN)/python tools/unchanged.py
 
-readme-check: $(STAMPS)/dev  ## README.md says what nbs/index.ipynb says
+readme-check: $(STAMPS)/dev  ## README.md and CONTRIBUTING.md say what their notebooks say
 	$(BIN)/python tools/readme.py --check
 
-docs-check: $(STAMPS)/dev  ## the notebooks can be processed for the docs site (without Quarto)
-	$(BIN)/python tools/docs_check.py
+docs-check: $(STAMPS)/dev  ## build the docs site without Quarto into _docs, and look for faults: links, pictures, citations
+	$(BIN)/python tools/docs_check.py --keep _docs
+
+browser-check: pages-check lab-check  ## look at every page and every notebook in a real browser
+
+pages-check: docs-check $(STAMPS)/browser  ## every page of the site in Chromium: console, equations, phone, contrast, both themes
+	$(BIN)/python -m pytest -m browser tests/test_pages.py $(ARGS)
+
+lab-check: $(STAMPS)/browser  ## every notebook in JupyterLab in Chromium: run all, no error, no cut output, clean when saved
+	$(BIN)/python -m pytest -m browser tests/test_lab.py $(ARGS)
 
 lint: $(STAMPS)/dev  ## ruff
 	$(BIN)/ruff check --quiet rnn_nbdev tests tools setup.py
@@ -124,6 +137,15 @@ $(STAMPS)/fast: $(STAMPS)/run
 $(STAMPS)/lab: $(STAMPS)/dev
 	@echo 'installing JupyterLab into .venv'
 	@$(PIP) --editable '.[dev,lab]'
+	@touch $@
+
+# axe-core is no Python package; its version is exact, because a newer one finds more. Chromium is what the machine has,
+# in a container where nothing can be spoilt what Debian has.
+$(STAMPS)/browser: $(STAMPS)/dev tools/chromium.sh
+	@echo 'installing JupyterLab and what drives a browser into .venv'
+	@$(PIP) --editable '.[dev,browser]'
+	@npm install --prefix .venv/axe --no-save --no-package-lock --ignore-scripts --no-audit --no-fund --silent axe-core@4.14.1
+	@sh tools/chromium.sh
 	@touch $@
 
 $(STAMPS)/oracle: $(STAMPS)/dev

@@ -26,9 +26,11 @@ def gru_shapes(
     parameters: Mapping[str, Any],  # to see whether there is an output layer
     reset_after: bool,  # which of the two forms
 ) -> dict[str, tuple[int, ...]]:  # shape of each parameter
-    "The shape that each parameter of the GRU should have"
-    inside: dict[str, tuple[int, ...]] = {'brc': (n_a, 1)} if reset_after else {}
-    return {**stacked_shapes('urc', n_x, n_a, parameters), **inside}
+    "The shape that each parameter of the GRU should have; raises ValueError for a brc that would have no part"
+    shapes = stacked_shapes('urc', n_x, n_a, parameters)
+    if reset_after: return {**shapes, 'brc': (n_a, 1)}
+    if 'brc' in parameters: raise ValueError('brc: got one, expected none unless reset_after is set')
+    return shapes
 
 # %% ../nbs/12_gru.ipynb #a96240ea
 def gru_cell_forward(

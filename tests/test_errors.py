@@ -231,3 +231,14 @@ def test_adam():
     for t in (0, -1): refused('t', update, p, grads, v, s, t, kind=ValueError)
     for bad in ({}, {'dw': p['w']}, {**grads, 'dw': p['w'].T}, {**grads, 'db': np.ones(2)}, {'w': p['w'], 'b': p['b']}):
         with pytest.raises(ValueError, match=r'^grads.*\bd[wb]\b'): update(p, bad, v, s, 1)
+
+
+def test_a_bias_inside_the_reset_that_would_have_no_part():
+    "Weights of the second form of the GRU in the first: not a silent other answer"
+    cell = next(cell for cell in CELLS if cell.options)
+    e = example(cell, Sizes(), np.random.default_rng(0))
+    for function, *given in ((book.gru_cell_forward, e.x[..., 0], e.initial['a0'], e.parameters),
+                             (book.gru_forward, e.x, e.initial['a0'], e.parameters),
+                             (book.gru_loss, e.x, e.initial['a0'], e.parameters, e.targets)):
+        refused('brc', function, *given, reset_after=False)
+        function(*given, reset_after=True)

@@ -255,7 +255,9 @@ def test_the_two_forms_of_the_gru_agree_with_the_reset_gate_open(sizes, rng):
     e = example(after, sizes, rng)
     e.parameters.update(Wr=np.zeros_like(e.parameters['Wr']), br=np.full((sizes.n_a, 1), 800.0),
                         brc=np.zeros((sizes.n_a, 1)))
-    got, want = run(after, e), run(before, e)
+    got = run(after, e)
+    del e.parameters['brc']
+    want = run(before, e)
     assert {name for name in got if 'dbrc' in name} == set(got) - set(want)
     close({name: a for name, a in got.items() if name in want}, want, name='result')
 
@@ -266,7 +268,9 @@ def test_the_two_forms_of_the_gru_are_not_the_same(sizes, rng):
     before, after = CELLS[2:]
     e = example(after, sizes, rng)
     e.parameters['brc'][...] = 2
-    a, b = (cell.forward(e.x, e.initial, e.parameters)[0]['a'] for cell in (before, after))
+    b = after.forward(e.x, e.initial, e.parameters)[0]['a']
+    del e.parameters['brc']
+    a = before.forward(e.x, e.initial, e.parameters)[0]['a']
     assert abs(a - b).max() > 1e-9
 
 

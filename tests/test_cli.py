@@ -12,7 +12,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from rnn_nbdev.train import load_checkpoint, read_history
+from rnn_nbdev.cli import (Settings, nats_and_bits, plan_of, rnn_eval, rnn_sample, rnn_train, settings_of, stop_strings,
+                           train_text)
+from rnn_nbdev.files import load_arrays, save_arrays
+from rnn_nbdev.optim import averaged_parameters
+from rnn_nbdev.text import load_model
+from rnn_nbdev.train import best_checkpoints, load_checkpoint, read_history
 
 SCRIPTS = Path(sys.executable).parent
 SMALL = ['--units', '16', '--embedding', '8', '--batch', '4', '--stretch', '12', '--rate', '0.02',
@@ -178,6 +183,91 @@ def test_bad_input_gets_one_line_and_leaves_nothing(case, texts, trained, tmp_pa
     assert (everything_in(texts), everything_in(trained)) == before
 
 
+GOOD = {'text': '{texts}/good.txt', 'units': 8, 'embedding': 4, 'batch': 4, 'stretch': 12, 'steps': 5}
+BAD_OPTIONS = {
+    'tokens that are neither': ({'tokens': 'words'}, 'tokens'), 'no layers': ({'layers': 0}, 'layers: got 0'),
+    'everything dropped': ({'dropout': 1.0}, 'dropout: got 1.0'), 'dropout nan': ({'dropout': float('nan')}, 'dropout'),
+    'dropout below 0': ({'dropout': -0.1}, 'dropout'), 'nothing accumulated': ({'accumulate': 0}, 'accumulate: got 0'),
+    'no such optimizer': ({'optimizer': 'lion'}, 'optimizer'), 'no such schedule': ({'schedule': 'linear'}, 'schedule'),
+    'momentum of adam': ({'momentum': 0.9}, 'momentum'),
+    'momentum 1': ({'optimizer': 'sgd', 'momentum': 1.0}, 'momentum'),
+    'nesterov without momentum': ({'optimizer': 'nesterov'}, 'momentum'),
+    'decay of sgd': ({'optimizer': 'sgd', 'decay': 0.1}, 'decay'),
+    'decay below 0': ({'decay': -1.0}, 'decay: got -1.0'),
+    'warm-up below 0': ({'warmup': -1}, 'warmup: got -1'),
+    'warm-up of a cycle': ({'schedule': 'cycle', 'warmup': 2}, 'warmup'),
+    'warm-up beyond the end': ({'schedule': 'cosine', 'warmup': 5}, 'warmup: got 5, expected fewer than 5'),
+    'a cycle too short': ({'schedule': 'cycle', 'steps': 3}, 'steps'),
+    'stairs without halving': ({'schedule': 'stairs', 'halving': 0}, 'halving'),
+    'halving below 0': ({'halving': -1}, 'halving: got -1'),
+    'horizon of halving': ({'horizon': 9}, 'horizon'), 'horizon below 0': ({'horizon': -9}, 'horizon'),
+    'horizon before the last step': ({'schedule': 'cosine', 'horizon': 4}, 'steps: got 5'),
+    'plateau below 0': ({'plateau': -1}, 'plateau'), 'limit below 0': ({'limit': -1.0}, 'limit'),
+    'limit nan': ({'limit': float('nan')}, 'limit'), 'average 1': ({'average': 1.0}, 'average: got 1.0'),
+    'stop below 0': ({'stop': -1}, 'stop'), 'best below 0': ({'best': -1}, 'best'),
+    'bytes of an empty file': ({'tokens': 'bytes', 'text': '{texts}/empty.txt'}, 'empty'),
+    'bytes of no file': ({'tokens': 'bytes', 'text': '{texts}/nothing'}, 'no such file'),
+    'bytes of an empty folder': ({'tokens': 'bytes', 'text': '{texts}/none'}, 'no file matches'),
+    'too few bytes': ({'tokens': 'bytes', 'text': '{texts}/short.txt'}, 'too few to set'),
+    'not UTF-8': ({'text': '{texts}/latin.txt'}, '--tokens bytes reads any file'),
+}
+
+
+def refused(command, capsys, **how):
+    "What a command says that ends with code 2"
+    with pytest.raises(SystemExit) as end: command(**how)
+    out, err = capsys.readouterr()
+    assert end.value.code == 2 and out == '' and err.count('\n') == 1
+    assert err.startswith(f'{command.__name__}: error: ')
+    return err
+
+
+@pytest.mark.parametrize('case', BAD_OPTIONS)
+def test_bad_options_get_one_line_and_leave_nothing(case, texts, tmp_path, monkeypatch, capsys):
+    options, word = BAD_OPTIONS[case]
+    given = {**GOOD, **options}
+    given['text'] = given['text'].format(texts=texts)
+    monkeypatch.chdir(tmp_path)
+    assert word in refused(rnn_train, capsys, **given)
+    assert not list(tmp_path.iterdir()), 'something was left behind'
+
+
+@pytest.mark.parametrize('options, word', [
+    ({'nucleus': 0.0}, 'nucleus: got 0'), ({'nucleus': 1.1}, 'nucleus'), ({'nucleus': float('nan')}, 'nucleus'),
+    ({'beam': -1}, 'beam: got -1'), ({'beam': 2, 'alpha': -1.0}, 'alpha'),
+    ({'beam': 2, 'alpha': float('inf')}, 'alpha'),
+    ({'stop': 'a||b'}, 'stop'), ({'stop': '|'}, 'stop'), ({'stop': r'\x'}, r'stop: got \x'), ({'stop': 'a\\'}, 'stop'),
+    ({'beam': 2, 'prompt': 'ü'}, 'prompt'), ({'beam': 2, 'length': 0}, 'length')])
+def test_bad_ways_of_writing(options, word, trained, capsys):
+    assert word in refused(rnn_sample, capsys, run=str(trained), **options)
+
+
+@pytest.mark.parametrize('options, word', [
+    ({'most': -1}, 'most'), ({'worst': -1}, 'worst'), ({'temperature': 0.0}, 'temperature'), ({'most': 1}, 'expected'),
+    ({'temperature': float('nan')}, 'temperature'), ({'text': '{texts}/empty.txt'}, 'empty'),
+    ({'text': '{texts}/nothing'}, 'no such file'), ({'text': '{texts}/latin.txt'}, 'not UTF-8'),
+    ({'text': '{texts}/good.txt', 'errors': 'guess'}, 'errors'), ({'text': '{texts}/none'}, 'no file matches')])
+def test_bad_measurements(options, word, trained, texts, capsys):
+    given = {name: value.format(texts=texts) if isinstance(value, str) else value for name, value in options.items()}
+    assert word in refused(rnn_eval, capsys, run=str(trained), **given)
+
+
+@pytest.mark.parametrize('change, word', [
+    (lambda p: {**p, 'lstm.Wf': p['lstm.Wf'] * np.float32('nan')}, 'lstm.Wf'),
+    (lambda p: {**p, 'lstm.Wf': p['lstm.Wf'][:3]}, 'lstm.Wf: got shape (3, 24)'),
+    (lambda p: {**p, 'output.b': p['output.b'].astype(np.float64)}, 'float32 and float64')])
+def test_weights_that_can_not_be_used(change, word, trained, tmp_path, capsys):
+    parameters, about = load_arrays(trained/'weights.safetensors', 'rnn_nbdev text model 1')
+    save_arrays(tmp_path/'weights.safetensors', change(parameters), about, 'rnn_nbdev text model 1')
+    for command in (rnn_sample, rnn_eval): assert word in refused(command, capsys, run=str(tmp_path))
+
+
+def test_a_checkpoint_of_a_version_to_come_is_refused():
+    with pytest.raises(ValueError, match="unknown setting 'telepathy'"):
+        settings_of({'units': 8, 'telepathy': 1}, {})
+    assert settings_of({'units': 8, 'steps': 3}, {'steps': 5}) == Settings(units=8, steps=5)
+
+
 @pytest.fixture
 def copy(trained, tmp_path):
     shutil.copytree(trained, tmp_path/'copy')
@@ -277,6 +367,148 @@ def test_half_and_half_is_one_bit_for_bit(cell, texts, tmp_path):
         first, second = getattr(a, part), getattr(b, part)
         assert first.keys() == second.keys() and all(np.array_equal(first[n], second[n]) for n in first), part
     assert a.rng.bit_generator.state == b.rng.bit_generator.state
+
+
+TINY = {'units': 8, 'embedding': 4, 'batch': 4, 'stretch': 20, 'rate': 0.02, 'validate': 3, 'save': 4, 'quiet': True}
+COMBINED = {
+    'momentum, cosine with warm-up, dropout, three layers':
+    {'optimizer': 'sgd', 'momentum': 0.9, 'schedule': 'cosine', 'warmup': 3, 'horizon': 14, 'dropout': 0.3,
+     'layers': 3},
+    'nesterov, stairs, averaged weights, limits':
+    {'optimizer': 'nesterov', 'momentum': 0.5, 'schedule': 'stairs', 'halving': 4, 'average': 0.8, 'limit': 0.01},
+    'AdamW, cycle, bytes, accumulated, best':
+    {'decay': 0.1, 'schedule': 'cycle', 'horizon': 20, 'tokens': 'bytes', 'accumulate': 3, 'best': 2},
+    'RMSProp, plateau, best of averaged, constant with warm-up, float64':
+    {'optimizer': 'rmsprop', 'schedule': 'constant', 'warmup': 5, 'rate': 0.3, 'plateau': 1, 'best': 1, 'average': 0.9,
+     'dtype': 'float64', 'cell': 'gru'},
+}
+
+
+@pytest.mark.parametrize('case', COMBINED)
+def test_half_and_half_is_one_with_every_option(case, texts, tmp_path):
+    how = {**TINY, **COMBINED[case], 'text': str(texts/'good.txt')}
+    train_text(tmp_path/'whole', steps=14, **how)
+    train_text(tmp_path/'halves', steps=7, **how)
+    train_text(resume=tmp_path/'halves', steps=14, quiet=True)
+    for name in ('weights.safetensors', 'history.jsonl', 'sample.txt', 'result.json'):
+        assert (tmp_path/'whole'/name).read_bytes() == (tmp_path/'halves'/name).read_bytes(), name
+    (a, first), (b, second) = (load_checkpoint(tmp_path/run/'checkpoint.safetensors') for run in ('whole', 'halves'))
+    for part in ('parameters', 'optimizer', 'carry', 'average', 'watch'):
+        one, other = getattr(a, part), getattr(b, part)
+        assert one.keys() == other.keys() and all(np.array_equal(one[n], other[n]) for n in one), part
+    assert first['settings'] == second['settings'] and all(first['settings'][n] == how[n] for n in COMBINED[case])
+    assert bool(a.average) == ('average' in how)
+
+
+def test_settings_that_a_run_was_started_with_can_not_be_changed(texts, tmp_path, capsys):
+    train_text(tmp_path/'run', text=str(texts/'good.txt'), steps=4, schedule='cosine', **TINY)
+    before = everything_in(tmp_path)
+    for how, word in (({'dropout': 0.1}, 'dropout: got 0.1'), ({'optimizer': 'sgd'}, "started with 'adam'"),
+                      ({'schedule': 'constant'}, 'schedule'), ({'horizon': 9}, 'started with 4'),
+                      ({'steps': 9}, 'steps: got 9, but the schedule cosine ends after 4'),
+                      ({'tokens': 'bytes'}, 'tokens')):
+        assert word in refused(rnn_train, capsys, resume=str(tmp_path/'run'), **how)
+    assert everything_in(tmp_path) == before
+
+
+def test_the_options_reach_the_plan():
+    numbers = {'clip': 2.0, 'accumulate': 3, 'average': 0.9, 'plateau': 4, 'stop': 2, 'validate': 7, 'save': 9}
+    plan = plan_of(Settings(limit=0.5, **numbers))
+    assert (plan.max_value, plan.max_norm, plan.accumulate, plan.average.decay) == (0.5, 2.0, 3, 0.9)
+    assert (plan.plateau.validations, plan.stop.validations, plan.eval_every, plan.save_every) == (3, 1, 7, 9)
+    assert plan.keep_best == 1 and plan_of(Settings(best=3, stop=1)).keep_best == 3
+    nothing = plan_of(Settings())
+    assert (nothing.max_value, nothing.average, nothing.plateau, nothing.stop, nothing.keep_best) == (None,) * 4 + (0,)
+
+
+def test_a_run_ends_early_and_leaves_its_best_weights(texts, tmp_path):
+    folder, _ = train_text(tmp_path/'run', text=str(texts/'good.txt'), steps=400, stop=2, **{**TINY, 'rate': 0.5})
+    losses = {e['step']: e['held_out_loss'] for e in read_history(folder/'history.jsonl') if 'held_out_loss' in e}
+    best = min(losses, key=losses.get)
+    result = json.loads((folder/'result.json').read_text())
+    assert result['step'] == max(losses) == best + 6 < 400 and result['weights'] == f'best, step {best}'
+    (loss, path), = best_checkpoints(folder)
+    kept = load_checkpoint(path)[0]
+    assert loss == losses[best] and kept.step == best
+    assert all(np.array_equal(w, kept.parameters[name]) for name, w in load_model(folder)[1].items())
+
+
+def test_averaged_weights_are_the_ones_that_are_used(texts, tmp_path):
+    folder, _ = train_text(tmp_path/'run', text=str(texts/'good.txt'), steps=6, average=0.5, **TINY)
+    progress, _ = load_checkpoint(folder/'checkpoint.safetensors')
+    used = load_model(folder)[1]
+    for name, mean in averaged_parameters(progress.average).items():
+        assert np.array_equal(used[name], mean) and not np.array_equal(mean, progress.parameters[name])
+    assert json.loads((folder/'result.json').read_text())['weights'] == 'averaged, step 6'
+
+
+def test_any_file_is_learned_byte_by_byte(texts, tmp_path):
+    (tmp_path/'any.bin').write_bytes(bytes(range(256)) * 12)
+    begin = ['--text', 'any.bin', '--tokens', 'bytes', '--out', 'run', '--steps', 3]
+    done = command('rnn_train', *begin, *SMALL, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert '256 different bytes' in done.stdout and 'bits a byte' in done.stdout
+    assert 'bits a character' not in done.stdout, 'it is not UTF-8'
+    result = json.loads((tmp_path/'run'/'result.json').read_text())
+    assert result['bits'] == result['bits_a_byte'] and result['bytes'] > 200 and 'chars' not in result
+    assert json.loads((tmp_path/'run'/'settings.json').read_text())['text']['bytes'] == 256 * 12
+
+
+def test_bytes_are_written_and_measured(texts, tmp_path, capsys):
+    (tmp_path/'any.bin').write_bytes(bytes(range(256)) * 12)
+    how = {**TINY, 'text': str(tmp_path/'any.bin'), 'tokens': 'bytes', 'steps': 3}
+    run = str(train_text(tmp_path/'run', **how)[0])
+    rnn_sample(run=run, prompt='ü∀', length=20, temperature=1.0)
+    assert capsys.readouterr().out.startswith('ü∀')
+    rnn_eval(run=run, text=str(texts/'latin.txt'), worst=2)
+    said = capsys.readouterr().out
+    assert said.count('\n') == 3 and 'vocabulary' not in said and 'bits a character' not in said
+
+
+def test_bits_a_byte_agree_where_characters_are_bytes():
+    assert nats_and_bits(np.log(2), 'ascii') == '0.693 nats = 1.000 bits a character, 1.000 bits a byte'
+    assert nats_and_bits(np.log(2), 'ü') == '0.693 nats = 1.000 bits a character, 0.500 bits a byte'
+    assert nats_and_bits(np.log(2), 'ü'.encode()) == '0.693 nats = 1.000 bits a byte, 2.000 bits a character'
+
+
+# -------------------------------------------------------------------------------------------------------------- writing
+
+def test_the_ways_of_writing(trained, capsys):
+    def said(**how):
+        rnn_sample(run=str(trained), length=60, prompt='the ', **how)
+        return capsys.readouterr()
+    greedy = said(temperature=0.0).out
+    assert said(top=1, seed=5).out == said(nucleus=0.001, seed=5).out == greedy, 'only the likeliest is left'
+    one = said(beam=1)
+    assert one.out == greedy and 'nats' in one.err and 'a char' in one.err
+    wide = said(beam=8)
+    value = [float(text.err.split()[0]) for text in (one, wide)]
+    assert value[1] >= value[0] and len(wide.out) == len('the ') + 60 + 1
+    free = said(temperature=1.5, seed=3).out
+    stop = free[14:17]
+    typed = stop.replace('\\', r'\\').replace('\n', r'\n').replace('|', r'\|')
+    ended = said(temperature=1.5, seed=3, stop=typed).out
+    assert ended == free[:free.index(stop, 4)] + '\n'
+
+
+@pytest.mark.parametrize('given, expected', [
+    ('', []), ('a', ['a']), (r'\n\n', ['\n\n']), (r'a|b\|c|\\n', ['a', 'b|c', '\\n']), (r'\t', ['\t']),
+    ('ü |∀', ['ü ', '∀'])])
+def test_stop_strings_as_they_are_typed(given, expected):
+    assert stop_strings(given) == expected
+
+
+def test_the_worst_places_are_where_the_loss_is(trained, texts, tmp_path, capsys):
+    rare = tmp_path/'rare.txt'
+    rare.write_text('the quick brown fox jumps over the lazy dog\n' * 4 + 'zzz\n')
+    rnn_eval(run=str(trained), text=str(rare), worst=3)
+    first, *worst = capsys.readouterr().out.splitlines()
+    values = [float(line.split()[0]) for line in worst]
+    assert len(worst) == 3 and values == sorted(values, reverse=True)
+    assert 'over 179 predictions' in first and all(' after ' in line for line in worst)
+    rnn_eval(run=str(trained), text=str(rare), temperature=1e6)
+    uniform = f'{np.log2(len(load_model(trained)[0].vocabulary)):.3f} bits a character'
+    assert uniform in capsys.readouterr().out, 'nothing is known any more'
 
 
 def started(texts, folder, *args):

@@ -4,26 +4,29 @@
 
 # %% auto #0
 __all__ = ['seasonal_naive', 'check_quantiles', 'quantile_loss', 'quantile_loss_backward', 'SeriesScale', 'naive_errors',
-           'series_scale', 'stretch', 'SeriesTask', 'train_series', 'Forecast', 'check_times', 'as_series', 'skill',
-           'changes_of', 'Forecaster', 'RollingOrigin', 'rolling_origin', 'compared']
+           'series_scale', 'stretch', 'Stretches', 'stretches_at', 'SeriesTask', 'split_series', 'train_series',
+           'train_forecast', 'Forecast', 'check_times', 'as_series', 'skill', 'changes_of', 'quantiles_ahead',
+           'quantile_ranks', 'quantile_shifts', 'moved_quantiles', 'ForecastOptions', 'check_forecast_options',
+           'calibration_distances', 'check_covariates', 'KnownSeries', 'rehearsed', 'past_errors', 'errors_at',
+           'forecast_record', 'restore_forecast', 'forecast_network', 'learn_series', 'check_enough', 'Forecaster',
+           'RollingOrigin', 'rolling_origin', 'compared']
 
-# %% ../nbs/44_forecast.ipynb #ef79abe1
-from collections.abc import Iterator, Mapping, Sequence
+# %% ../nbs/44_forecast.ipynb #ac16a857
+from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .init import check_sizes
-from .layers import Arrays, Chain, Dense, outputs_by_name
+from .layers import Arrays, Chain, Dense
 from .networks import Dropout, stacked
 from .numerics import as_floating, check_columns, new_sequence
-from .optim import Adam
 from .schedule import check_positive
-from .tasks import HAS_SKLEARN, Saved, Scale, check_target, generator_of, scale_of, up_and_down
-from .train import TrainingPlan, begin, train_step
+from .tasks import (HAS_SKLEARN, Batch, Member, NetworkTask, Saved, Scale, Watch, check_at_least_zero,
+                             check_fraction, check_target, forget, generator_of, scale_of, training_steps)
 
 # %% ../nbs/44_forecast.ipynb #e9bf3469
 if HAS_SKLEARN:
@@ -123,9 +126,29 @@ def stretch(
     x[3:] = scale.covariates.apply(X).T
     return x
 
-# %% ../nbs/44_forecast.ipynb #49dc76d6
+# %% ../nbs/44_forecast.ipynb #fdc3d2e7
+class Stretches(NamedTuple):
+    "Several stretches of a series, side by side"
+    past: NDArray  # known values, (season + window, m)
+    covariates: NDArray  # of the window and of the steps ahead, (window + horizon, m, k)
+    future: NDArray  # what came, (horizon, m)
+
+# %% ../nbs/44_forecast.ipynb #9ecfed1e
+def stretches_at(
+    y: NDArray,  # a series, (T,)
+    X: NDArray,  # its covariates, (T, k)
+    known: NDArray,  # how many steps are known in each stretch, (m,)
+    season: int,  # steps after which the series repeats itself
+    window: int,  # known steps that the network sees
+    horizon: int,  # steps ahead
+) -> Stretches:  # m of them
+    "The stretches around several origins"
+    at = lambda first, last: known + np.arange(first, last)[:, None]
+    return Stretches(y[at(-season - window, 0)], X[at(-window, horizon)], y[at(0, horizon)])
+
+# %% ../nbs/44_forecast.ipynb #03755ae6
 @dataclass(frozen=True)
-class SeriesTask:
+class SeriesTask(NetworkTask):
     "Predict quantiles of what follows a stretch of a series"
     network: Chain  # gives (n_q, m, T)
     y: NDArray  # the series, (T,)
@@ -139,75 +162,97 @@ class SeriesTask:
     noise: float = 0.0  # standard deviation of what is added to what the network sees of the series
     unit = 'stretch'
 
-    def begin(self,
-              rng: np.random.Generator,  # source of randomness
-              ) -> tuple[Arrays, Arrays]:  # parameters, carry
-        "New weights, and where the first stretches end"
-        return self.network.init(rng), self.draw(rng)
-
-    def draw(self,
-             rng: np.random.Generator,  # source of randomness
-             ) -> Arrays:  # the carry
-        "How many steps are known in each of the next stretches"
+    def new_round(self,
+                  rng: np.random.Generator,  # source of randomness
+                  ) -> Arrays:  # how many steps are known in each of the next stretches
+        "Stretches drawn anew"
         return {'known': rng.integers(self.season + self.window, len(self.y) - self.horizon + 1, self.batch_size)}
 
-    def batch(self,
-              known: NDArray,  # how many steps of the series are known, (m,)
-              ) -> tuple[NDArray, NDArray]:  # input (3 + k, m, window + horizon), targets (m, horizon)
-        "Stretches of the series, and by how much what followed was above the naive forecast"
-        at = lambda first, last: known + np.arange(first, last)[:, None]
-        past, future = self.y[at(-self.season - self.window, 0)], self.y[at(0, self.horizon)]
-        x = stretch(past, self.X[at(-self.window, self.horizon)], self.season, self.scale)
-        change = (future - seasonal_naive(past, self.season, self.horizon)) / self.scale.change
-        return x, change.T.astype(np.float32)
+    def after(self,
+              carry: Arrays,  # of a batch
+              rng: np.random.Generator,  # source of randomness
+              ) -> Arrays:  # of the one that follows
+        "Stretches drawn anew, each time"
+        return self.new_round(rng)
 
-    def gradients(self,
-                  parameters: Arrays,  # by name
-                  carry: Arrays,  # from begin or the batch before
-                  rng: np.random.Generator,  # for noise, dropout and the next stretches
-                  ) -> tuple[float, Arrays, Arrays, int]:  # loss, gradients by name, carry, stretches
-        "Loss and gradients of the next batch"
-        x, targets = self.batch(carry['known'])
+    def batch(self,
+              carry: Arrays,  # how many steps are known in each stretch
+              ) -> Batch:  # input (3 + k, m, window + horizon), targets (m, horizon)
+        "Stretches, and by how much what followed was above the naive forecast"
+        past, X, future = stretches_at(self.y, self.X, carry['known'], self.season, self.window, self.horizon)
+        change = (future - seasonal_naive(past, self.season, self.horizon)) / self.scale.change
+        return Batch(stretch(past, X, self.season, self.scale), change.T.astype(np.float32))
+
+    def disturbed(self,
+                  x: NDArray,  # from stretch
+                  rng: np.random.Generator,  # source of randomness
+                  ) -> NDArray:  # with noise on what is known of the series
+        "The input as it is shown in training"
         if self.noise: x[:2, :, :self.window] += self.noise * rng.standard_normal((2, x.shape[1], self.window), x.dtype)
-        z, _, cache = self.network.forward(parameters, x, rng=rng)
-        loss, inner = quantile_loss(z[:, :, self.window:], targets, self.quantiles)
+        return x
+
+    def compared(self,
+                 z: NDArray,  # what the network gives, (n_q, m, T)
+                 batch: Batch,  # what it was given, and the targets
+                 ) -> tuple[Any, NDArray]:  # loss, gradient of z
+        "The quantile loss of the steps ahead"
+        loss, cache = quantile_loss(z[:, :, self.window:], batch.targets, self.quantiles)
         dz = np.zeros_like(z)
-        dz[:, :, self.window:] = quantile_loss_backward(1.0, inner)['dy_pred']
-        _, gradients, _ = self.network.backward(dz, cache)
-        return float(loss), gradients, self.draw(rng), len(targets)
+        dz[:, :, self.window:] = quantile_loss_backward(1.0, cache)['dy_pred']
+        return loss, dz
 
     def held_out_loss(self,
                       parameters: Arrays,  # by name
                       ) -> float:  # in seasonal differences
-        "The loss over all stretches of the task's own series, without noise and dropout"
-        x, targets = self.batch(np.arange(self.season + self.window, len(self.y) - self.horizon + 1))
-        z = self.network.forward(parameters, x, training=False)[0][:, :, self.window:]
-        return float(quantile_loss(z, targets, self.quantiles)[0])
+        "The loss over stretches of the task's own series, 256 at most, without noise and dropout"
+        first, last = self.season + self.window, len(self.y) - self.horizon
+        known = np.unique(np.linspace(first, last, min(256, last - first + 1)).round().astype(int))
+        batch = self.batch({'known': known})
+        return float(self.compared(self.network.forward(parameters, batch.x, training=False)[0], batch)[0])
 
-    def arrays(self,
-               parameters: Arrays,  # by name
-               carry: Arrays,  # from before the batch
-               ) -> Iterator[tuple[str, NDArray]]:  # (name, array)
-        "Parameters, and what each layer gives for the next batch"
-        yield from parameters.items()
-        with np.errstate(all='ignore'):
-            yield from outputs_by_name(self.network, parameters, self.batch(carry['known'])[0])
+# %% ../nbs/44_forecast.ipynb #3a50e9a6
+def split_series(
+    task: SeriesTask,  # the whole series
+    fraction: float,  # of it that is set aside, at its end
+) -> tuple[SeriesTask, SeriesTask]:  # to train on, to watch
+    "One series as two, that have no target in common; raises ValueError where one would be too short"
+    aside, before = max(task.horizon, round(fraction * len(task.y))), task.season + task.window
+    if len(task.y) - aside < before + task.horizon:
+        raise ValueError(f'validation_fraction: got {fraction}, expected less: {len(task.y) - aside} steps remain, '
+                         f'fewer than season + window + horizon: {before + task.horizon}')
+    start = len(task.y) - aside
+    return (replace(task, y=task.y[:start], X=task.X[:start]),
+            replace(task, y=task.y[start - before:], X=task.X[start - before:]))
 
-# %% ../nbs/44_forecast.ipynb #bcfd10c5
+# %% ../nbs/44_forecast.ipynb #bd7d5211
 def train_series(
     task: SeriesTask,  # what to learn
-    steps: int,  # batches in all
+    steps: int,  # batches in all, at most
     learning_rate: float,  # the highest
     weight_decay: float,  # of AdamW
     seed: int,  # everything random follows from it
+    watch: Watch | None = None,  # ends the run in time; None for all steps
 ) -> tuple[Arrays, list[float]]:  # parameters, loss of each step
-    "Train for so many steps; raises FloatingPointError, naming the first bad array, if a number is not finite"
-    optimizer, plan = Adam(weight_decay=weight_decay), TrainingPlan(steps, up_and_down(learning_rate, steps))
-    progress, history = begin(task, optimizer, seed), []
-    for _ in range(steps):
-        progress, entry = train_step(task, optimizer, progress, plan)
-        history.append(entry['loss'])
-    return progress.parameters, history
+    "Train for so many steps, or until the watch ends it; raises FloatingPointError if a number is not finite"
+    history, every = [], max(1, steps // 20)
+    for parameters, loss in training_steps(task, steps, learning_rate, weight_decay, seed):
+        history.append(loss)
+        if watch and len(history) % every == 0 and watch.ended(parameters): break
+    return watch.best if watch else parameters, history
+
+# %% ../nbs/44_forecast.ipynb #20c286eb
+def train_forecast(
+    task: SeriesTask,  # what to learn
+    options: Mapping[str, Any],  # of the forecaster
+    rng: np.random.Generator,  # source of randomness
+) -> Member:  # its weights and how it went
+    "Train one network with a forecaster's options"
+    seed, fraction, watch = int(rng.integers(2**32)), options['validation_fraction'], None
+    if fraction:
+        task, aside = split_series(task, fraction)
+        watch = Watch(aside, options['patience'])
+    learned = train_series(task, options['steps'], options['learning_rate'], options['weight_decay'], seed, watch)
+    return Member(*learned, watch.losses if watch else [])
 
 # %% ../nbs/44_forecast.ipynb #4c4533f7
 class Forecast(NamedTuple):
@@ -266,22 +311,64 @@ def skill(
     if baseline == 0: return 0.0 if error == 0 else float('-inf')
     return float(1 - error / baseline)
 
-# %% ../nbs/44_forecast.ipynb #a75a4ef0
+# %% ../nbs/44_forecast.ipynb #eeb6a6ef
 def changes_of(
     network: Chain,  # gives (n_q, m, T)
     parameters: Mapping[str, NDArray],  # by name
-    x: NDArray,  # from stretch, float64, of one stretch
+    x: NDArray,  # from stretch, float64
     window: int,  # known steps in it
-) -> NDArray:  # (n_q, steps)
+) -> NDArray:  # (n_q, m, steps)
     "What a network says of the steps ahead, in double precision"
     double = {name: p.astype(np.float64) for name, p in parameters.items()}
-    return network.forward(double, x, training=False)[0][:, 0, window:]
+    return network.forward(double, x, training=False)[0][:, :, window:]
 
-# %% ../nbs/44_forecast.ipynb #5ebb16a6
-class Forecaster(Saved):
-    "Says what comes next in a series, and how far off it may be"
-    n_features_in_: int  # covariates
+# %% ../nbs/44_forecast.ipynb #33650950
+def quantiles_ahead(
+    forecaster: Any,  # fitted
+    past: NDArray,  # known values of several stretches, (season + window, m)
+    X: NDArray,  # covariates of the window and of the steps ahead, (window + steps, m, k)
+) -> tuple[NDArray, NDArray]:  # quantiles (n_q, m, steps), the seasonal-naive forecast (m, steps)
+    "What a forecaster says of what follows each stretch, all members together"
+    season, window, scale = forecaster.season, forecaster.window, forecaster.scale_
+    x = stretch(past, X, season, scale, np.float64)
+    naive = seasonal_naive(past, season, len(X) - window).T
+    changes = np.mean([changes_of(forecaster.network_, p, x, window) for p in forecaster.parameters_], axis=0)
+    return naive + scale.change * np.sort(changes, axis=0), naive
 
+# %% ../nbs/44_forecast.ipynb #e2e607c4
+def quantile_ranks(
+    shares: NDArray,  # which quantiles, (n_q,)
+    n: int,  # errors
+) -> NDArray:  # (n_q,), from 1 to n where n is large enough
+    "Which of n errors, by size, each quantile is moved by"
+    return np.where(shares > 0.5, np.ceil((n + 1) * shares - 1e-9), np.floor((n + 1) * shares + 1e-9)).astype(int)
+
+# %% ../nbs/44_forecast.ipynb #e15f558a
+def quantile_shifts(
+    errors: NDArray,  # what came less each quantile, (n_q, n, horizon)
+    shares: NDArray,  # which quantiles, (n_q,)
+) -> NDArray:  # (n_q, horizon), 0 for the median
+    "By how much to move each quantile at each step ahead: Romano, Patterson and Candès 2019, theorem 2"
+    ranks = quantile_ranks(shares, errors.shape[1])
+    moved = [np.sort(e, axis=0)[rank - 1] for e, rank in zip(errors, ranks)]
+    return np.where((shares == 0.5)[:, None], 0.0, moved)
+
+# %% ../nbs/44_forecast.ipynb #5b10574e
+def moved_quantiles(
+    quantiles: NDArray,  # (n_q, steps)
+    shifts: NDArray,  # (n_q, horizon); the last one goes for all steps beyond
+    shares: NDArray,  # which quantiles, (n_q,)
+) -> NDArray:  # (n_q, steps), in order, the median where it was
+    "Quantiles after the correction"
+    middle = list(shares).index(0.5)
+    step = np.minimum(np.arange(quantiles.shape[1]), shifts.shape[1] - 1)
+    moved, median = quantiles + shifts[:, step], quantiles[middle]
+    return np.concatenate([np.sort(np.minimum(moved[:middle], median), axis=0), median[None],
+                           np.sort(np.maximum(moved[middle + 1:], median), axis=0)])
+
+# %% ../nbs/44_forecast.ipynb #c3c739d2
+class ForecastOptions(Saved):
+    "The options of a forecaster"
     def __init__(self,
                  horizon: int = 12,  # steps ahead that it is trained for
                  season: int = 1,  # steps after which the series repeats itself; 1 for none
@@ -292,86 +379,77 @@ class Forecaster(Saved):
                  cell: str = 'gru',  # 'rnn', 'lstm' or 'gru'
                  dropout: float = 0.1,  # share of units left out in training
                  noise: float = 0.1,  # standard deviation of what is added to the scaled series in training
-                 steps: int = 500,  # batches in training
+                 steps: int = 500,  # batches in training, at most
                  batch_size: int = 32,  # stretches in a batch
                  learning_rate: float = 0.005,  # the highest
                  weight_decay: float = 0.01,  # of AdamW
                  members: int = 2,  # networks whose quantiles are averaged
+                 calibration: int = 0,  # past origins whose errors correct the intervals; 0 for no correction
+                 calibration_every: int = 1,  # steps from one of them to the next
+                 validation_fraction: float = 0.0,  # of the series, set aside to stop in time; 0 for all steps
+                 patience: int = 5,  # looks, of twenty in all, without a lower loss there that are borne
                  random_state: Any = None,  # a whole number for the same result each time, a generator, or None
                  ) -> None:
         self.horizon, self.season, self.window, self.quantiles = horizon, season, window, quantiles
         self.units, self.layers, self.cell, self.dropout, self.noise = units, layers, cell, dropout, noise
         self.steps, self.batch_size, self.learning_rate = steps, batch_size, learning_rate
         self.weight_decay, self.members, self.random_state = weight_decay, members, random_state
+        self.calibration, self.calibration_every = calibration, calibration_every
+        self.validation_fraction, self.patience = validation_fraction, patience
 
-    def __sklearn_tags__(self) -> Any:  # an object
-        "What scikit-learn wants to know about an estimator"
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
+# %% ../nbs/44_forecast.ipynb #ccce81c3
+def check_forecast_options(
+    options: Mapping[str, Any],  # of a forecaster
+) -> None:
+    "Raise TypeError or ValueError for an option that makes no sense"
+    sizes = ('horizon', 'season', 'window', 'units', 'layers', 'steps', 'batch_size', 'members', 'calibration_every',
+             'patience')
+    check_sizes(**{name: options[name] for name in sizes})
+    check_positive(learning_rate=options['learning_rate'])
+    check_at_least_zero(noise=options['noise'], weight_decay=options['weight_decay'])
+    check_fraction(validation_fraction=options['validation_fraction'])
+    q, n = check_quantiles(options['quantiles']), options['calibration']
+    if n == 0: return
+    check_sizes(calibration=n)
+    ranks = quantile_ranks(q, n)
+    if ranks.min() < 1 or ranks.max() > n:
+        least = int(np.ceil(1 / min(*q, *(1 - q)) - 1 - 1e-9))
+        raise ValueError(f'calibration: got {n} origins, expected 0, or {least} or more for {q[0]} to {q[-1]}')
 
-    def check_options(self) -> None:
-        "Raise ValueError for an option that makes no sense"
-        names = 'horizon', 'season', 'window', 'steps', 'batch_size', 'members'
-        check_sizes(**{name: getattr(self, name) for name in names})
-        check_quantiles(self.quantiles)
-        check_positive(learning_rate=self.learning_rate)
-        for name in ('noise', 'weight_decay'):
-            value = getattr(self, name)
-            if not 0 <= value < np.inf: raise ValueError(f'{name}: got {value}, expected a number of at least 0')
+# %% ../nbs/44_forecast.ipynb #f23ae9f1
+def calibration_distances(
+    options: Mapping[str, Any],  # of a forecaster
+) -> NDArray:  # (calibration,)
+    "How many steps before the end of the known series each origin lies that corrects the intervals"
+    every = options['calibration_every']
+    nearest = -(-options['horizon'] // every) * every
+    return nearest + every * np.arange(options['calibration'])
 
-    def covariates(self,
-                   X: Any,  # (T, k), or None
-                   T: int | None,  # steps there should be; None for any number
-                   reset: bool = False,  # whether this is what the estimator is fitted to
-                   ) -> NDArray:  # (T, k)
-        "Covariates, looked at; raises ValueError where they are missing or not as many as fitted"
-        known = None if reset else self.n_features_in_
-        if known == 0 and X is not None: raise ValueError('X: got covariates, expected None, as in fit')
-        if known and X is None: raise ValueError(f'X: got None, expected the covariates of each step, ({T}, {known})')
-        if X is None:
-            self.n_features_in_ = 0
-            return np.zeros((self.horizon if T is None else T, 0))
-        X = validate_data(self, X, reset=reset, dtype=np.float64)
-        if T is not None and len(X) != T: raise ValueError(f'X: got {len(X)} rows, expected {T}, one a step')
-        return X
+# %% ../nbs/44_forecast.ipynb #9cae9eb3
+def check_covariates(
+    forecaster: Any,  # what it was fitted to counts
+    X: Any,  # (T, k), or None
+    T: int | None,  # steps there should be; None for any number
+    reset: bool = False,  # whether this is what the forecaster is fitted to
+) -> NDArray:  # (T, k)
+    "Covariates, looked at; raises ValueError where they are missing or not as many as fitted"
+    known = None if reset else forecaster.n_features_in_
+    if known == 0 and X is not None: raise ValueError('X: got covariates, expected None, as in fit')
+    if known and X is None: raise ValueError(f'X: got None, expected the covariates of each step, ({T}, {known})')
+    if X is None:
+        forecaster.n_features_in_ = 0
+        return np.zeros((forecaster.horizon if T is None else T, 0))
+    X = validate_data(forecaster, X, reset=reset, dtype=np.float64)
+    if T is not None and len(X) != T: raise ValueError(f'X: got {len(X)} rows, expected {T}, one a step')
+    return X
 
-    def fit(self,
-            X: Any,  # covariates that are known in advance, (T, k), or None for none
-            y: ArrayLike,  # the series, (T,)
-            times: Any = None,  # of each step, only to be checked: they must grow; None where none are given
-            ) -> Self:  # the estimator itself
-        "Learn from a series; raises TypeError or ValueError, before any work, for what can't be learned from"
-        self.forget()
-        self.check_options()
-        y = as_series(y)
-        X, t = self.covariates(X, len(y), reset=True), check_times(times, len(y))
-        least = self.season + self.window + self.horizon
-        if len(y) < least:
-            raise ValueError(f'y: got n_samples = {len(y)} steps, expected at least season + window + horizon: {least}')
-        self.scale_ = series_scale(y, X, self.season, self.horizon)
-        self.keep(X, y, t)
-        self.network_ = self.networks()
-        self.train(X, y)
-        return self
-
-    def train(self,
-              X: NDArray,  # covariates, (T, k)
-              y: NDArray,  # the series, (T,)
-              ) -> None:
-        "Train all members"
-        rng, q = generator_of(self.random_state), check_quantiles(self.quantiles)
-        task = SeriesTask(self.network_, y, X, self.scale_, self.season, self.window, self.horizon, q, self.batch_size,
-                          self.noise)
-        runs = [train_series(task, self.steps, self.learning_rate, self.weight_decay, int(rng.integers(2**32)))
-                for _ in range(self.members)]
-        self.parameters_, self.history_ = [run[0] for run in runs], [run[1] for run in runs]
-
-    def networks(self) -> Chain:  # gives (n_q, m, T)
-        "The network that the options describe"
-        recurrent = stacked(3 + self.n_features_in_, self.units, self.cell, self.layers, dropout=self.dropout)
-        head = {'dropout': Dropout(self.dropout), 'output': Dense(self.units, len(self.quantiles))}
-        return Chain({'recurrent': recurrent, **head})
+# %% ../nbs/44_forecast.ipynb #c7b4127b
+class KnownSeries(ForecastOptions):
+    "A forecaster's memory: the end of the series"
+    n_features_in_: int  # covariates
+    last_y_: NDArray  # values, as many as are needed
+    last_X_: NDArray  # their covariates
+    since_: int  # steps that became known since it was fitted
 
     def keep(self,
              X: NDArray,  # covariates, (T, k)
@@ -379,8 +457,9 @@ class Forecaster(Saved):
              times: NDArray | None,  # of each step
              ) -> None:
         "Remember the end of the known series: what forecasts start from"
-        self.last_y_ = y[len(y) - self.season - self.window:].copy()
-        self.last_X_ = X[len(X) - self.window:].copy()
+        distances = calibration_distances(self.get_params())
+        needed = self.season + self.window + (int(distances[-1]) if len(distances) else 0)
+        self.last_y_, self.last_X_ = y[max(0, len(y) - needed):].copy(), X[max(0, len(X) - needed):].copy()
         self.last_time_ = None if times is None else times[-1]
 
     def extended(self,
@@ -391,10 +470,129 @@ class Forecaster(Saved):
         "The same weights, with more of the series known; raises TypeError or ValueError for what doesn't fit"
         check_is_fitted(self)
         y = as_series(y)
-        X, t = self.covariates(X, len(y)), check_times(times, len(y), self.last_time_)
+        X, t = check_covariates(self, X, len(y)), check_times(times, len(y), self.last_time_)
         longer = copy(self)
         longer.keep(np.concatenate([self.last_X_, X]), np.concatenate([self.last_y_, y]), t)
+        longer.since_ = self.since_ + len(y)
         return longer
+
+# %% ../nbs/44_forecast.ipynb #1b3b6746
+def rehearsed(
+    forecaster: Any,  # being fitted
+    X: NDArray,  # covariates, (T, k)
+    y: NDArray,  # the series, (T,)
+) -> Any:  # a forecaster, or None without calibration
+    "The same forecaster, fitted to what came before the origins that correct the intervals"
+    distances = calibration_distances(forecaster.get_params())
+    if not len(distances): return None
+    stop = len(y) - int(distances[-1])
+    return clone(forecaster).set_params(calibration=0).fit(X[:stop] if X.shape[1] else None, y[:stop])
+
+# %% ../nbs/44_forecast.ipynb #b7c5e9a5
+def past_errors(
+    forecaster: Any,  # fitted, with calibration
+) -> NDArray:  # (n_q, n, horizon)
+    "What came less each quantile, from the origins that correct the intervals, by networks that hadn't seen it"
+    f, distances = forecaster, calibration_distances(forecaster.get_params())
+    parts = (f, distances[distances <= f.since_]), (f.rehearsal_, distances[distances > f.since_])
+    return np.concatenate([errors_at(f, by, d) for by, d in parts if len(d)], axis=1)
+
+# %% ../nbs/44_forecast.ipynb #50d46885
+def errors_at(
+    known: KnownSeries,  # the end of the series
+    by: Any,  # a forecaster
+    distances: NDArray,  # how many steps before the end each origin lies, (n,)
+) -> NDArray:  # (n_q, n, horizon)
+    "What came less each quantile that a forecaster would have given"
+    y, X, origins = known.last_y_, known.last_X_, len(known.last_y_) - distances
+    past, covariates, future = stretches_at(y, X, origins, known.season, known.window, known.horizon)
+    return future.T - quantiles_ahead(by, past, covariates)[0]
+
+# %% ../nbs/44_forecast.ipynb #39122d23
+def forecast_record(
+    f: Any,  # a fitted forecaster
+) -> dict[str, Any]:  # as JSON can hold it
+    "What fit left behind, but for the weights"
+    names, t = getattr(f, 'feature_names_in_', None), f.last_time_
+    return {'n_features_in_': int(f.n_features_in_), 'since_': f.since_, 'history_': f.history_,
+            'held_out_history_': f.held_out_history_, 'last_y': f.last_y_.tolist(), 'last_X': f.last_X_.tolist(),
+            'time': None if t is None else [str(t), t.dtype.str], 'value': f.scale_.value.as_lists(),
+            'change': f.scale_.change, 'covariates': f.scale_.covariates.as_lists(),
+            'names': None if names is None else names.tolist()}
+
+# %% ../nbs/44_forecast.ipynb #13fdd966
+def restore_forecast(
+    f: Any,  # a forecaster with its options
+    learned: Mapping[str, Any],  # from forecast_record
+) -> None:
+    "Set what fit would have left behind, but for the weights"
+    for name in ('n_features_in_', 'since_', 'history_', 'held_out_history_'): setattr(f, name, learned[name])
+    if learned['names'] is not None: f.feature_names_in_ = np.array(learned['names'], object)
+    value, covariates = (Scale(*map(np.array, learned[name])) for name in ('value', 'covariates'))
+    f.scale_ = SeriesScale(value, learned['change'], covariates)
+    f.last_y_ = np.array(learned['last_y'])
+    f.last_X_ = np.array(learned['last_X'], np.float64).reshape(len(f.last_y_), -1)
+    time = learned['time']
+    f.last_time_ = None if time is None else np.array(time[0]).astype(time[1])[()]
+    f.quantiles, f.network_ = tuple(f.quantiles), forecast_network(f)
+
+# %% ../nbs/44_forecast.ipynb #12a14d99
+def forecast_network(
+    f: Any,  # a forecaster that knows its covariates
+) -> Chain:  # gives (n_q, m, T)
+    "The network that the options describe"
+    recurrent = stacked(3 + f.n_features_in_, f.units, f.cell, f.layers, dropout=f.dropout)
+    return Chain({'recurrent': recurrent, 'dropout': Dropout(f.dropout), 'output': Dense(f.units, len(f.quantiles))})
+
+# %% ../nbs/44_forecast.ipynb #55abf477
+def learn_series(
+    f: Any,  # a forecaster whose options have been looked at
+    X: NDArray,  # covariates, (T, k)
+    y: NDArray,  # the series, (T,)
+) -> None:
+    "Train all members"
+    rng, q = generator_of(f.random_state), check_quantiles(f.quantiles)
+    f.scale_, f.network_ = series_scale(y, X, f.season, f.horizon), forecast_network(f)
+    task = SeriesTask(f.network_, y, X, f.scale_, f.season, f.window, f.horizon, q, f.batch_size, f.noise)
+    members = [train_forecast(task, f.get_params(), rng) for _ in range(f.members)]
+    f.parameters_ = [m.parameters for m in members]
+    f.history_, f.held_out_history_ = [m.history for m in members], [m.held_out for m in members]
+
+# %% ../nbs/44_forecast.ipynb #cadef0f8
+def check_enough(
+    options: Mapping[str, Any],  # of a forecaster
+    T: int,  # steps there are
+) -> None:
+    "Raise ValueError for a series that is too short to learn from"
+    least = options['season'] + options['window'] + options['horizon']
+    name, distances = 'season + window + horizon', calibration_distances(options)
+    if len(distances): least, name = least + int(distances[-1]), f'{name}, and {distances[-1]} for the calibration'
+    if T < least: raise ValueError(f'y: got n_samples = {T} steps, expected at least {name}: {least}')
+
+# %% ../nbs/44_forecast.ipynb #5d44ec59
+class Forecaster(KnownSeries):
+    "Says what comes next in a series, and how far off it may be"
+    def __sklearn_tags__(self) -> Any:  # an object
+        "What scikit-learn wants to know about an estimator"
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+    def fit(self,
+            X: Any,  # covariates that are known in advance, (T, k), or None for none
+            y: ArrayLike,  # the series, (T,)
+            times: Any = None,  # of each step, only to be checked: they must grow; None where none are given
+            ) -> Self:  # the estimator itself
+        "Learn from a series; raises TypeError or ValueError, before any work, for what can't be learned from"
+        forget(self)
+        check_forecast_options(self.get_params())
+        y = as_series(y)
+        X, t = check_covariates(self, X, len(y), reset=True), check_times(times, len(y))
+        check_enough(self.get_params(), len(y))
+        self.rehearsal_, self.since_ = rehearsed(self, X, y), 0
+        self.keep(X, y, t)
+        learn_series(self, X, y)
+        return self
 
     def forecast(self,
                  X: Any = None,  # covariates of the steps ahead, (steps, k); None if there are none
@@ -403,13 +601,12 @@ class Forecaster(Saved):
         "What comes after the end of the known series, in its own units; raises NotFittedError before fit"
         check_is_fitted(self)
         if steps is not None: check_sizes(steps=steps)
-        ahead = self.covariates(X, steps)
-        x = stretch(self.last_y_[:, None], np.concatenate([self.last_X_, ahead])[:, None], self.season, self.scale_,
-                    np.float64)
-        naive = seasonal_naive(self.last_y_, self.season, len(ahead))
-        changes = np.mean([changes_of(self.network_, p, x, self.window) for p in self.parameters_], axis=0)
-        quantiles = naive + self.scale_.change * np.sort(changes, axis=0)
-        return Forecast(check_quantiles(self.quantiles), quantiles, naive)
+        ahead, shares = check_covariates(self, X, steps), check_quantiles(self.quantiles)
+        past, known = self.last_y_[-self.season - self.window:, None], self.last_X_[-self.window:]
+        quantiles, naive = quantiles_ahead(self, past, np.concatenate([known, ahead])[:, None])
+        if not self.calibration: return Forecast(shares, quantiles[:, 0], naive[0])
+        shifts = quantile_shifts(past_errors(self), shares)
+        return Forecast(shares, moved_quantiles(quantiles[:, 0], shifts, shares), naive[0])
 
     def predict(self,
                 X: Any = None,  # covariates of the steps ahead, (steps, k); None for the horizon without covariates
@@ -429,33 +626,24 @@ class Forecaster(Saved):
 
     def learned(self) -> dict[str, Any]:  # as JSON can hold it
         "What fit left behind, but for the weights"
-        names, t = getattr(self, 'feature_names_in_', None), self.last_time_
-        return {'n_features_in_': int(self.n_features_in_), 'last_y': self.last_y_.tolist(),
-                'last_X': self.last_X_.tolist(), 'time': None if t is None else [str(t), t.dtype.str],
-                'value': self.scale_.value.as_lists(), 'change': self.scale_.change, 'history_': self.history_,
-                'covariates': self.scale_.covariates.as_lists(), 'names': None if names is None else names.tolist()}
+        return {**forecast_record(self), 'rehearsal': self.rehearsal_ and self.rehearsal_.learned()}
 
     def restore(self,
                 learned: Mapping[str, Any],  # from learned
                 ) -> None:
         "Set what fit would have left behind, but for the weights"
-        for name in ('n_features_in_', 'history_'): setattr(self, name, learned[name])
-        if learned['names'] is not None: self.feature_names_in_ = np.array(learned['names'], object)
-        value, covariates = (Scale(*map(np.array, learned[name])) for name in ('value', 'covariates'))
-        self.scale_ = SeriesScale(value, learned['change'], covariates)
-        self.last_y_ = np.array(learned['last_y'])
-        self.last_X_ = np.array(learned['last_X'], np.float64).reshape(self.window, -1)
-        time = learned['time']
-        self.last_time_ = None if time is None else np.array(time[0]).astype(time[1])[()]
-        self.quantiles, self.network_ = tuple(self.quantiles), self.networks()
+        restore_forecast(self, learned)
+        self.rehearsal_ = learned['rehearsal'] and clone(self).set_params(calibration=0)
+        if self.rehearsal_: self.rehearsal_.restore(learned['rehearsal'])
 
-# %% ../nbs/44_forecast.ipynb #2c6cdcaa
+# %% ../nbs/44_forecast.ipynb #24d33d4c
 class RollingOrigin(NamedTuple):
     "How forecasts from many origins turned out"
     origins: NDArray  # steps known at each, (m,)
     errors: NDArray  # what came less the median, (m, horizon)
     naive_errors: NDArray  # what came less the baseline, (m, horizon)
     inside: NDArray  # whether it came within the interval, (m, horizon)
+    width: NDArray  # of the interval, (m, horizon)
     nominal: float  # how often it should
 
     def mean_absolute(self) -> tuple[NDArray, NDArray]:  # of the forecast, of the baseline, each (m,)
@@ -472,7 +660,7 @@ class RollingOrigin(NamedTuple):
         return (f'{len(self.origins)} origins, {self.errors.shape[1]} steps ahead; mean absolute error\n'
                 f'  forecast        {spread(forecast)}\n  seasonal-naive  {spread(naive)}\n'
                 f'  lower by {self.skill():.0%}; better from {np.sum(forecast < naive)} of {len(naive)} origins\n'
-                f'  within the {self.nominal:.0%} interval: {self.inside.mean():.0%}')
+                f'  within the {self.nominal:.0%} interval, {self.width.mean():.4g} wide: {self.inside.mean():.0%}')
 
 # %% ../nbs/44_forecast.ipynb #471930f4
 def rolling_origin(
@@ -500,7 +688,7 @@ def rolling_origin(
     came = np.array([y[origin:origin + horizon] for origin in origins])
     return compared(origins, came, found)
 
-# %% ../nbs/44_forecast.ipynb #e0343f49
+# %% ../nbs/44_forecast.ipynb #77498971
 def compared(
     origins: NDArray,  # steps known at each, (m,)
     came: NDArray,  # the truth, (m, horizon)
@@ -509,5 +697,5 @@ def compared(
     "Forecasts beside what came"
     median, naive = (np.array([getattr(f, name) for f in found]) for name in ('median', 'naive'))
     low, high = (np.array([f.interval[side] for f in found]) for side in (0, 1))
-    return RollingOrigin(origins, came - median, came - naive, (low <= came) & (came <= high),
+    return RollingOrigin(origins, came - median, came - naive, (low <= came) & (came <= high), high - low,
                          float(found[0].shares[-1] - found[0].shares[0]))

@@ -4,36 +4,43 @@
 
 # %% auto #0
 __all__ = ['HAS_SKLEARN', 'CLASSES', 'VALUES', 'as_list', 'list_depth', 'as_sequence', 'as_sequences', 'Scale', 'scale_of',
-           'pack', 'sequence_network', 'Loss', 'SequenceTask', 'scores_of', 'up_and_down', 'train_network',
-           'generator_of', 'check_target', 'plain_option', 'Saved', 'SequenceEstimator', 'SequenceClassifier',
-           'SequenceRegressor']
+           'pack', 'sequence_network', 'Batch', 'Batches', 'NetworkTask', 'Loss', 'weighted_loss', 'SequenceTask',
+           'scores_of', 'up_and_down', 'training_steps', 'Watch', 'train_network', 'set_aside', 'split_task',
+           'part_of_task', 'Member', 'train_member', 'generator_of', 'check_target', 'check_at_least_zero',
+           'check_fraction', 'check_sample_weight', 'class_weights', 'product_of', 'plain_option', 'Saved', 'parts_of',
+           'save_estimator', 'take_weights', 'load_estimator', 'forget', 'SequenceOptions', 'check_sequence_options',
+           'check_table', 'check_sequences', 'sequence_record', 'SequenceEstimator', 'learn_sequences', 'sequence_task',
+           'that_count', 'SequenceClassifier', 'check_seen', 'SequenceRegressor']
 
-# %% ../nbs/43_tasks.ipynb #0df8854b
+# %% ../nbs/43_tasks.ipynb #8a8e45a3
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
+from fastcore.meta import delegates
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .files import load_arrays, save_arrays
 from .init import check_sizes
-from .layers import Arrays, Chain, Dense, of_layer, outputs_by_name
+from .layers import Arrays, Chain, Dense, join, of_layer, outputs_by_name
 from .losses import cross_entropy, cross_entropy_backward, squared_error, squared_error_backward
 from .networks import POOLS, Dropout, Pool, stacked
 from .numerics import new_sequence, softmax
 from .optim import Adam
-from .schedule import Schedule, check_positive, cosine_rate, warm_up
-from .train import TrainingPlan, begin, train_step
+from .schedule import Patience, Schedule, check_positive, cosine_rate, warm_up
+from .train import Task, TrainingPlan, begin, train_step
 
-# %% ../nbs/43_tasks.ipynb #16fa573a
+# %% ../nbs/43_tasks.ipynb #822d65b1
 HAS_SKLEARN = importlib.util.find_spec('sklearn') is not None
 if HAS_SKLEARN:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.metrics import accuracy_score
     from sklearn.utils import assert_all_finite, check_array, column_or_1d
+    from sklearn.utils.class_weight import compute_sample_weight
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
 else:
@@ -119,14 +126,15 @@ class Scale(NamedTuple):
         "As JSON can hold it, to the last bit"
         return [self.mean.tolist(), self.std.tolist()]
 
-# %% ../nbs/43_tasks.ipynb #77a61ce0
+# %% ../nbs/43_tasks.ipynb #bf4851cf
 def scale_of(
     steps: NDArray,  # (N, n): the steps of all sequences, one below the other
+    weights: NDArray | None = None,  # how much each counts, (N,); None for all alike
 ) -> Scale:  # of its columns
     "The scale of each feature"
     steps = np.asarray(steps, np.float64)
-    mean = steps.mean(axis=0)
-    std = steps.std(axis=0)
+    mean = steps.mean(axis=0) if weights is None else np.average(steps, axis=0, weights=weights)
+    std = steps.std(axis=0) if weights is None else np.sqrt(np.average((steps - mean)**2, axis=0, weights=weights))
     return Scale(mean, np.where(std > 1e-10 * np.abs(mean), std, 1))
 
 # %% ../nbs/43_tasks.ipynb #0f36f7b8
@@ -156,66 +164,72 @@ def sequence_network(
     head = {'pool': Pool(pool), 'dropout': Dropout(dropout), 'output': Dense(units * directions, n_y)}
     return Chain({'recurrent': recurrent, **head})
 
-# %% ../nbs/43_tasks.ipynb #7038c875
-class Loss(NamedTuple):
-    "A loss of scores (n_y, m) against targets, and its gradient"
-    forward: Callable[[NDArray, NDArray], tuple[Any, Any]]  # scores, targets -> loss, cache
-    backward: Callable[[Any], NDArray]  # cache -> gradient of the scores
+# %% ../nbs/43_tasks.ipynb #152388d0
+class Batch(NamedTuple):
+    "What one step learns from"
+    x: NDArray  # what the network reads, (n, m, T)
+    targets: NDArray  # what the loss compares its scores with
+    lengths: NDArray | None = None  # steps of each example, (m,); None for all
+    weights: NDArray | None = None  # how much each example counts, (m,), 1 on average; None for all alike
 
-CLASSES = Loss(cross_entropy, lambda cache: cross_entropy_backward(1.0, cache))
-VALUES = Loss(squared_error, lambda cache: squared_error_backward(1.0, cache)['dy_pred'])
+# %% ../nbs/43_tasks.ipynb #d7649747
+class Batches(Protocol):
+    "What each task says for itself"
+    def new_round(self,
+                  rng: np.random.Generator,  # source of randomness
+                  ) -> Arrays:  # the carry of the first batch
+        "Where the batches begin"
+        ...
 
-# %% ../nbs/43_tasks.ipynb #b5605467
-@dataclass(frozen=True)
-class SequenceTask:
-    "Predict something of a whole sequence"
-    network: Chain  # gives (n_y, m)
-    sequences: Sequence[NDArray]  # scaled, each (T_i, n)
-    targets: NDArray  # classes (m,), or values (n_y, m)
-    loss: Loss  # of scores against targets
-    batch_size: int = 16  # sequences a step
-    noise: float = 0.0  # standard deviation of what is added to each number
-    unit = 'sequence'
+    def after(self,
+              carry: Arrays,  # of a batch
+              rng: np.random.Generator,  # source of randomness
+              ) -> Arrays:  # of the one that follows
+        "Where the batches go on"
+        ...
+
+    def batch(self,
+              carry: Arrays,  # where the batches stand
+              ) -> Batch:  # input, targets, lengths, weights
+        "What comes next"
+        ...
+
+    def disturbed(self,
+                  x: NDArray,  # input, (n, m, T)
+                  rng: np.random.Generator,  # source of randomness
+                  ) -> NDArray:  # the same with noise, if there is to be any
+        "The input as it is shown in training"
+        ...
+
+    def compared(self,
+                 z: NDArray,  # what the network gives
+                 batch: Batch,  # what it was given, and the targets
+                 ) -> tuple[Any, NDArray]:  # loss, gradient of z
+        "The loss of a batch"
+        ...
+
+# %% ../nbs/43_tasks.ipynb #42552074
+class NetworkTask(Batches, Protocol):
+    "Learning one network from batches"
+    network: Chain  # to be trained
 
     def begin(self,
               rng: np.random.Generator,  # source of randomness
               ) -> tuple[Arrays, Arrays]:  # parameters, carry
-        "New weights, and an order of the sequences"
+        "New weights, and where the batches begin"
         return self.network.init(rng), self.new_round(rng)
-
-    def new_round(self,
-                  rng: np.random.Generator,  # source of randomness
-                  ) -> Arrays:  # the carry
-        "All sequences in a new order"
-        return {'order': rng.permutation(len(self.sequences)), 'k': np.array(0)}
-
-    def batch(self,
-              carry: Arrays,  # from begin or the batch before
-              ) -> tuple[NDArray, NDArray, NDArray]:  # (n, m, T), lengths (m,), targets
-        "The sequences that come next"
-        index = carry['order'][int(carry['k']):][:self.batch_size]
-        return *pack([self.sequences[i] for i in index]), self.targets[..., index]
 
     def gradients(self,
                   parameters: Arrays,  # by name
                   carry: Arrays,  # from begin or the batch before
-                  rng: np.random.Generator,  # for noise, dropout and the next order
-                  ) -> tuple[float, Arrays, Arrays, int]:  # loss, gradients by name, carry, sequences
+                  rng: np.random.Generator,  # for noise, dropout and the batches to come
+                  ) -> tuple[float, Arrays, Arrays, int]:  # loss, gradients by name, carry, examples
         "Loss and gradients of the next batch"
-        x, lengths, targets = self.batch(carry)
-        if self.noise: x = x + x.dtype.type(self.noise) * rng.standard_normal(x.T.shape, x.dtype).T
-        z, _, cache = self.network.forward(parameters, x, lengths=lengths, rng=rng)
-        loss, inner = self.loss.forward(z, targets)
-        _, gradients, _ = self.network.backward(self.loss.backward(inner), cache)
-        k = int(carry['k']) + len(lengths)
-        after = {**carry, 'k': np.array(k)} if k < len(self.sequences) else self.new_round(rng)
-        return float(loss), gradients, after, len(lengths)
-
-    def held_out_loss(self,
-                      parameters: Arrays,  # by name
-                      ) -> float:  # in the unit of the loss
-        "The loss on the task's own sequences, without noise and dropout"
-        return float(self.loss.forward(scores_of(self.network, parameters, self.sequences), self.targets)[0])
+        batch = self.batch(carry)
+        x = self.disturbed(batch.x, rng)
+        z, _, cache = self.network.forward(parameters, x, lengths=batch.lengths, rng=rng)
+        loss, dz = self.compared(z, batch)
+        return float(loss), self.network.backward(dz, cache)[1], self.after(carry, rng), x.shape[1]
 
     def arrays(self,
                parameters: Arrays,  # by name
@@ -223,8 +237,70 @@ class SequenceTask:
                ) -> Iterator[tuple[str, NDArray]]:  # (name, array)
         "Parameters, and what each layer gives for the next batch"
         yield from parameters.items()
-        x, lengths, _ = self.batch(carry)
-        with np.errstate(all='ignore'): yield from outputs_by_name(self.network, parameters, x, lengths=lengths)
+        batch = self.batch(carry)
+        with np.errstate(all='ignore'):
+            yield from outputs_by_name(self.network, parameters, batch.x, lengths=batch.lengths)
+
+# %% ../nbs/43_tasks.ipynb #66aa02d8
+class Loss(NamedTuple):
+    "A loss of scores (n_y, m) against targets, weighted by column, and its gradient"
+    forward: Callable[..., tuple[Any, Any]]  # scores, targets, weights -> loss, cache
+    backward: Callable[[float, Any], NDArray]  # gradient of the loss, cache -> gradient of the scores
+
+CLASSES = Loss(cross_entropy, cross_entropy_backward)
+VALUES = Loss(squared_error, lambda dloss, cache: squared_error_backward(dloss, cache)['dy_pred'])
+
+# %% ../nbs/43_tasks.ipynb #71a26ae9
+def weighted_loss(
+    loss: Loss,  # of scores against targets
+    z: NDArray,  # scores, (n_y, m)
+    targets: NDArray,  # what it compares them with
+    weights: NDArray | None = None,  # how much each column counts, (m,); None for all alike
+) -> tuple[Any, NDArray]:  # loss, gradient of the scores
+    "The mean over columns of weight times loss, and its gradient"
+    value, cache = loss.forward(z, targets, weights)
+    total = 1.0 if weights is None else float(weights.mean())
+    return total * value, loss.backward(total, cache)
+
+# %% ../nbs/43_tasks.ipynb #c40ab80b
+@dataclass(frozen=True)
+class SequenceTask(NetworkTask):
+    "Predict something of a whole sequence"
+    network: Chain  # gives (n_y, m)
+    sequences: Sequence[NDArray]  # scaled, each (T_i, n)
+    targets: NDArray  # classes (m,), or values (n_y, m)
+    loss: Loss  # of scores against targets
+    batch_size: int = 16  # sequences a step
+    noise: float = 0.0  # standard deviation of what is added to each number
+    weights: NDArray | None = None  # how much each sequence counts, (m,); None for all alike
+    unit = 'sequence'
+
+    def new_round(self, rng: np.random.Generator) -> Arrays:
+        return {'order': rng.permutation(len(self.sequences)), 'k': np.array(0)}
+
+    def batch(self, carry: Arrays) -> Batch:
+        index = carry['order'][int(carry['k']):][:self.batch_size]
+        weights = None if self.weights is None else self.weights[index]
+        x, lengths = pack([self.sequences[i] for i in index])
+        return Batch(x, self.targets[..., index], lengths, weights)
+
+    def after(self, carry: Arrays, rng: np.random.Generator) -> Arrays:
+        k = int(carry['k']) + self.batch_size
+        return {**carry, 'k': np.array(k)} if k < len(self.sequences) else self.new_round(rng)
+
+    def disturbed(self, x: NDArray, rng: np.random.Generator) -> NDArray:
+        if not self.noise: return x
+        return x + x.dtype.type(self.noise) * rng.standard_normal(x.T.shape, x.dtype).T
+
+    def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]:
+        return weighted_loss(self.loss, z, batch.targets, batch.weights)
+
+    def held_out_loss(self,
+                      parameters: Arrays,  # by name
+                      ) -> float:  # in the unit of the loss
+        "The loss on the task's own sequences, without noise and dropout"
+        z = scores_of(self.network, parameters, self.sequences)
+        return float(weighted_loss(self.loss, z, self.targets, self.weights)[0])
 
 # %% ../nbs/43_tasks.ipynb #cc11f9e5
 def scores_of(
@@ -250,27 +326,122 @@ def up_and_down(
     rise = max(1, steps // 10)
     return warm_up(rise, cosine_rate(rate, max(1, steps - rise)))
 
-# %% ../nbs/43_tasks.ipynb #5415d8e5
+# %% ../nbs/43_tasks.ipynb #e06ebf3d
+def training_steps(
+    task: Task,  # what to learn
+    steps: int,  # of the whole run
+    learning_rate: float,  # the highest
+    weight_decay: float,  # of AdamW
+    seed: int,  # everything random follows from it
+) -> Iterator[tuple[Arrays, float]]:  # parameters and loss, step by step
+    "Train; raises FloatingPointError, naming the first bad array, if a number is not finite"
+    optimizer, plan = Adam(weight_decay=weight_decay), TrainingPlan(steps, up_and_down(learning_rate, steps))
+    progress = begin(task, optimizer, seed)
+    for _ in range(steps):
+        progress, entry = train_step(task, optimizer, progress, plan)
+        yield progress.parameters, entry['loss']
+
+# %% ../nbs/43_tasks.ipynb #25fd0eef
+class Watch:
+    "Keeps the weights that do best on what is held out, and says when patience is out"
+    best: Arrays  # by name
+    losses: list[float]  # of each look
+
+    def __init__(self,
+                 held_out: Any,  # a task with the examples that are not trained on
+                 patience: int,  # looks without a better loss that are borne
+                 ) -> None:
+        self.held_out, self.patience = held_out, Patience(patience - 1)
+        self.state, self.losses = self.patience.init(), []
+
+    def ended(self,
+              parameters: Arrays,  # by name, as they are now
+              ) -> bool:  # whether to stop
+        "One look"
+        self.losses.append(self.held_out.held_out_loss(parameters))
+        self.state = self.patience.update(self.state, self.losses[-1])
+        if int(self.state['waited']) == int(self.state['times']) == 0: self.best = parameters
+        return int(self.state['times']) > 0
+
+# %% ../nbs/43_tasks.ipynb #67e6418d
 def train_network(
     task: SequenceTask,  # what to learn
-    epochs: int,  # times through all sequences
+    epochs: int,  # times through all sequences, at most
     learning_rate: float,  # the highest
     weight_decay: float,  # of AdamW
     seed: int,  # everything random follows from it
     report: Callable[[int, float], None] | None = None,  # called with each epoch's number and mean loss
+    watch: Watch | None = None,  # ends the run in time; None for all epochs
 ) -> tuple[Arrays, list[float]]:  # parameters, mean loss of each epoch
-    "Train for so many epochs; raises FloatingPointError, naming the first bad array, if a number is not finite"
-    batches, optimizer = -(-len(task.sequences) // task.batch_size), Adam(weight_decay=weight_decay)
-    plan = TrainingPlan(epochs * batches, up_and_down(learning_rate, epochs * batches))
-    progress, history = begin(task, optimizer, seed), []
+    "Train for so many epochs, or until the watch ends it; raises FloatingPointError if a number is not finite"
+    batches, history = -(-len(task.sequences) // task.batch_size), []
+    run = training_steps(task, epochs * batches, learning_rate, weight_decay, seed)
     for epoch in range(1, epochs + 1):
-        losses = []
-        for _ in range(batches):
-            progress, entry = train_step(task, optimizer, progress, plan)
-            losses.append(entry['loss'])
-        history.append(float(np.mean(losses)))
+        *_, (parameters, _) = steps = list(islice(run, batches))
+        history.append(float(np.mean([loss for _, loss in steps])))
         if report: report(epoch, history[-1])
-    return progress.parameters, history
+        if watch and watch.ended(parameters): break
+    return watch.best if watch else parameters, history
+
+# %% ../nbs/43_tasks.ipynb #8b35ef90
+def set_aside(
+    targets: NDArray,  # classes (m,), or values (n_y, m)
+    fraction: float,  # of the examples, at most a half
+    rng: np.random.Generator,  # source of randomness
+) -> NDArray:  # (m,), whether each is set aside
+    "A random part of the examples, evenly over the targets; raises ValueError where it would be empty"
+    first = targets if targets.ndim == 1 else targets[0]
+    order, aside, n = rng.permutation(len(first)), np.zeros(len(first), bool), int(fraction * len(first) + 1e-9)
+    order = order[np.argsort(first[order], kind='stable')]
+    aside[order[((np.arange(n) + 0.5) * len(order) / max(n, 1)).astype(int)]] = True
+    _, inverse, counts = np.unique(first, return_inverse=True, return_counts=True)
+    if targets.ndim == 1: aside &= counts[inverse] > 1
+    if not aside.any():
+        raise ValueError(f'validation_fraction: got {fraction} of {len(first)} examples, expected at least one of them')
+    return aside
+
+# %% ../nbs/43_tasks.ipynb #940f55a8
+def split_task(
+    task: SequenceTask,  # all examples
+    fraction: float,  # of them that is set aside
+    rng: np.random.Generator,  # source of randomness
+) -> tuple[SequenceTask, SequenceTask]:  # to train on, to watch
+    "One task as two, with different examples"
+    aside = set_aside(task.targets, fraction, rng)
+    return part_of_task(task, ~aside), part_of_task(task, aside)
+
+# %% ../nbs/43_tasks.ipynb #ad01eb3e
+def part_of_task(
+    task: SequenceTask,  # all examples
+    chosen: NDArray,  # (m,), which of them
+) -> SequenceTask:  # those
+    "A task with some of the examples of another"
+    weights = None if task.weights is None else task.weights[chosen]
+    return replace(task, sequences=[x for x, c in zip(task.sequences, chosen) if c],
+                   targets=task.targets[..., chosen], weights=weights)
+
+# %% ../nbs/43_tasks.ipynb #8f05f02d
+class Member(NamedTuple):
+    "One trained network"
+    parameters: Arrays  # by name
+    history: list[float]  # the mean loss of each epoch
+    held_out: list[float]  # the loss on what was set aside, after each epoch; empty without
+
+# %% ../nbs/43_tasks.ipynb #878ec737
+def train_member(
+    task: SequenceTask,  # what to learn
+    options: Mapping[str, Any],  # of the estimator
+    rng: np.random.Generator,  # source of randomness
+) -> Member:  # its weights and how it went
+    "Train one network with an estimator's options"
+    seed, fraction, watch = int(rng.integers(2**32)), options['validation_fraction'], None
+    if fraction:
+        task, aside = split_task(task, fraction, rng)
+        watch = Watch(aside, options['patience'])
+    show = (lambda epoch, loss: print(f'epoch {epoch}: loss {loss:.4f}')) if options['verbose'] else None
+    rate, decay = options['learning_rate'], options['weight_decay']
+    learned = train_network(task, options['epochs'], rate, decay, seed, show, watch)
+    return Member(*learned, watch.losses if watch else [])
 
 # %% ../nbs/43_tasks.ipynb #3dc07362
 def generator_of(
@@ -296,6 +467,62 @@ def check_target(
     if len(y) != m: raise ValueError(f'y: got {len(y)} targets, expected {m}, one a sequence')
     return y
 
+# %% ../nbs/43_tasks.ipynb #50f51692
+def check_at_least_zero(
+    **numbers: float,  # by name
+) -> None:
+    "Raise TypeError or ValueError unless each is a finite number of at least 0"
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+            raise TypeError(f'{name}: got {value!r}, expected a number of at least 0')
+        if not 0 <= value < np.inf: raise ValueError(f'{name}: got {value}, expected a number of at least 0')
+
+# %% ../nbs/43_tasks.ipynb #37ce8622
+def check_fraction(
+    **fractions: float,  # by name
+) -> None:
+    "Raise TypeError or ValueError unless each is a number from 0 to a half"
+    check_at_least_zero(**fractions)
+    for name, value in fractions.items():
+        if value > 0.5: raise ValueError(f'{name}: got {value}, expected a share from 0 to 0.5')
+
+# %% ../nbs/43_tasks.ipynb #ae92927f
+def check_sample_weight(
+    sample_weight: Any,  # how much each sequence counts, (m,); None for all alike
+    m: int,  # sequences
+) -> NDArray | None:  # (m,), float64
+    "Weights as an array; raises ValueError unless there is one a sequence, none is below 0, and some are above"
+    if sample_weight is None: return None
+    w = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name='sample_weight')
+    if w.shape != (m,): raise ValueError(f'sample_weight: got shape {w.shape}, expected {(m,)}, one a sequence')
+    if (w < 0).any(): raise ValueError(f'sample_weight: got {w.min()}, expected numbers from 0')
+    if not w.any(): raise ValueError('sample_weight: got zeros alone, expected a sequence that counts')
+    return w
+
+# %% ../nbs/43_tasks.ipynb #0fc4f64e
+def class_weights(
+    class_weight: Any,  # None, 'balanced', or a number for each class that is not to count 1
+    y: NDArray,  # the class of each sequence, (m,)
+) -> NDArray | None:  # how much each sequence counts for its class, (m,)
+    "Weights by class; 'balanced' makes all classes count alike; raises ValueError for other weights or classes"
+    if class_weight is None: return None
+    if isinstance(class_weight, str) and class_weight == 'balanced': return compute_sample_weight('balanced', y)
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(f"class_weight: got {class_weight!r}, expected None, 'balanced' or a dictionary")
+    for name, weight in class_weight.items():
+        if name not in set(y.tolist()):
+            raise ValueError(f'class_weight: got the class {name!r}, expected one of {np.unique(y).tolist()}')
+        check_at_least_zero(class_weight=weight)
+    return np.array([class_weight.get(name, 1.0) for name in y.tolist()], np.float64)
+
+# %% ../nbs/43_tasks.ipynb #14c249de
+def product_of(
+    *weights: NDArray | None,  # each (m,), None for all alike
+) -> NDArray | None:  # (m,)
+    "Weights of several reasons, multiplied"
+    given = [w for w in weights if w is not None]
+    return np.prod(given, axis=0) if given else None
+
 # %% ../nbs/43_tasks.ipynb #814619f6
 def plain_option(
     value: Any,  # an option
@@ -304,17 +531,13 @@ def plain_option(
     if isinstance(value, (np.random.Generator, np.random.RandomState)): return None
     return value.item() if isinstance(value, np.generic) else value
 
-# %% ../nbs/43_tasks.ipynb #9393d4a2
+# %% ../nbs/43_tasks.ipynb #c379a241
 class Saved(BaseEstimator):
     "An estimator that can be kept in a file; what it learned, but for the weights, it must tell and take back itself"
     network_: Chain  # that all members share
     parameters_: list[Arrays]  # of each member
 
     def __sklearn_is_fitted__(self) -> bool: return hasattr(self, 'parameters_')
-
-    def forget(self) -> None:
-        "Back to unfitted: what fit begins with, so that a fit that fails leaves nothing half-learned"
-        if hasattr(self, 'parameters_'): del self.parameters_
 
     def learned(self) -> dict[str, Any]:  # as JSON can hold it
         "What fit left behind, but for the weights"
@@ -330,29 +553,71 @@ class Saved(BaseEstimator):
              path: str | Path,  # where to
              ) -> None:
         "Write the fitted estimator to one file, completely or not at all; raises NotFittedError before fit"
-        check_is_fitted(self)
-        options = {name: plain_option(value) for name, value in self.get_params().items()}
-        members = enumerate(self.parameters_)
-        arrays = {f'{i}.{name}': p for i, parameters in members for name, p in parameters.items()}
-        save_arrays(Path(path), arrays, {'options': options, 'learned': self.learned()}, f'{type(self).__name__} 1')
+        save_estimator(self, Path(path))
 
     @classmethod
     def load(cls,
              path: str | Path,  # where from
              ) -> Self:  # a fitted estimator
         "Read what save wrote; raises ValueError for a damaged or foreign file, OSError if it can't be read"
-        arrays, about = load_arrays(Path(path), f'{cls.__name__} 1')
-        estimator = cls(**about['options'])
-        estimator.restore(about['learned'])
-        estimator.parameters_ = [of_layer(arrays, str(i)) for i in range(estimator.get_params()['members'])]
-        expected = {name: p.shape for name, p in estimator.network_.init(np.random.default_rng(0)).items()}
-        if any({name: p.shape for name, p in parameters.items()} != expected for parameters in estimator.parameters_):
-            raise ValueError(f'{path}: the weights are not those of the network that the file describes')
-        return estimator
+        return load_estimator(cls, Path(path))
 
-# %% ../nbs/43_tasks.ipynb #f283f5e3
-class SequenceEstimator(Saved):
-    "What classifier and regressor have in common"
+# %% ../nbs/43_tasks.ipynb #6fa79d99
+def parts_of(
+    estimator: Saved,  # any
+) -> dict[str, Any]:  # beginning of the names of its arrays -> estimator
+    "An estimator, and the one inside it, if it has one"
+    inner = getattr(estimator, 'rehearsal_', None)
+    return {'': estimator} if inner is None else {'': estimator, 'rehearsal.': inner}
+
+# %% ../nbs/43_tasks.ipynb #930b6f5a
+def save_estimator(
+    estimator: Saved,  # fitted
+    path: Path,  # where to
+) -> None:
+    "Write a fitted estimator to one file"
+    check_is_fitted(estimator)
+    options = {name: plain_option(value) for name, value in estimator.get_params().items()}
+    arrays = join({f'{start}{i}': p for start, e in parts_of(estimator).items() for i, p in enumerate(e.parameters_)})
+    save_arrays(path, arrays, {'options': options, 'learned': estimator.learned()}, f'{type(estimator).__name__} 1')
+
+# %% ../nbs/43_tasks.ipynb #fec26621
+def take_weights(
+    estimator: Any,  # which knows its network
+    arrays: Mapping[str, NDArray],  # of a file, by name
+    start: str,  # beginning of the names of its arrays
+) -> None:
+    "The members' weights from a file; raises ValueError unless they are those of the network"
+    of_members = [of_layer(arrays, f'{start}{i}') for i in range(estimator.members)]
+    expected = {name: p.shape for name, p in estimator.network_.init(np.random.default_rng(0)).items()}
+    if any({name: p.shape for name, p in parameters.items()} != expected for parameters in of_members):
+        raise ValueError('the weights are not those of the network that the file describes')
+    estimator.parameters_ = of_members
+
+# %% ../nbs/43_tasks.ipynb #66a15406
+def load_estimator(
+    kind: type,  # the class of the estimator
+    path: Path,  # where from
+) -> Any:  # a fitted estimator
+    "Read a fitted estimator; raises ValueError for a file that is damaged, foreign or at odds with itself"
+    arrays, about = load_arrays(path, f'{kind.__name__} 1')
+    estimator = kind(**about['options'])
+    estimator.restore(about['learned'])
+    try:
+        for start, part in parts_of(estimator).items(): take_weights(part, arrays, start)
+    except ValueError as e: raise ValueError(f'{path}: {e}') from None
+    return estimator
+
+# %% ../nbs/43_tasks.ipynb #cc565312
+def forget(
+    estimator: Saved,  # fitted or not
+) -> None:
+    "Back to unfitted: what fit begins with, so that a fit that fails leaves nothing half-learned"
+    if hasattr(estimator, 'parameters_'): del estimator.parameters_
+
+# %% ../nbs/43_tasks.ipynb #0fcb03cd
+class SequenceOptions(Saved):
+    "The options that classifier and regressor have in common"
     def __init__(self,
                  units: int = 64,  # size of each hidden state
                  layers: int = 1,  # recurrent layers, one above the other
@@ -361,49 +626,79 @@ class SequenceEstimator(Saved):
                  pool: str = 'mean',  # over time: 'mean', 'max', 'last' or 'ends'
                  dropout: float = 0.3,  # share of units left out in training
                  noise: float = 0.5,  # standard deviation of what is added to the scaled data in training
-                 epochs: int = 60,  # times through all sequences
+                 epochs: int = 60,  # times through all sequences, at most
                  batch_size: int = 16,  # sequences a step
                  learning_rate: float = 0.005,  # the highest
                  weight_decay: float = 0.01,  # of AdamW
                  members: int = 3,  # networks whose predictions are averaged
+                 validation_fraction: float = 0.0,  # of the sequences, set aside to stop in time; 0 for all epochs
+                 patience: int = 10,  # epochs without a lower loss on those that are borne
                  random_state: Any = None,  # a whole number for the same result each time, a generator, or None
                  verbose: bool = False,  # whether to print a line each epoch
                  ) -> None:
         self.units, self.layers, self.cell, self.directions, self.pool = units, layers, cell, directions, pool
         self.dropout, self.noise, self.epochs, self.batch_size = dropout, noise, epochs, batch_size
         self.learning_rate, self.weight_decay, self.members = learning_rate, weight_decay, members
+        self.validation_fraction, self.patience = validation_fraction, patience
         self.random_state, self.verbose = random_state, verbose
 
+# %% ../nbs/43_tasks.ipynb #f5e5f4ee
+def check_sequence_options(
+    options: Mapping[str, Any],  # of an estimator
+) -> None:
+    "Raise TypeError or ValueError for an option that makes no sense"
+    sizes = 'units', 'layers', 'epochs', 'batch_size', 'members', 'patience'
+    check_sizes(**{name: options[name] for name in sizes})
+    check_positive(learning_rate=options['learning_rate'])
+    check_at_least_zero(noise=options['noise'], weight_decay=options['weight_decay'])
+    check_fraction(validation_fraction=options['validation_fraction'])
+    if options['pool'] not in POOLS:
+        raise ValueError(f"pool: got {options['pool']!r}, expected one of {', '.join(POOLS)}")
+
+# %% ../nbs/43_tasks.ipynb #fabdae8c
+def check_table(
+    estimator: Any,  # what scikit-learn's checks are told about
+    X: Any,  # a table (m, T)
+    reset: bool = False,  # whether this is what the estimator is fitted to
+) -> list[NDArray]:  # each row a sequence (T, 1)
+    "The rows of a table; raises ValueError where it is none, or has other columns than what was fitted"
+    fitted_to_one = reset or getattr(estimator, 'of_tables_', False)
+    table = validate_data(estimator, X, reset=reset) if fitted_to_one else check_array(X)
+    return list(table[:, :, None])
+
+# %% ../nbs/43_tasks.ipynb #1e43d504
+def check_sequences(
+    estimator: Any,  # an estimator of sequences
+    X: Any,  # a list of (T_i, n) arrays, (m, T, n), or a table (m, T)
+    reset: bool = False,  # whether this is what the estimator is fitted to
+) -> list[NDArray]:  # each (T_i, n), nothing missing
+    "What came, looked at; raises TypeError or ValueError where it is none or differs from what was fitted"
+    if not reset: check_is_fitted(estimator)
+    listed = as_list(X)
+    rows = check_table(estimator, X, reset) if listed is None else listed
+    sequences = as_sequences(rows, None if reset else len(estimator.scale_.mean))
+    if reset and listed is not None: estimator.n_features_in_ = sequences[0].shape[1]
+    if reset: estimator.of_tables_ = listed is None
+    return sequences
+
+# %% ../nbs/43_tasks.ipynb #3eab2654
+def sequence_record(
+    estimator: Any,  # fitted
+) -> dict[str, Any]:  # as JSON can hold it
+    "What fit left behind in any estimator of sequences, but for the weights"
+    names = getattr(estimator, 'feature_names_in_', None)
+    same = {name: getattr(estimator, name) for name in ('of_tables_', 'history_', 'held_out_history_')}
+    return {**same, 'n_features_in_': int(estimator.n_features_in_), 'scale': estimator.scale_.as_lists(),
+            'feature_names_in_': None if names is None else names.tolist()}
+
+# %% ../nbs/43_tasks.ipynb #befeb672
+class SequenceEstimator(SequenceOptions):
+    "What classifier and regressor have in common"
     def __sklearn_tags__(self) -> Any:  # an object
         "What scikit-learn wants to know about an estimator"
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = tags.target_tags.required = True
         return tags
-
-    def check_options(self) -> None:
-        "Raise ValueError for an option that makes no sense"
-        check_sizes(epochs=self.epochs, batch_size=self.batch_size, members=self.members)
-        check_positive(learning_rate=self.learning_rate)
-        if self.pool not in POOLS: raise ValueError(f'pool: got {self.pool!r}, expected one of {", ".join(POOLS)}')
-        for name in ('noise', 'weight_decay'):
-            value = getattr(self, name)
-            if not 0 <= value < np.inf: raise ValueError(f'{name}: got {value}, expected a number of at least 0')
-
-    def sequences(self,
-                  X: Any,  # a list of (T_i, n) arrays, (m, T, n), or a table (m, T)
-                  reset: bool = False,  # whether this is what the estimator is fitted to
-                  ) -> list[NDArray]:  # each (T_i, n), nothing missing
-        "What came, looked at; raises TypeError or ValueError where it is none or differs from what was fitted"
-        listed = as_list(X)
-        if not reset: check_is_fitted(self)
-        if listed is None:
-            of_tables = reset or getattr(self, 'of_tables_', False)
-            table = validate_data(self, X, reset=reset) if of_tables else check_array(X)
-            listed = list(table[:, :, None])
-        sequences = as_sequences(listed, None if reset else len(self.scale_.mean))
-        if reset and as_list(X) is not None: self.n_features_in_ = sequences[0].shape[1]
-        if reset: self.of_tables_ = as_list(X) is None
-        return sequences
 
     def networks(self,
                  n_x: int,  # input features
@@ -412,35 +707,16 @@ class SequenceEstimator(Saved):
         "The network that the options describe"
         return sequence_network(n_x, n_y, self.units, self.layers, self.cell, self.directions, self.pool, self.dropout)
 
-    def learn(self,
-              sequences: list[NDArray],  # each (T_i, n)
-              targets: NDArray,  # classes (m,), or values (n_y, m)
-              n_y: int,  # scores
-              loss: Loss,  # of scores against targets
-              ) -> None:
-        "Train all members"
-        rng = generator_of(self.random_state)
-        self.scale_ = scale_of(np.concatenate(sequences))
-        self.network_ = self.networks(sequences[0].shape[1], n_y)
-        scaled = [self.scale_.apply(x) for x in sequences]
-        task = SequenceTask(self.network_, scaled, targets, loss, self.batch_size, self.noise)
-        show = (lambda epoch, loss: print(f'epoch {epoch}: loss {loss:.4f}')) if self.verbose else None
-        runs = [train_network(task, self.epochs, self.learning_rate, self.weight_decay, int(rng.integers(2**32)), show)
-                for _ in range(self.members)]
-        self.parameters_, self.history_ = [run[0] for run in runs], [run[1] for run in runs]
-
     def scores(self,
                X: Any,  # sequences in any form
                ) -> NDArray:  # (members, n_y, m)
         "What each member says; raises NotFittedError before fit"
-        scaled = [self.scale_.apply(x) for x in self.sequences(X)]
+        scaled = [self.scale_.apply(x) for x in check_sequences(self, X)]
         return np.stack([scores_of(self.network_, parameters, scaled) for parameters in self.parameters_])
 
     def learned(self) -> dict[str, Any]:  # as JSON can hold it
         "What fit left behind, but for the weights"
-        names = getattr(self, 'feature_names_in_', None)
-        return {'n_features_in_': int(self.n_features_in_), 'of_tables_': self.of_tables_, 'history_': self.history_,
-                'feature_names_in_': None if names is None else names.tolist(), 'scale': self.scale_.as_lists()}
+        return sequence_record(self)
 
     def restore(self,
                 learned: Mapping[str, Any],  # from learned
@@ -448,27 +724,77 @@ class SequenceEstimator(Saved):
                 ) -> None:
         "Set what fit would have left behind, but for the weights"
         for name in ('n_features_in_', 'of_tables_', 'history_'): setattr(self, name, learned[name])
-        names = learned['feature_names_in_']
-        if names is not None: self.feature_names_in_ = np.array(names, object)
+        self.held_out_history_ = learned['held_out_history_']
+        if (names := learned['feature_names_in_']) is not None: self.feature_names_in_ = np.array(names, object)
         self.scale_ = Scale(*map(np.array, learned['scale']))
         self.network_ = self.networks(len(self.scale_.mean), n_y)
 
-# %% ../nbs/43_tasks.ipynb #875cc291
+# %% ../nbs/43_tasks.ipynb #add5bbb5
+def learn_sequences(
+    estimator: SequenceEstimator,  # with options that have been looked at
+    task: SequenceTask,  # scaled sequences, targets, loss, weights
+) -> None:
+    "Train all members"
+    rng = generator_of(estimator.random_state)
+    estimator.network_ = task.network
+    members = [train_member(task, estimator.get_params(), rng) for _ in range(estimator.members)]
+    estimator.parameters_ = [m.parameters for m in members]
+    estimator.history_, estimator.held_out_history_ = [m.history for m in members], [m.held_out for m in members]
+
+# %% ../nbs/43_tasks.ipynb #5b239d92
+def sequence_task(
+    estimator: SequenceEstimator,  # whose scale is set here
+    sequences: list[NDArray],  # each (T_i, n)
+    targets: NDArray,  # classes (m,), or values (n_y, m)
+    n_y: int,  # scores
+    loss: Loss,  # of scores against targets
+    weights: NDArray | None,  # how much each sequence counts, (m,), none of them 0
+) -> SequenceTask:  # what to learn
+    "The task that options and data describe"
+    by_step = None if weights is None else np.repeat(weights, [len(x) for x in sequences])
+    estimator.scale_ = scale_of(np.concatenate(sequences), by_step)
+    network = estimator.networks(sequences[0].shape[1], n_y)
+    scaled, w = [estimator.scale_.apply(x) for x in sequences], None if weights is None else weights / weights.mean()
+    return SequenceTask(network, scaled, targets, loss, estimator.batch_size, estimator.noise, w)
+
+# %% ../nbs/43_tasks.ipynb #a9ac11f1
+def that_count(
+    weights: NDArray | None,  # how much each counts, (m,); None for all alike
+    sequences: list[NDArray],  # m of them
+    y: NDArray,  # their targets, (m,) or (m, n_y)
+) -> tuple[NDArray | None, list[NDArray], NDArray]:  # the same without those that count nothing
+    "Leave out what has no weight"
+    if weights is None or (weights > 0).all(): return weights, sequences, y
+    counts = weights > 0
+    return weights[counts], [x for x, c in zip(sequences, counts) if c], y[counts]
+
+# %% ../nbs/43_tasks.ipynb #16f51d40
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     "Says which class a sequence belongs to"
+    @delegates(SequenceOptions.__init__)
+    def __init__(self,
+                 class_weight: Any = None,  # 'balanced', or a dictionary of how much a class counts; None for all alike
+                 **kwargs: Any,  # the options of every estimator of sequences
+                 ) -> None:
+        super().__init__(**kwargs)
+        self.class_weight = class_weight
+
     def fit(self,
             X: Any,  # a list of (T_i, n) arrays, (m, T, n), or a table (m, T)
             y: ArrayLike,  # the class of each, (m,)
+            sample_weight: ArrayLike | None = None,  # how much each counts, (m,); None for all alike
             ) -> Self:  # the estimator itself
         "Learn from examples; raises TypeError or ValueError, before any work, for what can't be learned from"
-        self.forget()
-        self.check_options()
-        sequences = self.sequences(X, reset=True)
+        forget(self)
+        check_sequence_options(self.get_params())
+        sequences = check_sequences(self, X, reset=True)
         y = check_target(y, len(sequences))
         check_classification_targets(y)
+        weights = product_of(check_sample_weight(sample_weight, len(y)), class_weights(self.class_weight, y))
+        weights, sequences, y = that_count(weights, sequences, y)
         self.classes_, targets = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2: raise ValueError(f'y: got one class, {self.classes_.tolist()}, expected two or more')
-        self.learn(sequences, targets, len(self.classes_), CLASSES)
+        learn_sequences(self, sequence_task(self, sequences, targets, len(self.classes_), CLASSES, weights))
         return self
 
     def learned(self) -> dict[str, Any]:  # as JSON can hold it
@@ -503,11 +829,22 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
               ) -> float:  # from 0 to 1
         "The share that is predicted right; raises ValueError for a class that was never seen"
         predicted = self.predict(X)
-        unseen = sorted(set(np.unique(y)) - set(self.classes_), key=str)
-        if unseen: raise ValueError(f'y: got the class {str(unseen[0])!r}, expected one of {self.classes_.tolist()}')
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        y, w = check_seen(y, len(predicted), self.classes_), check_sample_weight(sample_weight, len(predicted))
+        return float(accuracy_score(y, predicted, sample_weight=w))
 
-# %% ../nbs/43_tasks.ipynb #2e474458
+# %% ../nbs/43_tasks.ipynb #e5f1b332
+def check_seen(
+    y: ArrayLike,  # the class of each sequence, (m,)
+    m: int,  # sequences
+    classes: NDArray,  # what was learned
+) -> NDArray:  # (m,)
+    "Classes as an array; raises ValueError for one that was never seen, and where they are not as many as sequences"
+    y = check_target(y, m)
+    unseen = sorted(set(np.unique(y).tolist()) - set(classes.tolist()), key=str)
+    if unseen: raise ValueError(f'y: got the class {str(unseen[0])!r}, expected one of {classes.tolist()}')
+    return y
+
+# %% ../nbs/43_tasks.ipynb #2f5eae3e
 class SequenceRegressor(RegressorMixin, SequenceEstimator):
     "Says which value goes with a sequence"
     def __sklearn_tags__(self) -> Any:  # an object
@@ -519,15 +856,18 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
     def fit(self,
             X: Any,  # a list of (T_i, n) arrays, (m, T, n), or a table (m, T)
             y: ArrayLike,  # the value of each, (m,), or values (m, n_y)
+            sample_weight: ArrayLike | None = None,  # how much each counts, (m,); None for all alike
             ) -> Self:  # the estimator itself
         "Learn from examples; raises TypeError or ValueError, before any work, for what can't be learned from"
-        self.forget()
-        self.check_options()
-        sequences = self.sequences(X, reset=True)
+        forget(self)
+        check_sequence_options(self.get_params())
+        sequences = check_sequences(self, X, reset=True)
         y = check_target(y, len(sequences), several=True)
+        weights, sequences, y = that_count(check_sample_weight(sample_weight, len(y)), sequences, y)
         self.one_value_, columns = y.ndim == 1, y.reshape(len(y), -1)
-        self.target_scale_ = scale_of(columns)
-        self.learn(sequences, self.target_scale_.apply(columns).T.astype(np.float32), columns.shape[1], VALUES)
+        self.target_scale_ = scale_of(columns, weights)
+        targets = self.target_scale_.apply(columns).T.astype(np.float32)
+        learn_sequences(self, sequence_task(self, sequences, targets, len(targets), VALUES, weights))
         return self
 
     def predict(self,

@@ -20,12 +20,14 @@ small = {'units': 8, 'epochs': 25, 'batch_size': 32, 'members': 1, 'learning_rat
 larger = {**small, 'units': 16, 'epochs': 30, 'batch_size': 16, 'learning_rate': 0.01}
 checked = [SequenceClassifier(**small), SequenceRegressor(**larger),
            Forecaster(horizon=2, season=1, window=3, units=4, steps=3, members=1)]
+in_batches = ('batches are drawn at random: a sequence that is there twice is in other batches than one of weight 2; '
+              'in one batch of all the two agree, which is tested below')
 in_time = 'rows of X are steps in time: what is forecast for one depends on how many came before it'
 
 
 def not_applicable(estimator) -> dict[str, str]:
     "The checks that ask for what an estimator of this kind can't give, and why"
-    if not isinstance(estimator, Forecaster): return {}
+    if not isinstance(estimator, Forecaster): return {'check_sample_weight_equivalence_on_dense_data': in_batches}
     return {'check_methods_sample_order_invariance': in_time, 'check_methods_subset_invariance': in_time}
 
 

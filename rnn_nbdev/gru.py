@@ -19,7 +19,7 @@ from .numerics import (check_shapes, floating_dtype, new_sequence, sigmoid, sigm
 from .rnn import (check_caches, check_sequence, check_step, check_targets, check_upstream, output_loss,
                            output_loss_backward)
 
-# %% ../nbs/12_gru.ipynb #04996c4b
+# %% ../nbs/12_gru.ipynb #dc1930b4
 def gru_shapes(
     n_x: int,  # input features
     n_a: int,  # size of the state

@@ -284,7 +284,10 @@ def test_a_slider_moves_in_the_browser_and_the_picture_changes(lab):
         page.goto(address)
         page.wait_for_selector('.jp-Notebook .jp-CodeCell', timeout=60_000)
         page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-all-cells')", timeout=60_000)
-        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000)
+        page.wait_for_function('''async () => {                   // a dialog may ask for the kernel first
+            document.querySelector('.jp-Dialog .jp-mod-accept')?.click();
+            return jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle' }''',
+                               timeout=60_000, polling=500)
         page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells') }")    # not waited for
         page.wait_for_selector('.widget-hslider', timeout=60_000)
         images = page.locator('.jp-OutputArea-output img')

@@ -30,7 +30,7 @@ def initialize_adam(
 
 # %% ../nbs/30_optim.ipynb #ea7fdfef
 def check_arrays(
-    arrays: Mapping[str, NDArray],  # what came, by name
+    arrays: Mapping[str, Any],  # what came, by name
     what: str,  # what the argument is called
 ) -> None:
     "Raise TypeError unless `arrays` is a dictionary of arrays of numbers"

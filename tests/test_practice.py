@@ -82,7 +82,7 @@ def test_outside_a_notebook_nothing_is_imported_or_shown():
 def test_in_a_notebook_one_picture_is_drawn_again_and_again(monkeypatch):
     drawn, shown, updated = [], [], []
     monkeypatch.setitem(sys.modules, 'IPython', SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object())))
-    monkeypatch.setattr(practice, 'history_picture', lambda entries: drawn.append(len(entries)) or len(entries))
+    monkeypatch.setattr(practice, 'history_picture', lambda entries, unit: drawn.append(len(entries)) or len(entries))
     monkeypatch.setattr(practice, 'show_picture',
                         lambda picture: shown.append(picture) or SimpleNamespace(update=updated.append))
     draw = live_history(history=[entry(1)], seconds=1000)

@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['ORDER_SYMBOLS', 'Grammar', 'LETTERS', 'REBER', 'check_request', 'one_hot_sequence', 'adding_problem', 'marked_pairs',
            'adding_problem_1997', 'multiplication_problem', 'copying_problem', 'temporal_order_problem',
-           'parity_problem', 'grammar_states', 'grammar_accepts', 'grammar_string', 'embed', 'grammar_problem',
-           'grammar_losses']
+           'parity_problem', 'reach_of', 'check_grammar', 'grammar_states', 'grammar_accepts', 'grammar_string',
+           'embed', 'grammar_problem', 'grammar_losses']
 
-# %% ../nbs/41_problems.ipynb #06696f2d
+# %% ../nbs/41_problems.ipynb #4a41d810
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .numerics import new_sequence
+from .numerics import check_numbers, new_sequence
 
 # %% ../nbs/41_problems.ipynb #b6864516
 def check_request(
@@ -32,13 +33,15 @@ def check_request(
             raise TypeError(f'{name}: got {size!r}, expected a whole number')
         if size < least: raise ValueError(f'{name}: got {size}, expected {least} or more')
 
-# %% ../nbs/41_problems.ipynb #7ab30377
+# %% ../nbs/41_problems.ipynb #a22f4d25
 def one_hot_sequence(
     symbols: NDArray,  # whole numbers below n, (m, T); -1 beyond the end of a sequence
     n: int,  # how many symbols there are
     dtype: DTypeLike = np.float64,  # number type of the result
 ) -> NDArray:  # (n, m, T)
-    "A one in the row of each symbol, zeros elsewhere; raises ValueError for other shapes, types or symbols"
+    "A one in the row of each symbol, zeros elsewhere; raises ValueError or TypeError for other shapes or symbols"
+    check_numbers(symbols, 'symbols')
+    check_request(np.random.default_rng(), {'n': (n, 1)}, dtype)
     if symbols.ndim != 2 or symbols.dtype.kind not in 'iu':
         raise ValueError(f'symbols: got {symbols.dtype} of shape {symbols.shape}, expected whole numbers, (m, T)')
     if symbols.size and not -1 <= symbols.min() <= symbols.max() < n:
@@ -168,12 +171,39 @@ REBER: Grammar = (
     (('B', 1),), (('T', 2), ('P', 3)), (('S', 2), ('X', 4)), (('T', 3), ('V', 5)), (('X', 3), ('S', 6)),
     (('P', 4), ('V', 6)), (('E', 7),))
 
-# %% ../nbs/41_problems.ipynb #f2d5bc5d
+# %% ../nbs/41_problems.ipynb #0a6fba1a
+@cache
+def reach_of(
+    grammar: Grammar,  # states, each with its ways on
+) -> tuple[frozenset[int], ...]:  # for each state, those that can be reached from it, itself included
+    "Which states can be reached from which"
+    reach = [{s, *(to for _, to in ways)} for s, ways in enumerate(grammar)] + [{len(grammar)}]
+    for _ in grammar: reach = [set().union(*(reach[to] for to in found)) for found in reach]
+    return tuple(map(frozenset, reach))
+
+# %% ../nbs/41_problems.ipynb #be0b4909
+def check_grammar(
+    grammar: Grammar,  # what came
+) -> None:
+    "Raise TypeError or ValueError unless a walk in `grammar` finds letters and states, and an end"
+    if not isinstance(grammar, tuple) or not grammar:
+        raise TypeError(f'grammar: got {type(grammar).__name__}, expected a tuple of states')
+    for s, ways in enumerate(grammar):
+        good = isinstance(ways, tuple) and ways and all(
+            isinstance(way, tuple) and len(way) == 2 and way[0] in LETTERS and way[1] in range(len(grammar) + 1)
+            for way in ways)
+        if not good: raise ValueError(f'grammar: got {ways!r} at state {s}, expected letters with states, one or more')
+    if not all(len(grammar) in reach_of(grammar)[s] for s in reach_of(grammar)[0]):
+        raise ValueError('grammar: got one with a state that has no way to the end')
+
+# %% ../nbs/41_problems.ipynb #2075a609
 def grammar_states(
     text: str,  # the beginning of a string, or all of it
     grammar: Grammar = REBER,  # states, each with its ways on
 ) -> list[int]:  # the state before the first letter and after each
-    "The walk that a text is in a grammar; raises ValueError at the first letter that is not legal"
+    "The walk that a text is in a grammar; raises ValueError at the first letter that is not legal, or TypeError"
+    if not isinstance(text, str): raise TypeError(f'text: got {type(text).__name__}, expected text')
+    check_grammar(grammar)
     states = [0]
     for t, letter in enumerate(text):
         ways = dict(grammar[states[-1]]) if states[-1] < len(grammar) else {}
@@ -182,40 +212,43 @@ def grammar_states(
         states.append(ways[letter])
     return states
 
-# %% ../nbs/41_problems.ipynb #fd4b4b7b
+# %% ../nbs/41_problems.ipynb #17ad7251
 def grammar_accepts(
     text: str,  # any
     grammar: Grammar = REBER,  # states, each with its ways on
 ) -> bool:  # whether it is a whole string of the grammar
     "Whether a text is legal from its first letter to the end"
+    check_grammar(grammar)
     try: return grammar_states(text, grammar)[-1] == len(grammar)
     except ValueError: return False
 
-# %% ../nbs/41_problems.ipynb #dee9abf4
+# %% ../nbs/41_problems.ipynb #a52f6d19
 def grammar_string(
     rng: np.random.Generator,  # what decides at each fork
     grammar: Grammar = REBER,  # states, each with its ways on
 ) -> str:  # from B to E
     "A string of the grammar, each way of a fork equally likely; raises TypeError for a generator that is none"
     check_request(rng, {})
+    check_grammar(grammar)
     state, letters = 0, []
     while state < len(grammar):
         letter, state = grammar[state][rng.integers(len(grammar[state]))]
         letters.append(letter)
     return ''.join(letters)
 
-# %% ../nbs/41_problems.ipynb #96879a39
+# %% ../nbs/41_problems.ipynb #d413008f
 def embed(
     grammar: Grammar,  # states, each with its ways on
 ) -> Grammar:  # B, then T or P, then a string of the grammar, then the same letter, then E
     "The grammar that puts strings of another between two equal letters"
+    check_grammar(grammar)
     n = len(grammar)
     def moved(by: int) -> Grammar: return tuple(tuple((letter, to + by) for letter, to in ways) for ways in grammar)
     upper, lower, last = 2, n + 3, 2 * n + 4    # first states of the two copies; the state before the final E
     return ((('B', 1),), (('T', upper), ('P', lower)), *moved(upper), (('T', last),), *moved(lower), (('P', last),),
             (('E', last + 1),))
 
-# %% ../nbs/41_problems.ipynb #f0cd2c52
+# %% ../nbs/41_problems.ipynb #6943b404
 def grammar_problem(
     rng: np.random.Generator,  # where the strings come from
     m: int,  # examples
@@ -224,6 +257,7 @@ def grammar_problem(
 ) -> tuple[NDArray, NDArray, NDArray, NDArray]:  # x (7, m, T), next letters (m, T), legal ones (7, m, T), lengths (m,)
     "Strings letter by letter, with the next letter and every legal next letter; raises ValueError or TypeError"
     check_request(rng, {'m': (m, 1)}, dtype)
+    check_grammar(grammar)
     strings = [grammar_string(rng, grammar) for _ in range(m)]
     lengths = np.array([len(s) - 1 for s in strings])
     letters, legal = np.full((m, lengths.max() + 1), -1), new_sequence(7, m, lengths.max(), bool)
@@ -234,11 +268,12 @@ def grammar_problem(
     shown = np.where(letters[:, 1:] < 0, -1, letters[:, :-1])
     return one_hot_sequence(shown, 7, dtype), np.maximum(letters[:, 1:], 0), legal, lengths
 
-# %% ../nbs/41_problems.ipynb #9ee7099d
+# %% ../nbs/41_problems.ipynb #e97b7ade
 def grammar_losses(
     grammar: Grammar = REBER,  # or embed(REBER)
 ) -> tuple[float, float, float]:  # nats a letter with memory, nats knowing the last letter alone, mean length
     "The least cross-entropy of the next letter, with memory and without, and the mean number of letters to predict"
+    check_grammar(grammar)
     n = len(grammar)
     P, pairs = np.zeros((n, n + 1)), np.zeros((7, 7))
     for s, ways in enumerate(grammar):

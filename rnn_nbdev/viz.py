@@ -577,7 +577,7 @@ def _rnn_parts(ax: Axes, v: _Arrays, weights: _Arrays, rows: Sequence[float]) ->
     bias = _named_strip(ax, 19.5, rows[1], weights['ba'][:, 0], 'ba', '$b_a$')
     return state, bias, _product(ax, rows[2], xt, weights['Wax'], v['xt'], 'Wax', r'$W_{ax}\,x^{\langle t\rangle}$')
 
-# %% ../nbs/05_viz.ipynb #49f336b3
+# %% ../nbs/05_viz.ipynb #e5e2fdd0
 def _caption(ax: Axes, lines: Sequence[str], example: int, m: int, n: int) -> None:
     "The equations below a cell, and whose values are shown"
     middle = float(np.mean(ax.get_xlim()))
@@ -606,8 +606,8 @@ def draw_rnn_cell(cache: tuple,        # of `rnn_cell_forward`: a_next, a_prev, 
     draw_wire(ax, squash.right, after.left, carries='state')
     inner = r'W_{aa}\,a^{\langle t-1\rangle} + b_a + W_{ax}\,x^{\langle t\rangle}'
     _caption(ax, [rf'$a^{{\langle t\rangle}} = \tanh({inner})$'], example, m, n)
-    picture.alt = (f'the inside of a plain recurrent cell with {n} units: W_aa a_prev plus b_a plus W_ax x, and the tanh '
-                   f'of the sum is a_next; example {example} of {m}')
+    picture.alt = (f'the inside of a plain recurrent cell with {n} units: W_aa a_prev plus b_a plus W_ax x, and the '
+                   f'tanh of the sum is a_next; example {example} of {m}')
     return picture
 
 # %% ../nbs/05_viz.ipynb #5b38ac89
@@ -997,10 +997,8 @@ def _in_bits(ax: Axes) -> None:
 # %% ../nbs/05_viz.ipynb #ceac946e
 def plot_history(history: Sequence[Mapping[str, Any]],    # {"step", "loss", …} and {"step", "held_out_loss", …}
                  title: str | None = None,                # above
-                 unit: str = 'nats',                      # what the loss is measured in; '' where it has no unit
-                 ) -> Picture:                            # two lines; for nats, an axis in bits as well
-    "Training and held-out loss over the steps. Raises ValueError, TypeError"
-    if not isinstance(unit, str): raise TypeError(f"unit is {unit!r}, expected text")
+                 ) -> Picture:                            # two lines, an axis in nats and one in bits
+    "Training and held-out loss over the steps. Raises ValueError"
     (steps, loss), (looks, held_out) = _entries(history, 'loss'), _entries(history, 'held_out_loss')
     if not loss.size and not held_out.size:
         raise ValueError(f"history has {len(history)} entries, none with a finite 'loss' or 'held_out_loss'")
@@ -1010,12 +1008,12 @@ def plot_history(history: Sequence[Mapping[str, Any]],    # {"step", "loss", …
         ax.plot(steps, loss, color=blue, alpha=0.35, linewidth=0.8, marker='.' if loss.size < 20 else None)
         ax.plot(steps, _running_mean(loss), color=blue, linewidth=1.8, label='training (running mean)')
     if held_out.size:
-        label = f'held out, last {held_out[-1]:.3f} {unit}'.rstrip()
+        label = f'held out, last {held_out[-1]:.3f} nats'
         ax.plot(looks, held_out, color=orange, linestyle='--', marker='s', markersize=5, linewidth=1.7, label=label)
         picture.alt += f', {label} at step {looks[-1]}'
-    _dress(ax, 'step', f'loss ({unit})' if unit else 'loss', title)
+    _dress(ax, 'step', 'loss (nats)', title)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if unit == 'nats': _in_bits(ax)
+    _in_bits(ax)
     _legend(ax)
     return picture
 

@@ -34,7 +34,7 @@ first = md('# Title\n\n> What it is')
 def body(*cells: dict) -> str:
     "What follows title, warning and description"
     text, _ = readme.convert([first, *cells])
-    head = f'# Title\n\n{readme.warning}\n\nWhat it is\n'
+    head = f'# Title\n\n{readme.front.warning}\n\nWhat it is\n'
     assert text.startswith(head)
     return text[len(head):].strip('\n')
 
@@ -90,15 +90,20 @@ def test_a_notebook_that_cannot_be_a_readme_is_refused():
     with pytest.raises(SystemExit, match='ValueError: no'): readme.convert([first, py('x', error)])
 
 
-def test_differences_are_seen(tmp_path, monkeypatch):
-    monkeypatch.setattr(readme, 'target', tmp_path/'README.md')
-    monkeypatch.setattr(readme, 'pictures', tmp_path/'README_files')
-    readme.write('one\n', {'a.png': b'1', 'b.png': b'2'})
-    assert readme.differences('one\n', {'a.png': b'1', 'b.png': b'2'}) == []
-    assert '+two' in readme.differences('two\n', {'a.png': b'1', 'b.png': b'2'})
-    assert readme.differences('one\n', {'a.png': b'9'}) == ['README_files/a.png differs', 'README_files/b.png differs']
-    readme.write('one\n', {})
-    assert readme.differences('one\n', {}) == [] and not (tmp_path/'README_files').exists()
+def test_differences_are_seen(tmp_path):
+    page = readme.Page(tmp_path/'a.ipynb', tmp_path/'README.md', tmp_path/'README_files')
+    readme.write('one\n', {'a.png': b'1', 'b.png': b'2'}, page)
+    assert readme.differences('one\n', {'a.png': b'1', 'b.png': b'2'}, page) == []
+    assert '+two' in readme.differences('two\n', {'a.png': b'1', 'b.png': b'2'}, page)
+    wrong = ['README_files/a.png differs', 'README_files/b.png differs']
+    assert readme.differences('one\n', {'a.png': b'9'}, page) == wrong
+    readme.write('one\n', {}, page)
+    assert readme.differences('one\n', {}, page) == [] and not page.pictures.exists()
+
+
+def test_each_file_names_its_notebook():
+    text, files = readme.convert([first, md('More')], readme.contributing)
+    assert 'The source is nbs/contributing.ipynb.' in text and text.endswith('More\n') and not files
 
 
 def test_changed_missing_and_new_files_are_reported(capsys):

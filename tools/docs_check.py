@@ -24,7 +24,7 @@ import docs_site
 from unchanged import copy_to, root
 
 unread = re.compile(r'\?@\w+|(?<![\w.])@(?:fig|tbl|sec|eq|lst)-[\w-]+|\[[^\]]*(?<![\w`])@[a-z]\w*\d{4}\w*|'
-                    r'\{\{<|^:::+|\$\$|\\begin\{|\\(?:frac|Gamma|langle)\b', re.MULTILINE)
+                    r'\{\{<|^:::+|\$\$|\\begin\{|\\(?:frac|Gamma|langle|mathrm)(?![a-z])', re.MULTILINE)
 
 
 @dataclass

@@ -8,8 +8,8 @@ __all__ = ['seasonal_naive', 'check_quantiles', 'quantile_loss', 'quantile_loss_
            'train_forecast', 'Forecast', 'check_times', 'as_series', 'skill', 'changes_of', 'quantiles_ahead',
            'quantile_ranks', 'quantile_shifts', 'moved_quantiles', 'ForecastOptions', 'check_forecast_options',
            'calibration_distances', 'check_covariates', 'KnownSeries', 'rehearsed', 'past_errors', 'errors_at',
-           'forecast_record', 'restore_forecast', 'forecast_network', 'learn_series', 'check_enough', 'Forecaster',
-           'RollingOrigin', 'rolling_origin', 'compared']
+           'forecast_record', 'restore_forecast', 'forecast_network', 'learn_series', 'ForecastFile', 'check_enough',
+           'check_series', 'corrected_quantiles', 'Forecaster', 'RollingOrigin', 'rolling_origin', 'compared']
 
 # %% ../nbs/44_forecast.ipynb #ac16a857
 from collections.abc import Mapping, Sequence
@@ -33,24 +33,27 @@ if HAS_SKLEARN:
     from sklearn.base import clone
     from sklearn.utils.validation import check_is_fitted, validate_data
 
-# %% ../nbs/44_forecast.ipynb #dc00f42f
+# %% ../nbs/44_forecast.ipynb #e1e9d140
 def seasonal_naive(
     y: ArrayLike,  # the series so far, (T,) or (T, m)
     season: int,  # steps after which it repeats itself, 1 for the last value
     steps: int,  # how many to forecast
 ) -> NDArray:  # (steps,) or (steps, m)
-    "The last season, again and again; raises ValueError for a series that is shorter than a season"
+    "The last season, again and again; raises TypeError or ValueError for no numbers, or fewer than a season"
     check_sizes(season=season, steps=steps)
     y = np.asarray(y)
+    if y.dtype.kind not in 'biuf': raise TypeError(f'y: got {y.dtype}, expected real numbers')
+    if y.ndim not in (1, 2): raise ValueError(f'y: got shape {y.shape}, expected (T,) or (T, m)')
     if len(y) < season: raise ValueError(f'y: got {len(y)} steps, expected at least a season: {season}')
     return y[len(y) - season + np.arange(steps) % season]
 
-# %% ../nbs/44_forecast.ipynb #2136e692
+# %% ../nbs/44_forecast.ipynb #c9e5c510
 def check_quantiles(
     quantiles: Any,  # shares
 ) -> NDArray:  # (n_q,), float64
-    "Quantiles as an array; raises ValueError unless they are between 0 and 1, rise, and have the median among them"
-    q = np.asarray(quantiles, np.float64)
+    "Quantiles as an array; raises TypeError or ValueError unless they are from 0 to 1, rise, and have the median"
+    try: q = np.asarray(quantiles, np.float64)
+    except (TypeError, ValueError): raise TypeError(f'quantiles: got {quantiles!r}, expected numbers') from None
     if q.ndim != 1 or not ((q > 0) & (q < 1)).all() or (np.diff(q) <= 0).any() or 0.5 not in q:
         raise ValueError(f'quantiles: got {quantiles!r}, expected shares between 0 and 1 that rise, 0.5 among them')
     return q
@@ -87,13 +90,15 @@ class SeriesScale(NamedTuple):
     change: float  # standard deviation of what the naive forecast is off by
     covariates: Scale  # (k,)
 
-# %% ../nbs/44_forecast.ipynb #b4086280
+# %% ../nbs/44_forecast.ipynb #4ba4d65f
 def naive_errors(
     y: NDArray,  # a series, (T,)
     season: int,  # steps after which it repeats itself
     horizon: int,  # steps ahead
 ) -> NDArray:  # all errors of all horizons, side by side
-    "By how much the seasonal-naive forecast is off, from every origin and for every step up to the horizon"
+    "By how much the seasonal-naive forecast is off, from every origin, at every step; raises ValueError without one"
+    check_sizes(season=season, horizon=horizon)
+    if len(y) <= season: raise ValueError(f'y: got {len(y)} steps, expected more than a season: {season}')
     shifts = {season * (1 + k // season) for k in range(horizon)}
     return np.concatenate([y[shift:] - y[:-shift] for shift in sorted(shifts)])
 
@@ -108,7 +113,7 @@ def series_scale(
     change = float(np.sqrt(np.mean(naive_errors(y, season, horizon)**2)))
     return SeriesScale(scale_of(y[:, None]), change or 1.0, scale_of(X))
 
-# %% ../nbs/44_forecast.ipynb #e7c56ecc
+# %% ../nbs/44_forecast.ipynb #ba2a76e8
 def stretch(
     y: NDArray,  # known values, (season + window, m)
     X: NDArray,  # covariates of the window and of what follows, (window + steps, m, k)
@@ -116,8 +121,11 @@ def stretch(
     scale: SeriesScale,  # from the training data
     dtype: DTypeLike = np.float32,  # number type
 ) -> NDArray:  # (3 + k, m, window + steps)
-    "What the network sees of several stretches of a series"
+    "What the network sees of several stretches of a series; raises ValueError where the shapes don't fit"
     window = len(y) - season
+    if y.ndim != 2 or X.ndim != 3 or y.shape[1] != X.shape[1] or not 0 < window < len(X):
+        raise ValueError(f'X: got shape {X.shape} beside y of shape {y.shape}, expected (window + steps, m, k) beside '
+                         f'({season} + window, m)')
     x = new_sequence(3 + X.shape[2], y.shape[1], len(X), dtype)
     values = np.concatenate([y[season:], seasonal_naive(y, season, len(X) - window)])
     x[0] = scale.value.apply(values[:, :, None])[:, :, 0].T
@@ -133,7 +141,7 @@ class Stretches(NamedTuple):
     covariates: NDArray  # of the window and of the steps ahead, (window + horizon, m, k)
     future: NDArray  # what came, (horizon, m)
 
-# %% ../nbs/44_forecast.ipynb #9ecfed1e
+# %% ../nbs/44_forecast.ipynb #549c8131
 def stretches_at(
     y: NDArray,  # a series, (T,)
     X: NDArray,  # its covariates, (T, k)
@@ -142,11 +150,14 @@ def stretches_at(
     window: int,  # known steps that the network sees
     horizon: int,  # steps ahead
 ) -> Stretches:  # m of them
-    "The stretches around several origins"
+    "The stretches around several origins; raises ValueError for an origin that leaves no room for them"
+    if len(X) != len(y): raise ValueError(f'X: got {len(X)} rows, expected {len(y)}, one a step')
+    if len(known) and not season + window <= min(known) <= max(known) <= len(y) - horizon:
+        raise ValueError(f'known: got {min(known)} to {max(known)}, expected {season + window} to {len(y) - horizon}')
     at = lambda first, last: known + np.arange(first, last)[:, None]
     return Stretches(y[at(-season - window, 0)], X[at(-window, horizon)], y[at(0, horizon)])
 
-# %% ../nbs/44_forecast.ipynb #03755ae6
+# %% ../nbs/44_forecast.ipynb #c12306ea
 @dataclass(frozen=True)
 class SeriesTask(NetworkTask):
     "Predict quantiles of what follows a stretch of a series"
@@ -167,13 +178,6 @@ class SeriesTask(NetworkTask):
                   ) -> Arrays:  # how many steps are known in each of the next stretches
         "Stretches drawn anew"
         return {'known': rng.integers(self.season + self.window, len(self.y) - self.horizon + 1, self.batch_size)}
-
-    def after(self,
-              carry: Arrays,  # of a batch
-              rng: np.random.Generator,  # source of randomness
-              ) -> Arrays:  # of the one that follows
-        "Stretches drawn anew, each time"
-        return self.new_round(rng)
 
     def batch(self,
               carry: Arrays,  # how many steps are known in each stretch
@@ -293,21 +297,23 @@ def check_times(
     if len(back): raise ValueError(f'times: got {t[back[0] + 1]} after {t[back[0]]}, expected times that only grow')
     return t[len(t) - T:]
 
-# %% ../nbs/44_forecast.ipynb #ee120d84
+# %% ../nbs/44_forecast.ipynb #8dedc828
 def as_series(
     y: Any,  # what the user holds
 ) -> NDArray:  # (T,), float64
     "A series as an array; raises TypeError or ValueError for what is none, is empty, or holds NaN"
-    y = check_target(y, 0 if y is None else len(y))
+    if np.ndim(y) == 1 and not np.size(y): raise ValueError('y: got no steps, expected one or more')
+    y = check_target(y, np.size(y))
     if y.dtype.kind not in 'biuf': raise TypeError(f'y: Unknown label type: got {y.dtype}, expected real numbers')
     return y.astype(np.float64)
 
-# %% ../nbs/44_forecast.ipynb #7c488062
+# %% ../nbs/44_forecast.ipynb #209032e0
 def skill(
     error: float,  # of a forecast
     baseline: float,  # of the baseline
 ) -> float:  # 1 at best, 0 where both are the same
-    "By which share an error is below that of the baseline; 0 where both are zero"
+    "By which share an error is below that of the baseline; 0 where both are zero; raises ValueError below 0"
+    check_at_least_zero(error=error, baseline=baseline)
     if baseline == 0: return 0.0 if error == 0 else float('-inf')
     return float(1 - error / baseline)
 
@@ -343,30 +349,36 @@ def quantile_ranks(
     "Which of n errors, by size, each quantile is moved by"
     return np.where(shares > 0.5, np.ceil((n + 1) * shares - 1e-9), np.floor((n + 1) * shares + 1e-9)).astype(int)
 
-# %% ../nbs/44_forecast.ipynb #e15f558a
+# %% ../nbs/44_forecast.ipynb #99937633
 def quantile_shifts(
     errors: NDArray,  # what came less each quantile, (n_q, n, horizon)
     shares: NDArray,  # which quantiles, (n_q,)
 ) -> NDArray:  # (n_q, horizon), 0 for the median
     "By how much to move each quantile at each step ahead: Romano, Patterson and Candès 2019, theorem 2"
+    if errors.ndim != 3 or len(errors) != len(shares):
+        raise ValueError(f'errors: got shape {errors.shape}, expected ({len(shares)}, n, horizon)')
     ranks = quantile_ranks(shares, errors.shape[1])
+    if ranks.min() < 1 or ranks.max() > errors.shape[1]:
+        raise ValueError(f'errors: got {errors.shape[1]} origins, expected more for {shares[0]} to {shares[-1]}')
     moved = [np.sort(e, axis=0)[rank - 1] for e, rank in zip(errors, ranks)]
     return np.where((shares == 0.5)[:, None], 0.0, moved)
 
-# %% ../nbs/44_forecast.ipynb #5b10574e
+# %% ../nbs/44_forecast.ipynb #b5e6f4af
 def moved_quantiles(
     quantiles: NDArray,  # (n_q, steps)
     shifts: NDArray,  # (n_q, horizon); the last one goes for all steps beyond
     shares: NDArray,  # which quantiles, (n_q,)
 ) -> NDArray:  # (n_q, steps), in order, the median where it was
-    "Quantiles after the correction"
+    "Quantiles after the correction; raises ValueError where shapes don't fit"
+    if not len(quantiles) == len(shifts) == len(shares):
+        raise ValueError(f'quantiles: got {len(quantiles)} beside {len(shifts)} shifts, expected {len(shares)} of both')
     middle = list(shares).index(0.5)
     step = np.minimum(np.arange(quantiles.shape[1]), shifts.shape[1] - 1)
     moved, median = quantiles + shifts[:, step], quantiles[middle]
     return np.concatenate([np.sort(np.minimum(moved[:middle], median), axis=0), median[None],
                            np.sort(np.maximum(moved[middle + 1:], median), axis=0)])
 
-# %% ../nbs/44_forecast.ipynb #c3c739d2
+# %% ../nbs/44_forecast.ipynb #77021df2
 class ForecastOptions(Saved):
     "The options of a forecaster"
     def __init__(self,
@@ -396,6 +408,12 @@ class ForecastOptions(Saved):
         self.weight_decay, self.members, self.random_state = weight_decay, members, random_state
         self.calibration, self.calibration_every = calibration, calibration_every
         self.validation_fraction, self.patience = validation_fraction, patience
+
+    def __sklearn_tags__(self) -> Any:  # an object
+        "What scikit-learn wants to know about an estimator"
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
 
 # %% ../nbs/44_forecast.ipynb #ccce81c3
 def check_forecast_options(
@@ -558,6 +576,21 @@ def learn_series(
     f.parameters_ = [m.parameters for m in members]
     f.history_, f.held_out_history_ = [m.history for m in members], [m.held_out for m in members]
 
+# %% ../nbs/44_forecast.ipynb #c5e3d0e1
+class ForecastFile(KnownSeries):
+    "What a forecaster writes to a file and takes back"
+    def learned(self) -> dict[str, Any]:  # as JSON can hold it
+        "What fit left behind, but for the weights"
+        return {**forecast_record(self), 'rehearsal': self.rehearsal_ and self.rehearsal_.learned()}
+
+    def restore(self,
+                learned: Mapping[str, Any],  # from learned
+                ) -> None:
+        "Set what fit would have left behind, but for the weights"
+        restore_forecast(self, learned)
+        self.rehearsal_ = learned['rehearsal'] and clone(self).set_params(calibration=0)
+        if self.rehearsal_: self.rehearsal_.restore(learned['rehearsal'])
+
 # %% ../nbs/44_forecast.ipynb #cadef0f8
 def check_enough(
     options: Mapping[str, Any],  # of a forecaster
@@ -569,15 +602,32 @@ def check_enough(
     if len(distances): least, name = least + int(distances[-1]), f'{name}, and {distances[-1]} for the calibration'
     if T < least: raise ValueError(f'y: got n_samples = {T} steps, expected at least {name}: {least}')
 
-# %% ../nbs/44_forecast.ipynb #5d44ec59
-class Forecaster(KnownSeries):
-    "Says what comes next in a series, and how far off it may be"
-    def __sklearn_tags__(self) -> Any:  # an object
-        "What scikit-learn wants to know about an estimator"
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
+# %% ../nbs/44_forecast.ipynb #481866c8
+def check_series(
+    f: Any,  # a forecaster
+    X: Any,  # covariates, (T, k), or None
+    y: Any,  # the series, (T,)
+    times: Any,  # of each step, or None
+) -> tuple[NDArray, NDArray, NDArray | None]:  # covariates, series, times
+    "Options and data, looked at; raises TypeError or ValueError for what can't be learned from"
+    check_forecast_options(f.get_params())
+    y = as_series(y)
+    X, times = check_covariates(f, X, len(y), reset=True), check_times(times, len(y))
+    check_enough(f.get_params(), len(y))
+    return X, y, times
 
+# %% ../nbs/44_forecast.ipynb #63a9cf46
+def corrected_quantiles(
+    f: Any,  # a fitted forecaster
+    quantiles: NDArray,  # (n_q, steps)
+    shares: NDArray,  # which quantiles, (n_q,)
+) -> NDArray:  # (n_q, steps)
+    "Quantiles, moved by past errors where the forecaster has a calibration"
+    return moved_quantiles(quantiles, quantile_shifts(past_errors(f), shares), shares) if f.calibration else quantiles
+
+# %% ../nbs/44_forecast.ipynb #eb458edf
+class Forecaster(ForecastFile):
+    "Says what comes next in a series, and how far off it may be"
     def fit(self,
             X: Any,  # covariates that are known in advance, (T, k), or None for none
             y: ArrayLike,  # the series, (T,)
@@ -585,10 +635,7 @@ class Forecaster(KnownSeries):
             ) -> Self:  # the estimator itself
         "Learn from a series; raises TypeError or ValueError, before any work, for what can't be learned from"
         forget(self)
-        check_forecast_options(self.get_params())
-        y = as_series(y)
-        X, t = check_covariates(self, X, len(y), reset=True), check_times(times, len(y))
-        check_enough(self.get_params(), len(y))
+        X, y, t = check_series(self, X, y, times)
         self.rehearsal_, self.since_ = rehearsed(self, X, y), 0
         self.keep(X, y, t)
         learn_series(self, X, y)
@@ -604,9 +651,7 @@ class Forecaster(KnownSeries):
         ahead, shares = check_covariates(self, X, steps), check_quantiles(self.quantiles)
         past, known = self.last_y_[-self.season - self.window:, None], self.last_X_[-self.window:]
         quantiles, naive = quantiles_ahead(self, past, np.concatenate([known, ahead])[:, None])
-        if not self.calibration: return Forecast(shares, quantiles[:, 0], naive[0])
-        shifts = quantile_shifts(past_errors(self), shares)
-        return Forecast(shares, moved_quantiles(quantiles[:, 0], shifts, shares), naive[0])
+        return Forecast(shares, corrected_quantiles(self, quantiles[:, 0], shares), naive[0])
 
     def predict(self,
                 X: Any = None,  # covariates of the steps ahead, (steps, k); None for the horizon without covariates
@@ -623,18 +668,6 @@ class Forecaster(KnownSeries):
         y = as_series(y)
         found = self.forecast(X, len(y))
         return skill(np.abs(found.median - y).mean(), np.abs(found.naive - y).mean())
-
-    def learned(self) -> dict[str, Any]:  # as JSON can hold it
-        "What fit left behind, but for the weights"
-        return {**forecast_record(self), 'rehearsal': self.rehearsal_ and self.rehearsal_.learned()}
-
-    def restore(self,
-                learned: Mapping[str, Any],  # from learned
-                ) -> None:
-        "Set what fit would have left behind, but for the weights"
-        restore_forecast(self, learned)
-        self.rehearsal_ = learned['rehearsal'] and clone(self).set_params(calibration=0)
-        if self.rehearsal_: self.rehearsal_.restore(learned['rehearsal'])
 
 # %% ../nbs/44_forecast.ipynb #24d33d4c
 class RollingOrigin(NamedTuple):
@@ -662,7 +695,7 @@ class RollingOrigin(NamedTuple):
                 f'  lower by {self.skill():.0%}; better from {np.sum(forecast < naive)} of {len(naive)} origins\n'
                 f'  within the {self.nominal:.0%} interval, {self.width.mean():.4g} wide: {self.inside.mean():.0%}')
 
-# %% ../nbs/44_forecast.ipynb #471930f4
+# %% ../nbs/44_forecast.ipynb #dea47ab9
 def rolling_origin(
     forecaster: Any,  # a Forecaster; it stays as it is
     X: Any,  # covariates, (T, k), or None
@@ -673,8 +706,11 @@ def rolling_origin(
     times: Any = None,  # of each step, only to be checked; None where none are given
 ) -> RollingOrigin:  # errors of forecast and baseline from each origin
     "Forecasts from many origins beside what came; raises ValueError where the series leaves no room for one"
+    if not isinstance(forecaster, Forecaster):
+        raise TypeError(f'forecaster: got {type(forecaster).__name__}, expected a Forecaster')
     y, horizon = as_series(y), forecaster.horizon
     check_sizes(first=first, every=every)
+    if X is not None and len(X) != len(y): raise ValueError(f'X: got {len(X)} rows, expected {len(y)}, one a step')
     check_times(times, len(y))
     if first + horizon > len(y):
         raise ValueError(f'first: got {first}, expected at most {len(y) - horizon}: {len(y)} steps less the horizon')

@@ -11,8 +11,20 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from rnn_nbdev.forecast import Forecaster, check_quantiles, quantile_loss, rolling_origin, seasonal_naive, skill
-from rnn_nbdev.tasks import SequenceClassifier, SequenceRegressor, pack, scale_of
+from rnn_nbdev import forecast, tasks
+from rnn_nbdev.forecast import (
+    Forecaster,
+    calibration_distances,
+    check_quantiles,
+    moved_quantiles,
+    quantile_loss,
+    quantile_shifts,
+    rolling_origin,
+    seasonal_naive,
+    skill,
+    stretches_at,
+)
+from rnn_nbdev.tasks import SequenceClassifier, SequenceRegressor, pack, scale_of, set_aside
 
 # ------------------------------------------------------------------------------------------- scikit-learn's own checks
 
@@ -109,6 +121,85 @@ def test_several_targets_at_once():
     assert clone(measure).fit(sequences, y).predict(sequences).shape == (24, 2)
 
 
+# ------------------------------------------------------------------------------------------------- weights and stopping
+
+counts = np.random.default_rng(1).integers(0, 4, 24)
+in_one_batch = {'epochs': 15, 'batch_size': 1000, 'noise': 0.0, 'dropout': 0.0}
+
+
+def outputs(estimator, X):
+    "What an estimator says, as finely as it can"
+    return estimator.predict_proba(X) if hasattr(estimator, 'predict_proba') else estimator.predict(X)
+
+
+@both
+def test_a_whole_weight_is_as_good_as_that_many_repetitions(estimator):
+    "Scale, loss, gradients and every step, if all examples are in one batch; weight 0 is as good as absence"
+    y, again = targets(estimator), np.repeat(np.arange(24), counts)
+    full = clone(estimator).set_params(**in_one_batch)
+    weighted = clone(full).fit(sequences, y, sample_weight=counts)
+    repeated = clone(full).fit([sequences[i] for i in again], y[again])
+    np.testing.assert_allclose(weighted.scale_.mean, repeated.scale_.mean)
+    np.testing.assert_allclose(weighted.scale_.std, repeated.scale_.std)
+    np.testing.assert_allclose(outputs(weighted, sequences), outputs(repeated, sequences), rtol=1e-3, atol=1e-4)
+    plain = clone(full).fit(sequences, y)
+    assert np.abs(outputs(weighted, sequences) - outputs(plain, sequences)).max() > 1e-2
+
+
+@both
+def test_equal_weights_change_nothing(estimator):
+    y = targets(estimator)
+    plain, weighted = (clone(estimator).fit(sequences, y, sample_weight=w) for w in (None, np.full(24, 7.0)))
+    np.testing.assert_allclose(outputs(weighted, sequences), outputs(plain, sequences), rtol=1e-4)
+
+
+def test_class_weight_is_a_weight_for_each_of_the_class():
+    full = clone(quick).set_params(**in_one_batch)
+    by_class = clone(full).set_params(class_weight={'up': 3.0}).fit(sequences, names)
+    by_example = clone(full).fit(sequences, names, np.where(names == 'up', 3.0, 1.0))
+    assert (by_class.predict_proba(sequences) == by_example.predict_proba(sequences)).all()
+    lighter = np.where(names == 'up', 1 / 3, 1)
+    both_ways = clone(full).set_params(class_weight={'up': 3.0}).fit(sequences, names, lighter)
+    plain = clone(full).fit(sequences, names)
+    np.testing.assert_allclose(both_ways.predict_proba(sequences), plain.predict_proba(sequences), rtol=1e-3)
+    balanced = clone(full).set_params(class_weight='balanced').fit(sequences, names)
+    share = np.array([np.mean(names == c) for c in ('down', 'up')])
+    by_hand = clone(full).fit(sequences, names, sample_weight=np.where(names == 'up', 1 / share[1], 1 / share[0]))
+    np.testing.assert_allclose(balanced.predict_proba(sequences), by_hand.predict_proba(sequences), rtol=1e-4)
+
+
+def test_a_score_counts_by_weight():
+    fitted = clone(quick).fit(sequences, names)
+    right = fitted.predict(sequences) == names
+    w = np.random.default_rng(3).random(24)
+    assert np.isclose(fitted.score(sequences, names, w), w[right].sum() / w.sum())
+
+
+@both
+def test_stopping_keeps_the_best_weights(estimator, monkeypatch):
+    kept = []
+
+    class Noting(tasks.Watch):
+        "Remembers itself"
+        def ended(self, parameters):
+            if not self.losses: kept.append(self)
+            return super().ended(parameters)
+    monkeypatch.setattr(tasks, 'Watch', Noting)
+    patient = clone(estimator).set_params(members=1, epochs=60, learning_rate=0.1, validation_fraction=0.3, patience=2)
+    fitted = patient.fit(sequences, targets(estimator))
+    (losses,), watch = fitted.held_out_history_, kept[0]
+    assert len(losses) == len(fitted.history_[0]) < 60 and losses[-3] == min(losses) < min(losses[-2:])
+    assert watch.held_out.held_out_loss(fitted.parameters_[0]) == min(losses) and len(watch.held_out.sequences) == 7
+
+
+def test_what_is_set_aside_has_every_class_and_never_the_only_one():
+    y = np.repeat([0, 1, 2, 3], [30, 9, 2, 1])
+    for seed in range(20):
+        aside = set_aside(y, 0.34, np.random.default_rng(seed))
+        assert (np.bincount(y[~aside], minlength=4) > 0).all() and 8 <= np.bincount(y[aside])[0] <= 12
+    assert set_aside(np.arange(10.)[None], 0.5, np.random.default_rng(0)).sum() == 5
+
+
 # ---------------------------------------------------------------------------------------------------------- composition
 
 def test_pipeline_cross_validation_and_grid_search_in_processes():
@@ -178,13 +269,75 @@ refusals = {
     'features not fitted': (lambda: known().predict([x[:, :1] for x in X]), r'X\[0\]: got 1 features, expected 2'),
     'a class never seen': (lambda: known().score(X[:2], ['up', 'sideways']), "y: got the class 'sideways'"),
     'a table': (lambda: known().predict(np.zeros((3, 4))), r'X\[0\]: got 1 features, expected 2'),
-    'epochs': (lambda: clone(quick).set_params(epochs=0).fit(X, y), 'epochs'),
-    'noise': (lambda: clone(quick).set_params(noise=-1).fit(X, y), 'noise'),
-    'dropout': (lambda: clone(quick).set_params(dropout=1).fit(X, y), 'dropout'),
-    'pool': (lambda: clone(quick).set_params(pool='sum').fit(X, y), "pool: got 'sum'"),
-    'cell': (lambda: clone(quick).set_params(cell='gruu').fit(X, y), 'cell'),
-    'random_state': (lambda: clone(quick).set_params(random_state='0').fit(X, y), 'random_state'),
+    'epochs': (lambda: optioned(epochs=0), 'epochs'),
+    'noise': (lambda: optioned(noise=-1), 'noise'),
+    'dropout': (lambda: optioned(dropout=1), 'dropout'),
+    'pool': (lambda: optioned(pool='sum'), "pool: got 'sum'"),
+    'cell': (lambda: optioned(cell='gruu'), 'cell'),
+    'random_state': (lambda: optioned(random_state='0'), 'random_state'),
+    'units': (lambda: optioned(units=2.5), 'units: got 2.5'),
+    'members': (lambda: optioned(members=0), 'members: got 0'),
+    'noise that is none': (lambda: optioned(noise='loud'), "noise: got 'loud'"),
+    'noise without end': (lambda: optioned(noise=np.inf), 'noise: got inf'),
+    'learning rate': (lambda: optioned(learning_rate=0), 'learning_rate: got 0'),
+    'weights too few': (lambda: quick.fit(X, y, np.ones(23)), r'sample_weight: got shape \(23,\), expected \(24,\)'),
+    'weights in a table': (lambda: quick.fit(X, y, np.ones((24, 1))), 'sample_weight: got shape'),
+    'weights below 0': (lambda: measure.fit(X, targets(measure), -np.ones(24)), 'sample_weight: got -1'),
+    'weights NaN': (lambda: quick.fit(X, y, np.full(24, np.nan)), 'sample_weight'),
+    'weights as text': (lambda: quick.fit(X, y, ['heavy'] * 24), 'heavy'),
+    'no weight at all': (lambda: quick.fit(X, y, np.zeros(24)), 'sample_weight: got zeros alone'),
+    'one class that counts': (lambda: quick.fit(X, y, np.where(names == 'up', 1, 0)), 'y: got one class'),
+    'weight of no class': (lambda: optioned(class_weight={'left': 2}), "got the class 'left'"),
+    'class weight below 0': (lambda: optioned(class_weight={'up': -2}), 'class_weight: got -2'),
+    'class weight of no kind': (lambda: optioned(class_weight=3), 'class_weight: got 3'),
+    'nothing set aside': (lambda: optioned(validation_fraction=0.01), 'validation_fraction'),
+    'too much set aside': (lambda: optioned(validation_fraction=0.9), 'validation_fraction'),
+    'patience': (lambda: optioned(patience=0), 'patience: got 0'),
+    'scores too few': (lambda: known().score(X, y[:-1]), 'y: got 23 targets, expected 24'),
+    'weights of scores too few': (lambda: known().score(X, y, np.ones(3)), 'sample_weight: got shape'),
+    'no sequences to predict': (lambda: known().predict([]), 'X: got no sequences'),
+    'no sequences to score': (lambda: known().score([], []), 'X: got no sequences'),
+    'a number': (lambda: quick.fit(3.0, y), 'array'),
+    'text alone': (lambda: quick.fit('up', y), 'array'),
+    'nothing': (lambda: quick.fit(None, y), 'array'),
+    'four axes': (lambda: quick.fit(np.zeros((24, 3, 2, 1)), y), 'dim|axes|shape'),
+    'lists of unequal lengths': (lambda: quick.fit([[1.0, 2.0], [1.0]], ['a', 'b']), 'shape|inhomogeneous'),
+    'some arrays and some text': (lambda: quick.fit([X[0], 'up'], ['a', 'b']), r'X\[1\]: got <U2'),
+    'truth values and numbers': (lambda: quick.fit([X[0] > 0, X[1]], ['a', 'b']), r'X\[1\]: got float64 beside bool'),
+    'targets in a table': (lambda: quick.fit(X, np.zeros((24, 2))), '1d array'),
+    'text to measure': (lambda: measure.fit(X, ['long'] * 24), 'string|numeric|convert'),
 }
+refusals |= {
+    'sequence: three axes': (lambda: tasks.as_sequence(np.zeros((2, 2, 2)), 'x'), r'x: got shape \(2, 2, 2\)'),
+    'sequence: nothing': (lambda: tasks.as_sequence(None, 'x'), 'x: got object'),
+    'sequence: times': (lambda: tasks.as_sequence(np.array(['2020-01-01'], 'M8[D]'), 'x'), 'x: got datetime64'),
+    'sequences: features': (lambda: tasks.as_sequences([np.zeros((2, 3))], 2), r'X\[0\]: got 3 features, expected 2'),
+    'scale: text': (lambda: scale_of(np.array([['a']])), 'steps: got <U1'),
+    'scale: none': (lambda: scale_of(np.zeros((0, 2))), r'steps: got shape \(0, 2\)'),
+    'scale: one axis': (lambda: scale_of(np.zeros(3)), r'steps: got shape \(3,\)'),
+    'scale: NaN': (lambda: scale_of(np.full((2, 2), np.nan)), 'steps: got NaN'),
+    'pack: none': (lambda: pack([]), 'sequences: got none'),
+    'pack: features': (lambda: pack([np.zeros((2, 1)), np.zeros((2, 2))]), 'sequences: got shapes'),
+    'pack: one axis': (lambda: pack([np.zeros(2)]), 'sequences: got shapes'),
+    'scores: none': (lambda: tasks.scores_of(known().network_, known().parameters_[0], []), 'sequences: got none'),
+    'network: sizes': (lambda: tasks.sequence_network(0, 2), 'n_x|input'),
+    'network: pool': (lambda: tasks.sequence_network(2, 2, pool='sum'), "got 'sum'"),
+    'network: directions': (lambda: tasks.sequence_network(2, 2, directions=3), 'directions'),
+    'rate': (lambda: tasks.up_and_down(-1.0, 5), 'rate: got -1'),
+    'rate: steps': (lambda: tasks.up_and_down(1.0, 0), 'steps: got 0'),
+    'generator': (lambda: tasks.generator_of(-1), 'random_state: got -1'),
+    'generator: a share': (lambda: tasks.generator_of(0.5), 'random_state: got 0.5'),
+    'watch': (lambda: tasks.Watch(None, 0), 'patience: got 0'),
+    'set aside': (lambda: set_aside(np.zeros(4), 0.7, np.random.default_rng(0)), 'validation_fraction: got 0.7'),
+    'loss: classes': (lambda: tasks.weighted_loss(tasks.CLASSES, np.zeros((2, 3)), np.array([0, 1, 2])), 'targets'),
+    'loss: weights': (lambda: tasks.weighted_loss(tasks.VALUES, np.zeros((1, 3)), np.zeros((1, 3)), np.ones(2)),
+                      'mask'),
+}
+
+
+def optioned(**options) -> SequenceClassifier:
+    "A classifier with such options, fitted"
+    return clone(quick).set_params(**options).fit(X, y)
 
 
 def known() -> SequenceClassifier:
@@ -261,11 +414,82 @@ def test_a_forecaster_in_cross_validation_and_in_a_file(tmp_path):
         with pytest.raises(ValueError, match='times: got 2024-01-02'): estimator.extended(hour[:1], [1.0], days[1:2])
 
 
+calibrated = clone(brief).set_params(calibration=9, calibration_every=2)
+
+
+def test_correction_moves_the_intervals_and_nothing_else():
+    plain, corrected = (clone(f).fit(hour[:110], series[:110]).forecast(hour[110:]) for f in (brief, calibrated))
+    assert (plain.median == corrected.median).all() and (plain.naive == corrected.naive).all()
+    assert (plain.quantiles[[0, 2]] != corrected.quantiles[[0, 2]]).any()
+    assert (np.diff(corrected.quantiles, axis=0) >= 0).all()
+
+
+def test_the_correction_is_the_past_errors_of_networks_that_had_not_seen_them():
+    "Each origin's errors are those of a forecaster that ended there"
+    fitted = clone(calibrated).fit(hour[:100], series[:100])
+    distances = calibration_distances(fitted.get_params())
+    assert distances.tolist() == list(range(6, 24, 2))
+    rehearsal = clone(brief).fit(hour[:100 - 22], series[:100 - 22])
+    for later in (fitted, fitted.extended(hour[100:106], series[100:106]), fitted.extended(hour[100:], series[100:])):
+        end, found = 100 + later.since_, forecast.past_errors(later)
+        by_distance = []
+        for d in sorted(distances, key=lambda d: d > later.since_):
+            model, known_to = (fitted, 100) if d <= later.since_ else (rehearsal, 78)
+            o = end - d
+            there = model.extended(hour[known_to:o], series[known_to:o]) if o > known_to else model
+            plain = clone(brief).fit(hour[:known_to], series[:known_to])
+            plain = plain.extended(hour[known_to:o], series[known_to:o]) if o > known_to else plain
+            assert (there.forecast(hour[o:o + 6]).median == plain.forecast(hour[o:o + 6]).median).all()
+            by_distance.append(series[o:o + 6] - plain.forecast(hour[o:o + 6]).quantiles)
+        np.testing.assert_allclose(found, np.stack(by_distance, axis=1), atol=1e-9)
+
+
+def test_the_future_has_no_part_in_a_correction():
+    changed = series.copy()
+    changed[100:] = 1e3
+    a, b = (rolling_origin(calibrated, hour, s, first=100, every=6) for s in (series, changed))
+    assert (a.width[0] == b.width[0]).all() and (a.width[-1] != b.width[-1]).any()
+
+
+def test_corrected_intervals_hold_what_they_promise():
+    "Romano, Patterson and Candès 2019: for exchangeable errors, whatever the quantiles were"
+    draw, shares, inside = np.random.default_rng(0), np.array([0.05, 0.5, 0.95]), []
+    for _ in range(3000):
+        came, guess = draw.standard_cauchy(40), np.array([[-5.0], [3.0], [3.5]])
+        shifts = quantile_shifts((came[None, :39] - guess)[:, :, None], shares)
+        low, _, high = (guess + shifts)[:, 0]
+        inside.append(low <= came[39] <= high)
+    assert abs(np.mean(inside) - 0.9) < 0.02                                             # standard error 0.0055
+    moved = moved_quantiles(np.array([[1.0], [2.0], [3.0]]), np.array([[5.0], [0.0], [-5.0]]), shares)
+    assert moved[:, 0].tolist() == [2, 2, 2]
+
+
+def test_a_forecaster_with_its_correction_comes_back_from_its_file(tmp_path):
+    fitted = clone(calibrated).set_params(steps=3).fit(hour[:100], series[:100])
+    fitted = fitted.extended(hour[100:104], series[100:104])
+    fitted.save(tmp_path/'f')
+    again = Forecaster.load(tmp_path/'f')
+    assert (again.forecast(hour[104:]).quantiles == fitted.forecast(hour[104:]).quantiles).all()
+    later = [f.extended(hour[104:112], series[104:112]).forecast(hour[112:]).quantiles for f in (fitted, again)]
+    assert (later[0] == later[1]).all()
+
+
+def test_a_forecaster_stops_in_time():
+    stopped = clone(brief).set_params(steps=400, learning_rate=0.05, validation_fraction=0.2, patience=1)
+    fitted = stopped.fit(None, np.random.default_rng(0).normal(size=120))
+    assert len(fitted.history_[0]) < 400 and len(fitted.held_out_history_[0]) == len(fitted.history_[0]) // 20
+
+
 def test_quantiles_and_their_loss():
     q = check_quantiles([0.25, 0.5])
     loss, _ = quantile_loss(np.zeros((2, 2)), np.array([4.0, -4.0]), q)
     assert np.isclose(loss, np.mean([1, 3, 2, 2]))
     assert quantile_loss(np.zeros((2, 2), np.float32), np.zeros(2, np.float32), q)[0].dtype == np.float32
+
+
+def trained(**options) -> Forecaster:
+    "A forecaster with such options, fitted"
+    return clone(brief).set_params(**options).fit(None, series)
 
 
 forecasts_refused = {
@@ -278,11 +502,53 @@ forecasts_refused = {
     'too short': (lambda: brief.fit(None, series[:29]), 'season . window . horizon: 30'),
     'rows': (lambda: brief.fit(hour[:-1], series), 'X: got 119 rows, expected 120'),
     'two columns': (lambda: brief.fit(None, hour), 'y'),
-    'no median': (lambda: clone(brief).set_params(quantiles=(0.1, 0.9)).fit(None, series), 'quantiles'),
-    'quantiles that fall': (lambda: clone(brief).set_params(quantiles=(0.5, 0.1)).fit(None, series), 'quantiles'),
+    'no median': (lambda: trained(quantiles=(0.1, 0.9)), 'quantiles'),
+    'quantiles that fall': (lambda: trained(quantiles=(0.5, 0.1)), 'quantiles'),
     'no room for an origin': (lambda: rolling_origin(brief, None, series, first=115), 'first: got 115'),
-    'steps': (lambda: clone(brief).set_params(steps=1).fit(None, series).forecast(steps=0), 'steps'),
+    'steps': (lambda: trained(steps=1).forecast(steps=0), 'steps'),
     'missing covariates': (lambda: clone(brief).set_params(steps=1).fit(hour, series).forecast(steps=2), 'X: got None'),
+    'infinity': (lambda: brief.fit(None, holed(series, np.inf)), 'infinity'),
+    'nothing': (lambda: brief.fit(None, None), 'y: got None'),
+    'no steps': (lambda: brief.fit(None, []), 'y: got no steps'),
+    'text': (lambda: brief.fit(None, ['warm'] * 120), 'y: Unknown label type'),
+    'complex': (lambda: brief.fit(None, series + 1j), 'complex|Complex|y:'),
+    'covariates as text': (lambda: brief.fit(hour.astype(str).astype(object) + 'x', series), 'convert|string'),
+    'covariates of one axis': (lambda: brief.fit(hour[:, 0], series), '2D array'),
+    'no time at all': (lambda: brief.fit(None, series, np.full(120, np.datetime64('NaT', 'D'))), 'times: got NaT'),
+    'horizon': (lambda: trained(horizon=0), 'horizon: got 0'),
+    'horizon beyond the data': (lambda: trained(horizon=110), 'got n_samples = 120'),
+    'season': (lambda: trained(season=1.5), 'season: got 1.5'),
+    'quantile of 1': (lambda: trained(quantiles=(0.5, 1.0)), 'quantiles: got'),
+    'quantiles as text': (lambda: trained(quantiles=('low', 'high')), 'quantiles: got'),
+    'too few to correct by': (lambda: trained(calibration=8), 'got 8 origins.* 9 or more'),
+    'half an origin': (lambda: trained(calibration=9.5), 'calibration: got 9.5'),
+    'below no origins': (lambda: trained(calibration=-1), 'calibration: got -1'),
+    'no room for the calibration': (lambda: trained(calibration=90), 'for the calib'),
+    'no room to stop in time': (lambda: clone(brief).set_params(validation_fraction=0.5).fit(None, series[:40]),
+                                'validation_fraction: got 0.5'),
+    'no forecaster': (lambda: rolling_origin(measure, None, series, first=100), 'forecaster: got SequenceRegressor'),
+    'an origin at nothing': (lambda: rolling_origin(brief, None, series, first=0), 'first: got 0'),
+    'covariates of a roll': (lambda: rolling_origin(brief, hour[:-1], series, first=100), 'X: got 119 rows'),
+    'time of a roll': (lambda: rolling_origin(brief, None, series, first=100, times=t[::-1]), 'times: got 118 after'),
+    'nothing new': (lambda: trained(steps=1).extended(None, []), 'y: got no steps'),
+    'new NaN': (lambda: trained(steps=1).extended(None, [np.nan]), 'NaN'),
+    'a score of nothing': (lambda: trained(steps=1).score(None, []), 'y: got no steps'),
+    'naive: season': (lambda: seasonal_naive([1, 2], 3, 1), 'y: got 2 steps, expected at least a season: 3'),
+    'naive: text': (lambda: seasonal_naive(['a', 'b'], 1, 1), 'y: got <U1'),
+    'naive: a number': (lambda: seasonal_naive(3.0, 1, 1), r'y: got shape \(\)'),
+    'naive: steps': (lambda: seasonal_naive([1, 2], 1, 0), 'steps: got 0'),
+    'naive errors': (lambda: forecast.naive_errors(np.zeros(3), 3, 1), 'y: got 3 steps, expected more than a season'),
+    'loss: shape': (lambda: quantile_loss(np.zeros((2, 3)), np.zeros(3), [0.5]), r'y_pred: got shape \(2, 3\)'),
+    'loss: text': (lambda: quantile_loss(np.zeros((1, 3)), ['a'] * 3, [0.5]), 'y: '),
+    'stretches: origin': (lambda: stretches_at(series, hour, np.array([118]), 12, 12, 6), 'known: got 118 to 118'),
+    'stretches: too early': (lambda: stretches_at(series, hour, np.array([23]), 12, 12, 6), 'known: got 23 to 23'),
+    'stretches: rows': (lambda: stretches_at(series, hour[:-1], np.array([50]), 12, 12, 6), 'X: got 119 rows'),
+    'stretch: window': (lambda: forecast.stretch(np.zeros((3, 1)), np.zeros((5, 1, 0)), 3, None), 'X: got shape'),
+    'shifts: shape': (lambda: quantile_shifts(np.zeros((2, 20, 3)), np.array([0.1, 0.5, 0.9])), 'errors: got shape'),
+    'shifts: few': (lambda: quantile_shifts(np.zeros((3, 8, 3)), np.array([0.1, 0.5, 0.9])), 'errors: got 8 origins'),
+    'moved: shapes': (lambda: moved_quantiles(np.zeros((3, 2)), np.zeros((2, 2)), np.array([0.5])), 'quantiles: got 3'),
+    'skill below 0': (lambda: skill(-1.0, 2.0), 'error: got -1'),
+    'skill of nothing': (lambda: skill(1.0, float('nan')), 'baseline: got nan'),
 }
 
 

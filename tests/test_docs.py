@@ -140,8 +140,18 @@ def test_pandoc_complaints_are_faults(source, fault, tmp_path):
     assert 'WARNING' in said and (fault.lower() in said.lower() or fault == 'equation'), said
 
 
-def test_a_link_to_no_notebook_stops_the_build(tmp_path):
-    with pytest.raises(docs_site.Fault, match=re.escape('gone.ipynb')): built(tmp_path, md('[a](gone.ipynb)'))
+def test_a_link_to_no_notebook_is_a_fault(tmp_path):
+    found = docs_check.site_faults(*built(tmp_path, md('[a](gone.ipynb)')))
+    assert any('gone' in fault and 'no such page' in fault for fault in found['nbs/index.ipynb'])
+
+
+def test_what_the_renderer_warns_of_stops_the_build(tmp_path):
+    proc = processed(tmp_path)
+    config = yaml.safe_load((proc/'a.yml').read_text())
+    config['website']['nonsense'] = True
+    (proc/'a.yml').write_text(yaml.safe_dump(config))
+    (tmp_path/'source').mkdir()
+    with pytest.raises(docs_site.Fault, match='nonsense'): docs_site.render(proc, tmp_path/'source')
 
 
 def test_a_picture_without_words_is_a_fault(tmp_path):

@@ -184,7 +184,7 @@ def test_missing_pages_and_markdown_are_faults(tmp_path):
     ('<a href="other.html#gone">x</a>', 'no such place on the page'),
     ('<a href="#gone">x</a>', 'no such place on the page'),
     ('<a href="../outside.html">x</a>', 'no such page or file'),
-    ('<a href="javascript:void(0)">x</a>', 'leads nowhere'),
+    ('<a href="javascript:alert(1)">x</a>', 'leads nowhere'),
     (f'<a href="{docs_check.repository()}/blob/main/gone.py">x</a>', 'the repository has no such file'),
     ('<img src="gone.png" alt="a dot">', 'no such page or file'),
     (f'<img src="{dot}">', 'no alternative text'),

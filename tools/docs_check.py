@@ -120,7 +120,8 @@ def dead(target: str, name: str, site: Path, every: dict[str, Page], project: Pa
         ok = kind in ('issues', 'edit', 'discussions', 'security') or (project/path).exists()
         return '' if ok else 'the repository has no such file'
     if parts.scheme in ('http', 'https', 'mailto'): return '' if parts.netloc or parts.path else 'incomplete'
-    if parts.scheme: return '' if parts.scheme == 'data' else f'{parts.scheme}: leads nowhere on the site'
+    if target == 'javascript:void(0)' or parts.scheme == 'data': return ''    # a button of the theme; a file in itself
+    if parts.scheme: return f'{parts.scheme}: leads nowhere on the site'
     place = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(parts.path))) if parts.path else name
     if (site/place).is_dir(): place = posixpath.normpath(f'{place}/index.html')
     if place.startswith('..') or not (site/place).is_file(): return 'no such page or file'

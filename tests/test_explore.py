@@ -272,6 +272,19 @@ def lab(tmp_path):
         server.wait(20)
 
 
+def run_all(page) -> None:
+    "Run every cell; JupyterLab may ask for the kernel first, before or after it was told to run"
+    for _ in range(60):
+        page.evaluate("() => document.querySelector('.jp-Dialog .jp-mod-accept')?.click()")
+        if page.locator('.widget-hslider').count(): return
+        page.evaluate("""() => {
+            const kernel = jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel
+            const told = document.querySelector('.jp-InputPrompt')?.innerText ?? '[*]:'
+            if (kernel?.status === 'idle' && told.includes('[ ]')) jupyterapp.commands.execute('notebook:run-all-cells') }""")
+        page.wait_for_timeout(1000)
+    raise AssertionError(page.locator('.jp-Notebook').inner_text())
+
+
 @pytest.mark.browser
 @pytest.mark.skipif(not Path(CHROMIUM).exists(), reason='needs chromium')
 def test_a_slider_moves_in_the_browser_and_the_picture_changes(lab):
@@ -284,12 +297,7 @@ def test_a_slider_moves_in_the_browser_and_the_picture_changes(lab):
         page.goto(address)
         page.wait_for_selector('.jp-Notebook .jp-CodeCell', timeout=60_000)
         page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-all-cells')", timeout=60_000)
-        page.wait_for_function('''async () => {                   // a dialog may ask for the kernel first
-            document.querySelector('.jp-Dialog .jp-mod-accept')?.click();
-            return jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle' }''',
-                               timeout=60_000, polling=500)
-        page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells') }")    # not waited for
-        page.wait_for_selector('.widget-hslider', timeout=60_000)
+        run_all(page)
         images = page.locator('.jp-OutputArea-output img')
         playwright.expect(images).to_have_count(2, timeout=30_000)
         show = '''images => Promise.all(images.map(async i => { const b = await (await fetch(i.src)).arrayBuffer();

@@ -72,6 +72,44 @@ def test_what_is_not_there_is_refused_in_one_line(call):
     with pytest.raises(ValueError, match=r'^[^\n]*: got [^\n]*, expected [^\n]*$'): call()
 
 
+nowhere = Path('nowhere')
+bad_text = {
+    'no bytes': (lambda: data.decode('text', 'a file'), TypeError, 'a file: got str, expected bytes'),
+    'how to decode': (lambda: data.decode(b'a', 'a file', 'ignore'), ValueError, "errors: got 'ignore'"),
+    'not UTF-8': (lambda: data.decode(b'a\n\xff', 'a'), ValueError, 'a: not UTF-8: byte 0xff at offset 2, line 2'),
+    'a file elsewhere': (lambda: data.mixed_order([Path('b/c')], Path('a')), ValueError, 'paths: got b.c, expected'),
+    'no path': (lambda: data.mixed_order([3], Path('a')), TypeError, 'paths: got 3'),
+    'one path': (lambda: data.read_files('abc'), TypeError, "paths: got 'abc', expected a list"),
+    'no paths': (lambda: data.read_files([None]), TypeError, 'paths: got None'),
+    'how to read': (lambda: data.read_files([], 'huh'), ValueError, "errors: got 'huh'"),
+    'text of nothing': (lambda: data.read_text(None), TypeError, 'text: got None, expected a path'),
+    'text from nowhere': (lambda: data.read_text(nowhere), ValueError, 'text: no such file or folder: nowhere'),
+    'how to read a text': (lambda: data.read_text('.', errors=None), ValueError, 'errors: got None'),
+    'pattern': (lambda: data.read_text('.', pattern=3), TypeError, 'pattern: got 3'),
+    'nothing of that pattern': (lambda: data.read_text(folder, pattern='*.none'), ValueError, 'text: no file matches'),
+    'no text to split': (lambda: data.split_text(None), TypeError, 'text: got NoneType'),
+    'letters to split': (lambda: data.split_text(list('abcdefgh')), TypeError, 'text: got list'),
+    'share as text': (lambda: data.split_text('abcdef', '0.5'), TypeError, "held_out: got '0.5'"),
+    'no share': (lambda: data.split_text('abcdef', None), TypeError, 'held_out: got None'),
+    'share of all': (lambda: data.split_text('abcdef', 1.0), ValueError, 'held_out: got 1.0'),
+    'share of NaN': (lambda: data.split_text('abcdef', float('nan')), ValueError, 'held_out: got nan'),
+    'too little': (lambda: data.split_text('abc', 0.5), ValueError, 'text: 3 characters are too few'),
+    'folder': (lambda: data.read_data_set('sunspots', 3), TypeError, 'folder: got 3, expected a path'),
+    'kinds as a number': (lambda: data.census_names(3), ValueError, 'kinds: got 3'),
+    'kinds as a dictionary': (lambda: data.census_names({'male': 1}), ValueError, 'kinds: got'),
+    'a kind of lists': (lambda: data.census_names([['male']]), ValueError, 'kinds: got'),
+    'a place in a list': (lambda: data.temperatures(['Seattle']), ValueError, 'place: got'),
+    'a part in a list': (lambda: data.japanese_vowels(['train']), ValueError, 'part: got'),
+}
+
+
+@pytest.mark.parametrize('name', bad_text)
+def test_bad_input_is_refused_in_one_line(name):
+    call, error, words = bad_text[name]
+    with pytest.raises(error, match=f'^{words}') as caught: call()
+    assert '\n' not in str(caught.value)
+
+
 def test_japanese_vowels_is_the_published_split():
     "Counts as its authors publish them; the lengths and numbers read a second time, without the loader"
     text = gzip.decompress((folder/'japanese_vowels.csv.gz').read_bytes()).decode()

@@ -997,8 +997,10 @@ def _in_bits(ax: Axes) -> None:
 # %% ../nbs/05_viz.ipynb #ceac946e
 def plot_history(history: Sequence[Mapping[str, Any]],    # {"step", "loss", …} and {"step", "held_out_loss", …}
                  title: str | None = None,                # above
-                 ) -> Picture:                            # two lines, an axis in nats and one in bits
-    "Training and held-out loss over the steps. Raises ValueError"
+                 unit: str = 'nats',                      # what the loss is measured in; '' where it has no unit
+                 ) -> Picture:                            # two lines; for nats, an axis in bits as well
+    "Training and held-out loss over the steps. Raises ValueError, TypeError"
+    if not isinstance(unit, str): raise TypeError(f"unit is {unit!r}, expected text")
     (steps, loss), (looks, held_out) = _entries(history, 'loss'), _entries(history, 'held_out_loss')
     if not loss.size and not held_out.size:
         raise ValueError(f"history has {len(history)} entries, none with a finite 'loss' or 'held_out_loss'")
@@ -1008,12 +1010,12 @@ def plot_history(history: Sequence[Mapping[str, Any]],    # {"step", "loss", …
         ax.plot(steps, loss, color=blue, alpha=0.35, linewidth=0.8, marker='.' if loss.size < 20 else None)
         ax.plot(steps, _running_mean(loss), color=blue, linewidth=1.8, label='training (running mean)')
     if held_out.size:
-        label = f'held out, last {held_out[-1]:.3f} nats'
+        label = f'held out, last {held_out[-1]:.3f} {unit}'.rstrip()
         ax.plot(looks, held_out, color=orange, linestyle='--', marker='s', markersize=5, linewidth=1.7, label=label)
         picture.alt += f', {label} at step {looks[-1]}'
-    _dress(ax, 'step', 'loss (nats)', title)
+    _dress(ax, 'step', f'loss ({unit})' if unit else 'loss', title)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _in_bits(ax)
+    if unit == 'nats': _in_bits(ax)
     _legend(ax)
     return picture
 

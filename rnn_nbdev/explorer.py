@@ -7,15 +7,13 @@ __all__ = ['LiveCell', 'live_cell', 'all_moves', 'MovedRun', 'run_moved', 'push_
            'move_words', 'explore_frames', 'explore_frame', 'without_strips', 'strips_over', 'quick_png',
            'live_pictures', 'explore']
 
-# %% ../nbs/14_explore.ipynb #46113e76
+# %% ../nbs/14_explore.ipynb #cc35d038
 import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
-from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
@@ -283,13 +281,13 @@ def explore_frame(
     "The inside of a live cell at one step, and its memory of a push over time"
     return explore_frames(live, [moves or {}])
 
-# %% ../nbs/14_explore.ipynb #b0e82761
+# %% ../nbs/14_explore.ipynb #b40193ba
 _DIAGRAM = {'rnn': draw_rnn_cell, 'gru': draw_gru_cell, 'lstm': draw_lstm_cell}
 
 def _strips(picture: Picture) -> list[Any]:
     "The boxes of all strips and the numbers in them"
-    kinds = [artist for kind in (Rectangle, Text) for artist in picture.findobj(kind)]
-    return [artist for artist in kinds if (artist.get_gid() or '').endswith(']')]
+    drawn = [artist for ax in picture.axes for artist in (*ax.patches, *ax.texts)]
+    return [artist for artist in drawn if (artist.get_gid() or '').endswith(']')]
 
 def without_strips(
     picture: Picture,  # of a cell

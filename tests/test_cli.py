@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from rnn_nbdev.cli import (Settings, nats_and_bits, plan_of, rnn_eval, rnn_sample, rnn_train, settings_of, stop_strings,
-                           train_text)
+from rnn_nbdev.cli import (Settings, most_surprising, nats_and_bits, optimizer_of, plan_of, rnn_eval, rnn_sample,
+                           rnn_train, schedule_of, settings_of, stop_strings, train_text)
 from rnn_nbdev.files import load_arrays, save_arrays
-from rnn_nbdev.optim import averaged_parameters
+from rnn_nbdev.optim import SGD, Adam, RMSProp, averaged_parameters
 from rnn_nbdev.text import load_model
 from rnn_nbdev.train import best_checkpoints, load_checkpoint, read_history
 
@@ -421,6 +421,22 @@ def test_the_options_reach_the_plan():
     assert (nothing.max_value, nothing.average, nothing.plateau, nothing.stop, nothing.keep_best) == (None,) * 4 + (0,)
 
 
+def test_the_options_reach_optimizer_and_schedule():
+    assert optimizer_of(Settings(decay=0.1)) == Adam(weight_decay=0.1) and optimizer_of(Settings()) == Adam()
+    assert optimizer_of(Settings(optimizer='sgd', momentum=0.5)) == SGD(momentum=0.5)
+    assert optimizer_of(Settings(optimizer='nesterov', momentum=0.5)) == SGD(momentum=0.5, nesterov=True)
+    assert optimizer_of(Settings(optimizer='rmsprop')) == RMSProp()
+    def rates(*steps, **how): return [round(schedule_of(Settings(rate=1.0, **how))(step), 6) for step in steps]
+    assert rates(0, 500, 1000) == [1, 0.5, 0.25]
+    assert rates(0, 9999, schedule='constant') == rates(0, 9, halving=0) == [1, 1]
+    assert rates(0, 9, 10, 20, schedule='stairs', halving=10) == [1, 1, 0.5, 0.25]
+    assert rates(0, 50, 100, schedule='cosine', steps=100) == rates(0, 50, 100, schedule='cosine', horizon=100, steps=9)
+    assert rates(0, 50, 100, schedule='cosine', steps=100) == [1, 0.5, 0]
+    assert rates(0, 3, 4, 54, 104, schedule='cosine', steps=104, warmup=4) == [0.25, 1, 1, 0.5, 0]
+    cycle = rates(*range(100), schedule='cycle', steps=100)
+    assert max(cycle) == 1 and cycle[0] == 0.04 and cycle[-1] < 1e-5
+
+
 def test_a_run_ends_early_and_leaves_its_best_weights(texts, tmp_path):
     folder, _ = train_text(tmp_path/'run', text=str(texts/'good.txt'), steps=400, stop=2, **{**TINY, 'rate': 0.5})
     losses = {e['step']: e['held_out_loss'] for e in read_history(folder/'history.jsonl') if 'held_out_loss' in e}
@@ -496,6 +512,14 @@ def test_the_ways_of_writing(trained, capsys):
     ('ü |∀', ['ü ', '∀'])])
 def test_stop_strings_as_they_are_typed(given, expected):
     assert stop_strings(given) == expected
+
+
+def test_surprises_are_told_with_their_place():
+    nats = np.zeros((2, 4))                     # of 'bcde' after a and 'ghij' after f
+    nats[1, 2], nats[0, 0] = 2.0, 1.0
+    told = ["  2.89 bits  'i' after 'fgh'", "  1.44 bits  'b' after 'a'"]
+    assert list(most_surprising(nats, 'abcdefghijk', 2)) == told
+    assert list(most_surprising(nats, b'abcdefghij', 1)) == ["  2.89 bits  b'i' after b'fgh'"]
 
 
 def test_the_worst_places_are_where_the_loss_is(trained, texts, tmp_path, capsys):

@@ -86,10 +86,12 @@ def check_names(
 def check_layer_parameters(
     parameters: Mapping[str, NDArray],  # what came, by name
     expected: Mapping[str, tuple[int, ...]],  # the shape of each
+    what: str = 'parameters',  # what the argument is called
 ) -> None:
-    "Raise TypeError or ValueError unless exactly these parameters are there, each an array of its shape"
-    check_names(parameters, expected, 'parameters')
-    check_shapes(parameters or {}, expected)
+    "Raise TypeError or ValueError unless exactly these arrays are there, each of its shape"
+    if parameters is None: raise TypeError(f'{what}: got None, expected a dictionary')
+    check_names(parameters, expected, what)
+    check_shapes(parameters, expected)
 
 # %% ../nbs/20_layers.ipynb #c8e1a2c6
 class Stateless(Printed):
@@ -459,7 +461,7 @@ class Recurrent(RecurrentSizes):
         (x, dtype), (m, T) = (np.asarray(x), (x if table is None else table).dtype), np.shape(x)[-2:]
         own, state = lengths_of(lengths, x), state or self.start(m, dtype)
         check_layer_parameters(parameters, cell_shapes(self.kernel, self.n_x, self.n_a))
-        check_layer_parameters(state, {name: (self.n_a, m) for name in state_names(self.kernel)})
+        check_layer_parameters(state, {name: (self.n_a, m) for name in state_names(self.kernel)}, 'state')
         drop = self.draw_drop(m, dtype, training, rng)
         with engine_for([x if table is None else table, *state.values(), *parameters.values()]):
             a, final, cache = recurrent_forward(self.kernel, shorten(x, own), state, parameters, own, self.reverse,
@@ -518,11 +520,12 @@ class Parts(Printed):
 
     def check_owners(self,
                      what: str,  # what the argument is called
-                     given: Mapping[str, NDArray] | None,  # by dotted name; None for nothing
+                     given: Mapping[str, NDArray],  # by dotted name
                      ) -> None:
         "Raise TypeError or ValueError for what belongs to none of the layers"
-        check_names(given, (), what) if not isinstance(given, Mapping) else None
-        for key in given or {}:
+        if not isinstance(given, Mapping):
+            raise TypeError(f'{what}: got {type(given).__name__}, expected a dictionary')
+        for key in given:
             if key.partition('.')[0] not in self.parts:
                 raise ValueError(f'{what}: got the name {key!r}, expected one that begins with {", ".join(self.parts)}')
 
@@ -581,7 +584,7 @@ class Chain(ChainLayers):
                 ) -> Forward:  # output of the last layer, final states by dotted name, cache
         "Each layer's output is the next one's input; raises TypeError or ValueError where something doesn't fit"
         self.check_owners('parameters', parameters)
-        self.check_owners('state', state)
+        self.check_owners('state', state or {})
         table: Arrays = {}
         final: dict[str, Arrays] = {}
         caches: dict[str, Any] = {}
@@ -600,7 +603,7 @@ class Chain(ChainLayers):
                  dstate: Mapping[str, NDArray] | None = None,  # gradients of final states; None for zeros
                  ) -> tuple[NDArray | None, Arrays, Arrays]:  # of input (None for tokens), parameters, initial states
         "From the last layer to the first; each one's input gradient is the output gradient of the one before"
-        self.check_owners('dstate', dstate)
+        self.check_owners('dstate', dstate or {})
         dparameters: dict[str, Arrays] = {}
         dstate0: dict[str, Arrays] = {}
         for name, layer in reversed(list(self.layers.items())):

@@ -136,7 +136,7 @@ class Bidirectional(TwoDirections):
                 ) -> Forward:  # states (2 n_a, m, T), or summed (n_a, m, T); final states by dotted name; cache
         "The states of both directions; raises TypeError or ValueError where something doesn't fit"
         self.check_owners('parameters', parameters)
-        self.check_owners('state', state)
+        self.check_owners('state', state or {})
         outputs, final, caches = {}, {}, {}
         for name, layer in self.parts.items():
             inputs = of_layer(parameters, name), x, of_layer(state or {}, name) or None
@@ -150,7 +150,7 @@ class Bidirectional(TwoDirections):
                  dstate: Mapping[str, NDArray] | None = None,  # gradients of final states; None for zeros
                  ) -> tuple[NDArray, Arrays, Arrays]:  # of x, summed over the directions; parameters; initial states
         "The gradients of everything that went in; raises ValueError for one of another shape"
-        self.check_owners('dstate', dstate)
+        self.check_owners('dstate', dstate or {})
         n_a = self.layer.n_a
         if self.merge == 'concat': check_shapes({'dy': dy}, {'dy': (2 * n_a, *np.shape(dy)[1:])})
         below = (dy, dy) if self.merge == 'sum' else (dy[:n_a], dy[n_a:])
@@ -317,7 +317,7 @@ def trace(
         return {'y': layer.forward(parameters, x, state, training=False, lengths=lengths)[0]}
     found = {}
     layer.check_owners('parameters', parameters)
-    layer.check_owners('state', state)
+    layer.check_owners('state', state or {})
     for name, inner in layer.parts.items():
         inputs = of_layer(parameters, name), x, of_layer(state or {}, name) or None
         found[name] = trace(inner, *inputs, lengths)

@@ -1,0 +1,439 @@
+"Layers and training: whatever does not fit is refused in one line that names it, and nothing has changed by then."
+import importlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rnn_nbdev.files as files
+import rnn_nbdev.layers as layers
+import rnn_nbdev.networks as networks
+import rnn_nbdev.optim as optim
+import rnn_nbdev.practice as practice
+import rnn_nbdev.problems as problems
+import rnn_nbdev.schedule as schedule
+import rnn_nbdev.train as train
+from rnn_nbdev.layers import Chain, Dense, Embedding, Recurrent
+from rnn_nbdev.networks import Bidirectional, Dropout, Pool, Residual, stacked
+
+RNG = np.random.default_rng
+
+
+def arrays_in(thing) -> list[np.ndarray]:
+    "Every array in a nest of dictionaries and sequences"
+    if isinstance(thing, np.ndarray): return [thing]
+    if isinstance(thing, Mapping): thing = list(thing.values())
+    return [a for part in thing for a in arrays_in(part)] if isinstance(thing, list | tuple) else []
+
+
+def refused(start: str, function, *args, **kwargs) -> str:
+    "The message with which `function` refuses; it begins with `start`, and what came in is as it was"
+    before = [(a, a.copy()) for a in arrays_in([args, kwargs])]
+    with pytest.raises((ValueError, TypeError)) as caught: function(*args, **kwargs)
+    message = str(caught.value)
+    assert '\n' not in message and len(message) < 400, message
+    assert message.startswith(start), f'{message!r} does not begin with {start!r}'
+    for a, old in before:
+        if a.dtype.kind == 'O': continue
+        np.testing.assert_array_equal(a, old)
+    return message
+
+
+# ------------------------------------------------------------------------------------------------------------- layers
+
+LAYERS = {'embedding': Embedding(5, 3), 'dense': Dense(3, 3), 'rnn': Recurrent(3, 3, 'rnn'), 'lstm': Recurrent(3, 3),
+          'gru': Recurrent(3, 3, 'gru', dropout=.3), 'both': Bidirectional(Recurrent(3, 3)), 'pool': Pool('mean'),
+          'dropout': Dropout(.3), 'residual': Residual(Recurrent(3, 3)), 'stack': stacked(3, 3, layers=2, directions=2),
+          'chain': Chain({'e': Embedding(5, 3), 'r': Recurrent(3, 3), 'y': Dense(3, 2)}),
+          'fused': Chain({'e': Embedding(5, 3), 'r': Recurrent(3, 3), 'y': Dense(3, 2)}, fuse=True)}
+by_layer = pytest.mark.parametrize('name', LAYERS)
+
+
+def ready(name: str, dtype=np.float64):
+    "A layer, an input that fits it, parameters and a state"
+    layer, rng = LAYERS[name], RNG(0)
+    tokens = name in ('embedding', 'chain', 'fused')
+    x = rng.integers(5, size=(2, 4)) if tokens else rng.standard_normal((3, 2, 4)).astype(dtype)
+    return layer, x, layer.init(rng, dtype), layer.start(2, dtype)
+
+
+def run(layer, parameters, x, state=None, **more): return layer.forward(parameters, x, state, rng=RNG(0), **more)
+
+
+def end_of(message: str) -> str: return message.split(':')[0].split('.')[-1]
+
+
+@by_layer
+def test_parameters_of_a_layer(name):
+    "Missing, misshapen, of another kind, or of a name that nobody knows"
+    layer, x, parameters, _ = ready(name)
+    for key, p in parameters.items():
+        plain, rest = key.rsplit('.', 1)[-1], {k: v for k, v in parameters.items() if k != key}
+        for bad in (p[:, :-1] if p.shape[1] > 1 else p[:-1], p[None], p.astype(str), p.tolist(), None):
+            message = refused(key.split('.', 1)[0] if '.' in key else plain, run, layer, {**rest, key: bad}, x)
+            assert end_of(message) == plain
+        message = refused(key.split('.', 1)[0] if '.' in key else plain, run, layer, rest, x)
+        assert end_of(message) == plain and 'missing' in message
+    for bad in ({**parameters, 'extra': np.ones(2)}, None, [1], 3.0):
+        assert 'parameters' in refused('parameters', run, layer, bad, x).split(':')[0]
+
+
+@by_layer
+def test_states_of_a_layer(name):
+    layer, x, parameters, state = ready(name)
+    assert 'state' in refused('state', run, layer, parameters, x, {**state, 'wrong': np.ones((3, 2))}) or state
+    for key, s in state.items():
+        for bad in (s[:, :1], s[:2], s[..., None], s.astype(str), s.tolist()):
+            assert end_of(refused('', run, layer, parameters, x, {**state, key: bad})) == key.rsplit('.', 1)[-1]
+    _, _, cache = run(layer, parameters, x)
+    y = np.array(run(layer, parameters, x)[0])
+    refused('dstate', layer.backward, y, cache, {'wrong': np.ones((3, 2))})
+    for key, s in state.items():
+        given = {k: np.ones_like(v) for k, v in state.items()}
+        assert end_of(refused('', layer.backward, y, cache, {**given, key: s[:2]})) in (f'd{key[-1]}', 'da', 'dc')
+
+
+@by_layer
+def test_inputs_of_a_layer(name):
+    layer, x, parameters, _ = ready(name)
+    for bad in (x[..., None], x[..., :0], x[:0] if x.ndim == 2 else x[:, :0], x.astype(str), x.tolist(), None):
+        if isinstance(bad, list) and x.ndim == 2: continue             # a list of tokens is tokens
+        assert 'x' in refused('x', run, layer, parameters, bad).split(':')[0]
+    if x.ndim == 2:
+        for bad in (np.full_like(x, 5), -np.ones_like(x), x.astype(float)): refused('x', run, layer, parameters, bad)
+    for bad in ([4], [5, 1], [-1, 2], [1.5, 2.], 'ab', [[1, 2]]):
+        refused('lengths', run, layer, parameters, x, lengths=bad)
+    y, _, cache = run(layer, parameters, x)
+    y = np.array(y)
+    for bad in (y[..., :-1], y[None], y.astype(str), y.tolist(), None):
+        assert 'dy' in refused('', layer.backward, bad, cache).split(':')[0]
+
+
+@by_layer
+def test_a_nan_in_a_step_that_counts_shows(name):
+    "It is not refused, because looking at every number costs; but it does not vanish either"
+    layer, x, parameters, _ = ready(name)
+    first = next(iter(parameters), None)
+    if x.ndim == 2: parameters = {**parameters, first: np.full_like(parameters[first], np.nan)}
+    else: x[0, 0, 1] = np.nan
+    with np.errstate(invalid='ignore'): y, _, _ = layer.forward(parameters, x, training=False)
+    assert np.isnan(np.asarray(y)).any()
+
+
+@pytest.mark.parametrize('name', [name for name in LAYERS if name not in ('pool', 'dropout')])
+def test_a_random_source_or_type_that_is_none(name):
+    layer = LAYERS[name]
+    for bad in (None, 0, np.random): refused('rng', layer.init, bad)
+    for bad in ('int64', 'bool'): refused('dtype', layer.init, RNG(0), bad)
+
+
+# -------------------------------------------------------------------------------------------------- one line a refusal
+
+W = {'W': np.ones((2, 3)), 'b': np.ones(2)}
+ADAM, P = optim.Adam(), problems
+UP = ADAM.update
+STATE = ADAM.init(W)
+
+
+class Task:
+    unit = 'point'
+    def begin(self, rng): return {'w': np.zeros(2)}, {'k': np.zeros(1)}
+    def gradients(self, parameters, carry, rng): return 1.0, {'w': np.ones(2)}, carry, 3
+    def held_out_loss(self, parameters): return 1.0
+    def arrays(self, parameters, carry): yield from parameters.items()
+
+
+class Other(Task):
+    def __init__(self, **changed): self.changed = changed
+    def gradients(self, *given):
+        names = ('loss', 'gradients', 'carry', 'units')
+        return tuple(self.changed.get(n, v) for n, v in zip(names, super().gradients(*given), strict=True))
+
+
+PLAN = train.TrainingPlan(4, schedule.constant_rate(0.1))
+START = train.begin(Task(), ADAM, 0)
+
+
+def plan(**changed): return train.TrainingPlan(**{'steps': 4, 'learning_rate': schedule.constant_rate(0.1), **changed})
+def fit(task=None, optimizer=ADAM, progress=START, plan=PLAN, folder='.', **more):
+    return train.fit(task or Task(), optimizer, progress, plan, Path(folder), bar=False, **more)
+def textbook(**changed):
+    grads, (v, s) = {f'd{n}': p for n, p in W.items()}, optim.initialize_adam(W)
+    return optim.update_parameters_with_adam(**{'parameters': W, 'grads': grads, 'v': v, 's': s, 't': 1, **changed})
+
+
+ONE, RATES = np.ones(3), np.array([.1, .2, .3])
+BAD_PLANS = {'steps': 0, 'eval_every': 0, 'save_every': -1, 'accumulate': 0, 'keep_best': -1, 'max_norm': 0.,
+             'max_value': math.nan}
+GENERATORS = {name: getattr(P, name) for name in (
+    'adding_problem', 'adding_problem_1997', 'multiplication_problem', 'copying_problem', 'temporal_order_problem',
+    'parity_problem')}
+TABLE = {
+    # layers
+    'check_names': [
+        ('what', lambda: layers.check_names(3, (), 'what')),
+        ('what', lambda: layers.check_names({'a': 1}, ('b',), 'what'))],
+    'check_layer_parameters': [
+        ('parameters', lambda: layers.check_layer_parameters(None, {'W': (2, 3)})),
+        ('parameters', lambda: layers.check_layer_parameters([], {})),
+        ('W', lambda: layers.check_layer_parameters({'W': ONE}, {'W': (2, 3)}))],
+    'check_input': [('x', lambda: layers.check_input(ONE)), ('x', lambda: layers.check_input('abc'))],
+    'lengths_of': [('lengths', lambda: layers.lengths_of([9], np.ones((2, 1, 3))))],
+    'valid_steps': [('lengths', lambda: layers.valid_steps([4], 3)), ('lengths', lambda: layers.valid_steps([[1]], 3))],
+    'tokens_that_count': [
+        ('x', lambda: layers.tokens_that_count([[3]], None, 3)), ('x', lambda: layers.tokens_that_count([1], None, 3))],
+    'check_share': [('dropout', lambda: layers.check_share(1)), ('dropout', lambda: layers.check_share(True))],
+    'draw_mask': [('rng', lambda: layers.draw_mask(None, .5, (2,), float))],
+    'Embedding': [
+        ('n_tokens', lambda: Embedding(0, 2)), ('n_out', lambda: Embedding(2, 1.5)),
+        ('padding', lambda: Embedding(2, 2, padding=2))],
+    'Dense': [('n_in', lambda: Dense(-1, 2)), ('n_out', lambda: Dense(2, 'x'))],
+    'Recurrent': [
+        ('n_x', lambda: Recurrent(0, 1)), ('n_a', lambda: Recurrent(1, 0)), ('cell', lambda: Recurrent(1, 1, 'cnn')),
+        ('reset_after', lambda: Recurrent(1, 1, 'lstm', True)), ('dropout', lambda: Recurrent(1, 1, dropout=1.))],
+    'Chain': [
+        ('layers', lambda: Chain({})), ('layers', lambda: Chain({'a.b': Dense(1, 1)})),
+        ('layers', lambda: Chain({'': Dense(1, 1)}))],
+    'check_layer': [
+        ('x', lambda: layers.check_layer(Dense(2, 2), np.ones((3, 2, 2)), RNG(0))),
+        ('lengths', lambda: layers.check_layer(Dense(2, 2), np.ones((2, 2, 2)), RNG(0), lengths=[3, 1]))],
+    'outputs_by_name': [
+        ('x', lambda: list(layers.outputs_by_name(Chain({'d': Dense(2, 2)}), Dense(2, 2).init(RNG(0)), ONE)))],
+    # networks
+    'lengths_to_pool': [('lengths', lambda: networks.lengths_to_pool([0, 1], 2, 3))],
+    'Pool': [('how', lambda: Pool('sum'))],
+    'Bidirectional': [
+        ('layer', lambda: Bidirectional(Dense(2, 2))), ('merge', lambda: Bidirectional(Recurrent(1, 1), 1)),
+        ('layer', lambda: Bidirectional(Recurrent(1, 1, reverse=True)))],
+    'Dropout': [('dropout', lambda: Dropout(-1)), ('rng', lambda: Dropout().forward({}, np.ones((2, 2, 2))))],
+    'Residual': [('layer', lambda: run(Residual(Dense(3, 2)), Dense(3, 2).init(RNG(0)), np.ones((3, 2, 2))))],
+    'stacked': [
+        ('n_x', lambda: stacked(0, 2)), ('layers', lambda: stacked(2, 2, layers=0)),
+        ('directions', lambda: stacked(2, 2, directions=3)), ('dropout', lambda: stacked(2, 2, dropout=1)),
+        ('merge', lambda: stacked(2, 2, directions=2, merge='no'))],
+    'gates_of': [('x', lambda: networks.gates_of(Recurrent(2, 2), Recurrent(2, 2).init(RNG(0)), np.ones((3, 2, 2))))],
+    'trace': [('parameters', lambda: networks.trace(Chain({'d': Dense(2, 2)}), {'e.W': ONE}, np.ones((2, 2, 2))))],
+    # files
+    'write_whole': [('data', lambda: files.write_whole(Path('never'), 'text'))],
+    'check_json': [('a', lambda: files.check_json(ONE, 'a')), ('a', lambda: files.check_json(math.nan, 'a'))],
+    'write_json': [('value', lambda: files.write_json(Path('never'), {1, 2}))],
+    'check_storable': [
+        ('arrays', lambda: files.check_storable([ONE])), ('arrays', lambda: files.check_storable({1: ONE})),
+        ("arrays['a']", lambda: files.check_storable({'a': 'text'}))],
+    'save_arrays': [
+        ("arrays['a']", lambda: files.save_arrays(Path('never'), {'a': np.array([None])}, {}, 'k')),
+        ('about', lambda: files.save_arrays(Path('never'), {'a': ONE}, {'b': ONE}, 'k'))],
+    'read_header': [('data', lambda: files.read_header(b'')), ('data', lambda: files.read_header(b'\xff' * 20))],
+    # optimizers
+    'initialize_adam': [
+        ('parameters', lambda: optim.initialize_adam([ONE])),
+        ("parameters['a']", lambda: optim.initialize_adam({'a': 'b'}))],
+    'check_arrays': [
+        ('a', lambda: optim.check_arrays(None, 'a')), ("a['b']", lambda: optim.check_arrays({'b': [1]}, 'a'))],
+    'check_companions': [('g: no dW', lambda: optim.check_companions(W, {}, 'd', 'g'))],
+    'check_within': [
+        ('a', lambda: optim.check_within(0, 1, 'less', a=1)), ('a', lambda: optim.check_within(0, 1, 'n', a='b')),
+        ('a', lambda: optim.check_within(0, 1, 'n', a=True))],
+    'check_options': [
+        ('a', lambda: optim.check_options({'a': 1.}, {})), ('b', lambda: optim.check_options({}, {'b': -1}))],
+    'update_parameters_with_adam': [
+        ('t', lambda: textbook(t=0)), ('t', lambda: textbook(t='1')),
+        ('learning_rate', lambda: textbook(learning_rate=-1.)), ('beta1', lambda: textbook(beta1=1.)),
+        ('beta2', lambda: textbook(beta2=-.1)), ('epsilon', lambda: textbook(epsilon=math.nan)),
+        ('grads: no dW', lambda: textbook(grads={})), ("grads['dW']", lambda: textbook(grads={'dW': ONE, 'db': ONE})),
+        ('v: no dW', lambda: textbook(v={})), ("s['dW']", lambda: textbook(s={'dW': ONE, 'db': W['b']})),
+        ('parameters', lambda: textbook(parameters=[ONE]))],
+    'moments': [("parameters['k']", lambda: optim.moments({'k': np.arange(3)}, ('v',)))],
+    'check_moments': [
+        ('state: no t', lambda: optim.check_moments(W, (), {})),
+        ('state: no v.W', lambda: optim.check_moments(W, ('v',), {'t': np.array(1)}))],
+    'check_gradients_given': [
+        ('gradients: got the name', lambda: optim.check_gradients_given(W, {**W, 'c': ONE})),
+        ("gradients['W']", lambda: optim.check_gradients_given({'W': np.float32(W['W'])}, {'W': W['W']}))],
+    'Adam': [
+        ('learning_rate', lambda: optim.Adam(-1.)), ('beta1', lambda: optim.Adam(beta1=1.)),
+        ('epsilon', lambda: optim.Adam(epsilon='0')), ('gradients: no W', lambda: UP(W, {}, STATE)),
+        ("gradients['W']", lambda: UP(W, {**W, 'W': ONE}, STATE)),
+        ('gradients: got the name', lambda: UP(W, {**W, 'c': ONE}, STATE)), ('gradients', lambda: UP(W, None, STATE)),
+        ('state: no v.W', lambda: UP(W, W, {'t': np.array(0)})), ('state', lambda: UP(W, W, None)),
+        ("state['s.b']", lambda: UP(W, W, {**STATE, 's.b': np.ones(3)})),
+        ('state: got the name', lambda: UP(W, W, {**STATE, 'q.W': ONE})),
+        ('learning_rate', lambda: UP(W, W, STATE, -.1)), ('learning_rate', lambda: UP(W, W, STATE, math.nan)),
+        ('parameters', lambda: UP([ONE], W, STATE)), ("parameters['k']", lambda: ADAM.init({'k': np.arange(3)}))],
+    'SGD': [
+        ('momentum', lambda: optim.SGD(momentum=1.)), ('nesterov', lambda: optim.SGD(nesterov=True)),
+        ('nesterov', lambda: optim.SGD(momentum=.5, nesterov='yes')),
+        ('state: got the name', lambda: optim.SGD().update(W, W, STATE))],
+    'RMSProp': [('memory', lambda: optim.RMSProp(memory=1.)), ('learning_rate', lambda: optim.RMSProp(math.inf))],
+    'check_limit': [
+        ('a', lambda: optim.check_limit(a=0)), ('a', lambda: optim.check_limit(a=math.nan)),
+        ('a', lambda: optim.check_limit(a='1'))],
+    'global_norm': [
+        ('gradients', lambda: optim.global_norm([ONE])), ("gradients['a']", lambda: optim.global_norm({'a': 'b'}))],
+    'clip_by_global_norm': [
+        ('max_norm', lambda: optim.clip_by_global_norm(W, 0.)),
+        ('gradients', lambda: optim.clip_by_global_norm(None, 1.))],
+    'clip_by_value': [
+        ('max_value', lambda: optim.clip_by_value(W, -1.)), ('gradients', lambda: optim.clip_by_value(ONE, 1.))],
+    'WeightAverage': [
+        ('decay', lambda: optim.WeightAverage(1.)), ('start', lambda: optim.WeightAverage(start=-1)),
+        ('start', lambda: optim.WeightAverage(start=1.5)),
+        ('state: no mean.W', lambda: optim.WeightAverage().update(W, STATE))],
+    'averaged_parameters': [
+        ('state', lambda: optim.averaged_parameters({})), ('state', lambda: optim.averaged_parameters(None)),
+        ('state', lambda: optim.averaged_parameters(optim.WeightAverage().init(W)))],
+    # schedules
+    'check_positive': [('a', lambda: schedule.check_positive(a=0)), ('a', lambda: schedule.check_positive(a='1'))],
+    'check_schedules': [('then', lambda: schedule.check_schedules(then=0.1))],
+    'constant_rate': [('rate', lambda: schedule.constant_rate(0.)), ('rate', lambda: schedule.constant_rate(None))],
+    'halving_rate': [
+        ('rate', lambda: schedule.halving_rate(math.nan, 5)), ('half_life', lambda: schedule.halving_rate(1., 0))],
+    'step_rate': [
+        ('every', lambda: schedule.step_rate(.1, 0)), ('every', lambda: schedule.step_rate(.1, 1.5)),
+        ('factor', lambda: schedule.step_rate(.1, 1, 0))],
+    'cosine_rate': [
+        ('steps', lambda: schedule.cosine_rate(.1, 0)), ('lowest', lambda: schedule.cosine_rate(.1, 5, .2)),
+        ('lowest', lambda: schedule.cosine_rate(.1, 5, -1))],
+    'warm_up': [('steps', lambda: schedule.warm_up(0, abs)), ('then', lambda: schedule.warm_up(5, .1))],
+    'in_turn': [
+        ('first', lambda: schedule.in_turn(.1, 5, abs)), ('then', lambda: schedule.in_turn(abs, 5, None)),
+        ('steps', lambda: schedule.in_turn(abs, -1, abs))],
+    'one_cycle': [
+        ('rise', lambda: schedule.one_cycle(.1, 100, 1.)), ('steps', lambda: schedule.one_cycle(.1, 2)),
+        ('first', lambda: schedule.one_cycle(.1, 9, first=0)), ('last', lambda: schedule.one_cycle(.1, 9, last=-1))],
+    'Patience': [
+        ('validations', lambda: schedule.Patience(-1)), ('validations', lambda: schedule.Patience(1.5)),
+        ('gain', lambda: schedule.Patience(gain=1.)),
+        ('loss', lambda: schedule.Patience().update(schedule.Patience().init(), math.nan)),
+        ('state', lambda: schedule.Patience().update({}, 1.)), ('state', lambda: schedule.Patience().update(None, 1.))],
+    # the loop
+    'check_whole': [
+        ('a', lambda: train.check_whole('a', 1.5, 1)), ('a', lambda: train.check_whole('a', 0, 1)),
+        ('a', lambda: train.check_whole('a', True, 0))],
+    'begin': [
+        ('seed', lambda: train.begin(Task(), ADAM, -1)), ('seed', lambda: train.begin(Task(), ADAM, 'x')),
+        ('seed', lambda: train.begin(Task(), ADAM, None))],
+    'TrainingPlan': [
+        ('learning_rate', lambda: plan(learning_rate=.1)),
+        *((name, lambda name=name, bad=bad: plan(**{name: bad})) for name, bad in BAD_PLANS.items()),
+        ('steps', lambda: plan(steps=2.5)), ('plateau_factor', lambda: plan(plateau_factor='half')),
+        ('average', lambda: plan(average=.9)), ('plateau', lambda: plan(plateau=3)), ('stop', lambda: plan(stop=5))],
+    'train_step': [
+        ('gradients: no w', lambda: train.train_step(Other(gradients={}), ADAM, START, PLAN)),
+        ('gradients: got the name',
+         lambda: train.train_step(Other(gradients={'w': np.ones(2), 'v': ONE}), ADAM, START, PLAN)),
+        ("gradients['w']", lambda: train.train_step(Other(gradients={'w': ONE}), ADAM, START, PLAN))],
+    'batch_gradients': [('units', lambda: train.batch_gradients(Other(units=0), START, START.carry))],
+    'step_gradients': [('units', lambda: train.step_gradients(Other(units=-2), START, 2))],
+    'Recorder': [('folder', lambda: train.Recorder(Path('no such folder'), START))],
+    'fit': [
+        ('folder', lambda: fit(folder='no such folder')), ('progress', lambda: fit(optimizer=optim.SGD())),
+        ('progress', lambda: fit(progress=W)), ('plan', lambda: fit(plan=5)),
+        ('callbacks', lambda: fit(callbacks=(3,))), ('settings', lambda: fit(settings={'a': ONE})),
+        ('task', lambda: fit(task=object()))],
+    # practice
+    'check_counts': [
+        ('lengths', lambda: practice.check_counts([])), ('lengths', lambda: practice.check_counts([0, 1]))],
+    'batches_by_length': [
+        ('lengths', lambda: practice.batches_by_length([1.5], 1, RNG(0))),
+        ('batch_size', lambda: practice.batches_by_length([1], 0, RNG(0))),
+        ('rng', lambda: practice.batches_by_length([1], 1, 7)),
+        ('spread', lambda: practice.batches_by_length([1], 1, RNG(0), 1.))],
+    'padding_share': [
+        ('batches', lambda: practice.padding_share([1, 2], [])),
+        ('batches', lambda: practice.padding_share([1, 2], [[2]])),
+        ('batches', lambda: practice.padding_share([1, 2], [[]])),
+        ('lengths', lambda: practice.padding_share([], [[0]]))],
+    'find_learning_rate': [
+        ('lowest', lambda: practice.find_learning_rate(Task(), ADAM, 1., .1)),
+        ('highest', lambda: practice.find_learning_rate(Task(), ADAM, highest=math.inf)),
+        ('steps', lambda: practice.find_learning_rate(Task(), ADAM, steps=1)),
+        ('worst', lambda: practice.find_learning_rate(Task(), ADAM, worst=.5))],
+    'check_curve': [
+        ('a', lambda: practice.check_curve([1.], 'a')), ('a', lambda: practice.check_curve(np.array([math.nan]), 'a'))],
+    'smoothed_losses': [
+        ('losses', lambda: practice.smoothed_losses(np.ones((2, 2)))),
+        ('memory', lambda: practice.smoothed_losses(ONE, 1.))],
+    'suggested_rate': [
+        ('losses', lambda: practice.suggested_rate(RATES, np.ones(2))),
+        ('rates', lambda: practice.suggested_rate(RATES[::-1], ONE))],
+    'plot_learning_rates': [('rates', lambda: practice.plot_learning_rates(-RATES, ONE))],
+    'live_history': [('seconds', lambda: practice.live_history(seconds=-1))],
+    'history_picture': [
+        ('history', lambda: practice.history_picture([])),
+        ('unit', lambda: practice.history_picture([{'step': 1, 'loss': 1.}], 3))],
+    # problems
+    'check_request': [('rng', lambda: P.check_request(0, {})), ('m', lambda: P.check_request(RNG(0), {'m': (0, 1)}))],
+    'one_hot_sequence': [
+        ('symbols', lambda: P.one_hot_sequence([[1]], 3)), ('symbols', lambda: P.one_hot_sequence(np.array([[3]]), 3)),
+        ('n', lambda: P.one_hot_sequence(np.array([[0]]), 0))],
+    **{name: [
+        ('rng', lambda f=f: f(7, 2, 30)), ('m', lambda f=f: f(RNG(0), 0, 30)), ('T', lambda f=f: f(RNG(0), 2, 0)),
+        ('T', lambda f=f: f(RNG(0), 2, 30.5)), ('dtype', lambda f=f: f(RNG(0), 2, 30, dtype=int))]
+       for name, f in GENERATORS.items()},
+    'marked_pairs': [('T', lambda: P.marked_pairs(RNG(0), 2, 5, 0, 0))],
+    'check_grammar': [
+        ('grammar', lambda: P.check_grammar(())), ('grammar', lambda: P.check_grammar(((('B', 0),),))),
+        ('grammar', lambda: P.check_grammar(((('Q', 1),),)))],
+    'grammar_states': [
+        ('text', lambda: P.grammar_states('Q')), ('text', lambda: P.grammar_states(7)),
+        ('grammar', lambda: P.grammar_states('B', ()))],
+    'grammar_accepts': [
+        ('text', lambda: P.grammar_accepts(None)), ('grammar', lambda: P.grammar_accepts('B', 'REBER'))],
+    'grammar_string': [('rng', lambda: P.grammar_string(7)), ('grammar', lambda: P.grammar_string(RNG(0), ()))],
+    'embed': [('grammar', lambda: P.embed([]))],
+    'grammar_problem': [
+        ('m', lambda: P.grammar_problem(RNG(0), 0)), ('grammar', lambda: P.grammar_problem(RNG(0), 1, ((),)))],
+    'grammar_losses': [('grammar', lambda: P.grammar_losses(((('B', 0),),)))],
+}
+ROWS = [(name, start, wrong) for name, rows in TABLE.items() for start, wrong in rows]
+
+
+@pytest.mark.parametrize('name, start, wrong', ROWS, ids=[f'{name}-{i}' for i, (name, _, _) in enumerate(ROWS)])
+def test_what_makes_no_sense_is_refused(name, start, wrong, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {**W, **STATE, **START.parameters, 'ones': ONE, 'rates': RATES}
+    before = {key: a.copy() for key, a in given.items()}
+    refused(start, wrong)
+    for key, a in given.items(): np.testing.assert_array_equal(a, before[key])
+    assert not [*tmp_path.iterdir()], 'something was written'
+
+
+def test_damaged_and_foreign_files(tmp_path):
+    path = tmp_path/'x'
+    for data in (b'', b'\x00' * 8, b'\xff' * 30, b'{}' * 20):
+        path.write_bytes(data)
+        refused(str(path), files.load_arrays, path, 'k')
+        refused(str(path), train.load_checkpoint, path)
+    files.save_arrays(path, {'a': ONE}, {}, 'another kind')
+    refused(str(path), train.load_checkpoint, path)
+    for function in (train.load_checkpoint, train.best_checkpoints):
+        with pytest.raises(OSError): function(tmp_path/'none')
+
+
+# What gets only what its caller has looked at, or has nothing to refuse; and base classes, known by what is made of them.
+TRUSTED = {
+    'layers': {
+        'Arrays', 'Forward', 'Printed', 'Layer', 'Stateless', 'take_valid', 'put_valid', 'shorten', 'lengthen',
+        'sum_by_token', 'EmbeddingSizes', 'RecurrentSizes', 'engine_for', 'of_layer', 'join', 'Parts', 'naming',
+        'looked_up_by_the_next', 'ChainLayers', 'summary'},
+    'networks': {'picked_steps', 'mean_step', 'mean_step_backward', 'TwoDirections', 'zero_padding'},
+    'files': {'Arrays', 'fingerprint', 'load_arrays'},
+    'optim': {'Arrays', 'Optimizer'},
+    'schedule': {'Schedule', 'half_wave'},
+    'train': {
+        'Task', 'Progress', 'first_not_finite', 'not_finite', 'limit_gradients', 'current_rate', 'part_of', 'remember',
+        'validate', 'has_ended', 'save_checkpoint', 'load_checkpoint', 'read_history', 'json_lines', 'Interruption',
+        'best_path', 'remove_leftovers', 'best_checkpoints', 'check_run', 'progress_bar'},
+    'practice': {'in_notebook', 'show_picture'},
+    'problems': {'Grammar', 'reach_of'},
+}
+
+
+@pytest.mark.parametrize('module', TRUSTED)
+def test_no_public_name_was_forgotten(module):
+    loaded = importlib.import_module(f'rnn_nbdev.{module}')
+    public = {name for name in loaded.__all__ if callable(getattr(loaded, name))}
+    assert public - TABLE.keys() == TRUSTED[module]

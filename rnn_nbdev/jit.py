@@ -5,22 +5,33 @@
 # %% auto #0
 __all__ = ['COMPILES', 'FREEDOMS', 'OPTIONS', 'TANH_P', 'TANH_Q', 'BYTES', 'VECTORS', 'ROWS', 'product_1', 'product_2',
            'product_3', 'product_4', 'product_5', 'product_6', 'MULTIPLY', 'borrowed', 'RNN', 'LSTM', 'GRU', 'AFTER',
-           'CODES', 'compiled', 'fast_tanh', 'vector_shape', 'panel_width', 'bytes_of', 'make_product', 'emit_product',
-           'address', 'multiply', 'pack_columns', 'pack_rows', 'squash', 'lstm_row', 'lstm_row_back', 'rnn_row',
-           'rnn_row_back', 'mix_row', 'gru_row_back', 'reset_row_back', 'reset_after_row_back', 'Work', 'running',
-           'see', 'gru_step', 'end_step', 'forward_shard', 'Back', 'rows_back', 'add_seen', 'state_back', 'input_back',
-           'pack_steps', 'add_product', 'weights_back', 'backward_shard', 'most_threads', 'cut', 'run_all',
-           'gate_weights', 'pack_gates', 'token_scores', 'make_work', 'shards', 'jit_forward', 'make_back', 'pack_back',
+           'CODES', 'ATOMIC', 'peek', 'poke', 'swap', 'rest', 'give_way', 'stash', 'fetch', 'LINE', 'FREE', 'POSTED',
+           'BUSY', 'ASLEEP', 'KIND', 'CELL', 'WORK', 'BACK', 'PARTS', 'KEEP', 'OUTPUTS', 'FORWARD', 'BACKWARD',
+           'UNITS_FORWARD', 'UNITS_BACKWARD', 'FIRST', 'LAST', 'CLAIM', 'STEP', 'WHO', 'READY', 'PANEL', 'PANELS',
+           'ACROSS', 'PATIENCE', 'LEAST', 'FEW', 'LEAST_STEP', 'compiled', 'inner', 'inlined', 'fast_tanh',
+           'vector_shape', 'panel_width', 'bytes_of', 'make_product', 'emit_product', 'address', 'multiply',
+           'pack_columns', 'pack_rows', 'squash', 'lstm_row', 'lstm_row_back', 'rnn_row', 'rnn_row_back', 'mix_row',
+           'gru_row_back', 'reset_row_back', 'reset_after_row_back', 'Work', 'running', 'see', 'gru_step', 'end_step',
+           'forward_shard', 'Back', 'rows_back', 'add_seen', 'state_back', 'input_back', 'pack_steps', 'add_product',
+           'weights_back', 'backward_shard', 'pause', 'meet', 'input_ahead', 'forward_units', 'units_back',
+           'unit_weights_back', 'unit_inputs_back', 'backward_units', 'own_blocks', 'common_blocks', 'take_part',
+           'take_turns_with', 'help_out', 'serve', 'share_out', 'do_job', 'act', 'most_threads', 'core_teller', 'Gang',
+           'no_work', 'no_back', 'wake_up', 'run', 'cut', 'cut_units', 'gate_weights', 'pack_gates', 'token_scores',
+           'Loan', 'for_reading', 'make_work', 'shards', 'jit_forward', 'make_back', 'add_shards', 'pack_back',
            'jit_backward', 'name_gradients', 'stream_step', 'JitStream']
 
-# %% ../nbs/16_jit.ipynb #e928c4ca
+# %% ../nbs/16_jit.ipynb #5ecf75f2
+import atexit
+import ctypes
 import functools
 import importlib.util
 import itertools
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import platform
+import sys
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +39,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from rnn_nbdev.kernels import (
     GATES, Call, Input, Plan, by_name, check_call, drop_rows, gather, input_gradient, input_size, make_input, plan_of,
-    room, scatter, unstack_gates, upstream,
+    room, rooms, scatter, unstack_gates, upstream,
 )
 
 # %% ../nbs/16_jit.ipynb #477a4975
@@ -51,6 +62,23 @@ def compiled(
     if not COMPILES: return f
     try: return njit(signatures, cache=True, **OPTIONS)(f)
     except RuntimeError: return njit(signatures, **OPTIONS)(f)        # no folder can be written
+
+# %% ../nbs/16_jit.ipynb #9b720acf
+def inner(
+    f: Any,  # a function of arrays and numbers
+) -> Any:  # the same, for compiled functions alone to call; `f` itself without Numba
+    "Compile a function without a door for Python, which takes as long to compile as the rest where arrays are many"
+    if not COMPILES: return f
+    options = {**OPTIONS, 'no_cpython_wrapper': True, 'no_cfunc_wrapper': True}
+    try: return njit(cache=True, **options)(f)
+    except RuntimeError: return njit(**options)(f)
+
+# %% ../nbs/16_jit.ipynb #5aab01b6
+def inlined(
+    f: Any,  # a function of arrays and numbers
+) -> Any:  # the same, for compiled functions to use; `f` itself without Numba
+    "A function that is compiled as a part of those that call it, not by itself"
+    return njit(inline='always', **OPTIONS)(f) if COMPILES else f
 
 # %% ../nbs/16_jit.ipynb #e9d20664
 TANH_P = 0.9999999794881319, 0.1338107751547362, 0.0034956485277827074, 2.0610020882124613e-05, 1.3355844991009398e-08
@@ -264,8 +292,8 @@ def squash(
     for j in range(len(z)): z[j] = fast_tanh(z[j])
     for j in range(sigmoids): z[j] = half + half * z[j]
 
-# %% ../nbs/16_jit.ipynb #ef5722ea
-@compiled
+# %% ../nbs/16_jit.ipynb #f7a74e70
+@inner
 def lstm_row(
     z: NDArray,  # scores in, gates out, o f i c, (4 n_a,)
     c_prev: NDArray,  # old cell state, (n_a,)
@@ -281,8 +309,8 @@ def lstm_row(
     for j in range(n): s[j] = fast_tanh(c[j])
     for j in range(n): a[j] = o[j] * s[j]
 
-# %% ../nbs/16_jit.ipynb #9f8c9c2c
-@compiled
+# %% ../nbs/16_jit.ipynb #a9412a8f
+@inner
 def lstm_row_back(
     z: NDArray,  # gates o f i c, (4 n_a,)
     c_prev: NDArray,  # old cell state, (n_a,)
@@ -302,8 +330,8 @@ def lstm_row_back(
     for j in range(n): dg[j] = dc[j] * i[j] * (one - g[j] * g[j])
     for j in range(n): dc[j] *= f[j]
 
-# %% ../nbs/16_jit.ipynb #f8527ba8
-@compiled
+# %% ../nbs/16_jit.ipynb #9a6436a6
+@inner
 def rnn_row(
     z: NDArray,  # scores, (n_a,)
     a: NDArray,  # out: new state
@@ -311,8 +339,8 @@ def rnn_row(
     "One example's step of the plain network, after the product"
     for j in range(len(a)): a[j] = fast_tanh(z[j])
 
-# %% ../nbs/16_jit.ipynb #c6db61a9
-@compiled
+# %% ../nbs/16_jit.ipynb #40d9522c
+@inner
 def rnn_row_back(
     a: NDArray,  # new state, (n_a,)
     da: NDArray,  # its gradient
@@ -322,8 +350,8 @@ def rnn_row_back(
     one = a.dtype.type(1)
     for j in range(len(a)): d[j] = da[j] * (one - a[j] * a[j])
 
-# %% ../nbs/16_jit.ipynb #f64320ce
-@compiled
+# %% ../nbs/16_jit.ipynb #ab07e920
+@inner
 def mix_row(
     z: NDArray,  # gates u r c, (3 n_a,)
     a_prev: NDArray,  # old state, (n_a,)
@@ -334,8 +362,8 @@ def mix_row(
     u, c = z[:n], z[2*n:3*n]
     for j in range(n): a[j] = a_prev[j] + u[j] * (c[j] - a_prev[j])
 
-# %% ../nbs/16_jit.ipynb #8a8bd555
-@compiled
+# %% ../nbs/16_jit.ipynb #8fbac312
+@inner
 def gru_row_back(
     z: NDArray,  # gates u r c, (3 n_a,)
     a_prev: NDArray,  # old state, (n_a,)
@@ -349,8 +377,8 @@ def gru_row_back(
     for j in range(n): du[j] = da[j] * (c[j] - a_prev[j]) * u[j] * (one - u[j])
     for j in range(n): da[j] *= one - u[j]
 
-# %% ../nbs/16_jit.ipynb #c3738386
-@compiled
+# %% ../nbs/16_jit.ipynb #8c0da60d
+@inner
 def reset_row_back(
     z: NDArray,  # gates u r c, (3 n_a,)
     a_prev: NDArray,  # old state, (n_a,)
@@ -363,8 +391,8 @@ def reset_row_back(
     for j in range(n): dr[j] = ds[j] * a_prev[j] * r[j] * (one - r[j])
     for j in range(n): ds[j] *= r[j]
 
-# %% ../nbs/16_jit.ipynb #7ef01d51
-@compiled
+# %% ../nbs/16_jit.ipynb #5ae13f98
+@inner
 def reset_after_row_back(
     z: NDArray,  # gates u r c, (3 n_a,)
     q: NDArray,  # the candidate's product with the state, (n_a,)
@@ -380,7 +408,7 @@ def reset_after_row_back(
 RNN, LSTM, GRU, AFTER = range(4)
 CODES = {'rnn': RNN, 'lstm': LSTM, 'gru': GRU, 'gru_after': AFTER}
 
-# %% ../nbs/16_jit.ipynb #25dec43d
+# %% ../nbs/16_jit.ipynb #2bf75027
 class Work(NamedTuple):
     "The arrays of a pass forward"
     X: NDArray  # input, (T, m, n_x); for tokens (0, 0, n_x)
@@ -402,8 +430,8 @@ class Work(NamedTuple):
     d: NDArray  # what the gates see of each example's state is multiplied by this, (m, n_a); empty for nothing
     V: NDArray  # states as the gates see them, (T, m, n_a) or (1, m, n_a) like S; where they see all of them, A
 
-# %% ../nbs/16_jit.ipynb #626fd74d
-@compiled
+# %% ../nbs/16_jit.ipynb #c580e7df
+@inner
 def running(
     counts: NDArray,  # (T,): how many examples run at each step
     t: int,  # the step; one after the last is allowed
@@ -413,8 +441,8 @@ def running(
     "How many of a shard's examples run at a step"
     return min(max(counts[t] - m0, 0), m1 - m0) if t < len(counts) else 0
 
-# %% ../nbs/16_jit.ipynb #a7959b36
-@compiled
+# %% ../nbs/16_jit.ipynb #c0274730
+@inner
 def see(
     work: Any,  # the arrays
     old: int,  # where the states are in A
@@ -428,8 +456,8 @@ def see(
         a, seen, share = A[old, r], V[tv, r], d[r]
         for j in range(len(a)): seen[j] = share[j] * a[j]
 
-# %% ../nbs/16_jit.ipynb #ca82c0c2
-@compiled
+# %% ../nbs/16_jit.ipynb #58518ec5
+@inner
 def gru_step(
     work: Any,  # the arrays
     after: bool,  # whether the reset acts after the product
@@ -468,8 +496,8 @@ def gru_step(
         squash(Z[tz, r, 2*n:3*n], 0)
         mix_row(Z[tz, r], A[before, r], A[new, r])
 
-# %% ../nbs/16_jit.ipynb #02d70837
-@compiled
+# %% ../nbs/16_jit.ipynb #e9cceb9d
+@inner
 def end_step(
     work: Any,  # the arrays
     t: int,  # the step
@@ -489,8 +517,8 @@ def end_step(
         for j in range(n if outputs else 0): work.A[new, r, j] = 0
         for j in range(n if work.S.shape[0] > 0 else 0): work.S[tz, r, j] = 0
 
-# %% ../nbs/16_jit.ipynb #51cfc468
-@compiled
+# %% ../nbs/16_jit.ipynb #08afdd80
+@inner
 def forward_shard(
     cell: int,  # RNN, LSTM, GRU or AFTER
     work: Any,  # the arrays
@@ -526,9 +554,9 @@ def forward_shard(
         else: gru_step(work, cell == AFTER, z, a, x, kx, i2, ldi, (m0, k), (tz, old, new, tv))
         end_step(work, t, c_new, new, tz, m0, m1, outputs)
 
-# %% ../nbs/16_jit.ipynb #5bc78adc
+# %% ../nbs/16_jit.ipynb #4ce1aef0
 class Back(NamedTuple):
-    "The arrays of a pass back; each shard has its own D to dtable"
+    "The arrays of a pass back; for all shards together, D to dtable have one more axis in front, the shard"
     dA: NDArray  # direct gradient of each state, (T, m, n_a); empty for none
     F: NDArray  # panels of the weights on the state, (panels, G n_a, width)
     Fx: NDArray  # panels of the weights on the input; none if dX is not wanted
@@ -546,8 +574,8 @@ class Back(NamedTuple):
     db: NDArray  # out: gradient of the biases, q's after the others
     dtable: NDArray  # out: for tokens, gradient of the scores of each, (tokens, G n_a)
 
-# %% ../nbs/16_jit.ipynb #da845bab
-@compiled
+# %% ../nbs/16_jit.ipynb #7afa8778
+@inner
 def rows_back(
     cell: int,  # RNN, LSTM, GRU or AFTER
     work: Any,  # the arrays of the pass forward
@@ -572,8 +600,8 @@ def rows_back(
             gru_row_back(Z[t, row], A[t, row], da, d)
             if cell == AFTER: reset_after_row_back(Z[t, row], S[t, row], d)
 
-# %% ../nbs/16_jit.ipynb #20565e3b
-@compiled
+# %% ../nbs/16_jit.ipynb #673c997e
+@inner
 def add_seen(
     work: Any,  # the arrays of the pass forward
     back: Any,  # the arrays of the pass back
@@ -590,8 +618,8 @@ def add_seen(
         else:
             for j in range(n): da[j] += p[j]
 
-# %% ../nbs/16_jit.ipynb #81cbde41
-@compiled
+# %% ../nbs/16_jit.ipynb #c4a2e5c1
+@inner
 def state_back(
     cell: int,  # RNN, LSTM, GRU or AFTER
     work: Any,  # the arrays of the pass forward
@@ -621,8 +649,8 @@ def state_back(
             for j in range(n): DA[r, j] = 0
     if dropped: add_seen(work, back, m0, k)
 
-# %% ../nbs/16_jit.ipynb #d038eadd
-@compiled
+# %% ../nbs/16_jit.ipynb #b06afec2
+@inner
 def input_back(
     work: Any,  # the arrays of the pass forward
     back: Any,  # the arrays of the pass back
@@ -630,6 +658,7 @@ def input_back(
     base: int,  # the shard's first row in D
     m0: int,  # first example of the shard
     k: int,  # how many run
+    rows: int,  # how many there are
 ) -> None:
     "From the gradients of the scores to that of the input, or to the sum of each token"
     D, P, Fx, dX, dtable = borrowed(back.D), borrowed(back.P), back.Fx, borrowed(back.dX), borrowed(back.dtable)
@@ -640,12 +669,12 @@ def input_back(
     if dX.shape[0] > 0:
         d, p, f, zero = address(D) + base*ldd*size, address(P), address(Fx), address(back.zero)
         multiply(one, k, p, ldp, zero, 0, d, ldd, 1, K, d, ldd, 0, f, K * width, Fx.shape[0])
-        for r in range(back.DA.shape[0]):
+        for r in range(rows):
             product, dx = P[r], dX[t, m0 + r]
             for j in range(len(dx)): dx[j] = product[j] if r < k else 0
 
-# %% ../nbs/16_jit.ipynb #90e27ff4
-@compiled
+# %% ../nbs/16_jit.ipynb #49acbb73
+@inner
 def pack_steps(
     V: NDArray,  # a sequence, (T, m, n)
     start: int,  # first step
@@ -657,8 +686,8 @@ def pack_steps(
     "Put some steps of some examples into panels"
     for t in range(start, stop): pack_rows(V[t, m0:m1], out, (t - start) * (m1 - m0))
 
-# %% ../nbs/16_jit.ipynb #74b2dae6
-@compiled
+# %% ../nbs/16_jit.ipynb #736e6238
+@inner
 def add_product(
     back: Any,  # the arrays of the pass back
     K: int,  # rows of D
@@ -667,16 +696,18 @@ def add_product(
     panels: NDArray,  # what they are multiplied with, (panels, at least K, width)
     row: int,  # first row of the gradient
     column: int,  # first column of the gradient
+    first_time: bool,  # whether there is nothing to add to yet
 ) -> None:
     "Add the product of some columns of D with some panels to the gradient of the weights"
     D, dfull = back.D, back.dfull
     one, size, ldd, ldf = D.dtype.type(1), D.itemsize, D.shape[1], dfull.shape[1]
     stride = panels.shape[1] * panels.shape[2]
     d, f, b = address(D) + first*size, address(dfull) + (row*ldf + column)*size, address(panels)
-    multiply(one, columns, f, ldf, f, ldf, d, 1, ldd, K, d, 1, 0, b, stride, panels.shape[0])
+    i, ldi = (address(back.zero), 0) if first_time else (f, ldf)
+    multiply(one, columns, f, ldf, i, ldi, d, 1, ldd, K, d, 1, 0, b, stride, panels.shape[0])
 
-# %% ../nbs/16_jit.ipynb #dad470b8
-@compiled
+# %% ../nbs/16_jit.ipynb #431dd193
+@inner
 def weights_back(
     cell: int,  # RNN, LSTM, GRU or AFTER
     work: Any,  # the arrays of the pass forward
@@ -688,26 +719,27 @@ def weights_back(
 ) -> None:
     "Add some steps to the gradients of the weights and biases"
     n, K, (G, _), D = work.A.shape[2], (stop - start) * (m1 - m0), back.dfull.shape, borrowed(back.D)
+    new, none, n = stop == len(work.counts), np.intp(0), np.intp(n)       # zero as a variable: compiled once
     pack_steps(work.V, start, stop, m0, m1, back.PA)
     if work.table.shape[0] == 0:
         pack_steps(work.X, start, stop, m0, m1, back.PX)
-        add_product(back, K, 0, G, back.PX, 0, back.DA.shape[1])
+        add_product(back, K, none, np.intp(G), back.PX, none, np.intp(back.DA.shape[1]), new)
     if cell == GRU:
         pack_steps(work.S, start, stop, m0, m1, back.PS)
-        add_product(back, K, 0, n, back.PS, 0, 0)
-        add_product(back, K, n, 2*n, back.PA, n, 0)
+        add_product(back, K, none, np.intp(n), back.PS, none, none, new)
+        add_product(back, K, n, np.intp(2*n), back.PA, n, none, new)
     elif cell == AFTER:
-        add_product(back, K, 3*n, n, back.PA, 0, 0)
-        add_product(back, K, n, 2*n, back.PA, n, 0)
-    else: add_product(back, K, 0, G, back.PA, 0, 0)
+        add_product(back, K, 3*n, np.intp(n), back.PA, none, none, new)
+        add_product(back, K, n, np.intp(2*n), back.PA, n, none, new)
+    else: add_product(back, K, none, np.intp(G), back.PA, none, none, new)
     total, db = D[0], borrowed(back.db)               # a sum of sums: fewer roundings than one long sum
     for r in range(1, K):
         d = D[r]
         for j in range(len(db)): total[j] += d[j]
     for j in range(len(db)): db[j] += total[j]
 
-# %% ../nbs/16_jit.ipynb #ff7158f5
-@compiled
+# %% ../nbs/16_jit.ipynb #7fd868c4
+@inner
 def backward_shard(
     cell: int,  # RNN, LSTM, GRU or AFTER
     work: Any,  # the arrays of the pass forward
@@ -727,20 +759,441 @@ def backward_shard(
             for r in range(base + k, base + rows):
                 for j in range(D.shape[1]): D[r, j] = 0
             state_back(cell, work, back, t, base, m0, k)
-            input_back(work, back, t, base, m0, k)
+            input_back(work, back, t, base, m0, k, rows)
         weights_back(cell, work, back, start, stop, m0, m1)
         stop = start
     for r in range(rows):
         for j in range(n): da[m0 + r, j] = DA[r, j]
 
-# %% ../nbs/16_jit.ipynb #b9cc8a7a
-@functools.cache
-def _threads(
-    process: int,  # this process: after a fork the child has none of the parent's threads
-    n: int,  # how many
-) -> ThreadPoolExecutor:  # waiting threads
-    "Threads that wait for work, made once"
-    return ThreadPoolExecutor(n, 'rnn_nbdev')
+# %% ../nbs/16_jit.ipynb #cee70303
+def _peek(typingctx: Any, place: Any) -> Any:
+    "The number at an address, as other threads left it"
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load_atomic(builder.inttoptr(args[0], ir.IntType(64).as_pointer()), 'seq_cst', 8)
+    return types.int64(types.intp), emit
+
+def _poke(typingctx: Any, place: Any, number: Any) -> Any:
+    "Write a number at an address, for other threads to see"
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store_atomic(args[1], builder.inttoptr(args[0], ir.IntType(64).as_pointer()), 'seq_cst', 8)
+        return context.get_dummy_value()
+    return types.void(types.intp, types.int64), emit
+
+def _swap(typingctx: Any, place: Any, old: Any, new: Any) -> Any:
+    "Write `new` at an address if `old` stands there; whether it did: of two threads, one wins"
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.extract_value(builder.cmpxchg(place, args[1], args[2], 'seq_cst', 'seq_cst'), 1)
+    return types.boolean(types.intp, types.int64, types.int64), emit
+
+ATOMIC: list[Any] = [intrinsic(f) if COMPILES else f for f in (_peek, _poke, _swap)]
+peek, poke, swap = ATOMIC
+
+# %% ../nbs/16_jit.ipynb #df58faf4
+def _rest(typingctx: Any) -> Any:
+    "Tell the processor that this loop waits, where there is a word for it"
+    words = {'x86_64': 'llvm.x86.sse2.pause', 'amd64': 'llvm.x86.sse2.pause'}
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if (word := words.get(platform.machine().lower())):
+            builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), []), word), [])
+        return context.get_dummy_value()
+    return types.void(), emit
+
+def _give_way(typingctx: Any) -> Any:
+    "Let another thread have the core, where the system has a word for it"
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if os.name == 'posix':
+            kind = ir.FunctionType(ir.IntType(32), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, 'sched_yield'), [])
+        return context.get_dummy_value()
+    return types.void(), emit
+
+rest: Any = intrinsic(_rest) if COMPILES else _rest
+give_way: Any = intrinsic(_give_way) if COMPILES else _give_way
+
+# %% ../nbs/16_jit.ipynb #dcc0c9cf
+@inlined
+def pause(
+    turn: int,  # how often the loop has come here
+) -> None:
+    "Wait a little, within a loop that looks whether something has happened"
+    rest()
+    if turn & 63 == 63: give_way()
+
+# %% ../nbs/16_jit.ipynb #b4cd68f6
+def _stash(typingctx: Any, value: Any) -> Any:
+    "The address of a value, on the stack of the function that asks"
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ptrtoint(cgutils.alloca_once_value(builder, args[0]), ir.IntType(64))
+    return types.intp(value), emit
+
+def _fetch(typingctx: Any, place: Any, like: Any) -> Any:
+    "The value at an address, of the type of another"
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = context.get_value_type(signature.return_type)
+        value = builder.load(builder.inttoptr(args[0], kind.as_pointer()))
+        context.nrt.incref(builder, signature.return_type, value)
+        return value
+    return like(types.intp, like), emit
+
+stash: Any = intrinsic(_stash) if COMPILES else _stash
+fetch: Any = intrinsic(_fetch) if COMPILES else _fetch
+
+# %% ../nbs/16_jit.ipynb #a7cae513
+LINE = 128                                                     # bytes
+FREE, POSTED, BUSY, ASLEEP = range(4)                            # what a helper does
+KIND, CELL, WORK, BACK, PARTS, KEEP, OUTPUTS = range(7)          # what stands in the line of the job
+FORWARD, BACKWARD, UNITS_FORWARD, UNITS_BACKWARD = range(4)      # what is done; the last two only together
+FIRST, LAST, CLAIM, STEP, WHO, READY, PANEL, PANELS, ACROSS = range(9)      # what stands in the line of a share
+
+# %% ../nbs/16_jit.ipynb #e1ac26eb
+@inner
+def meet(
+    parts: NDArray,  # a line for each share
+    me: int,  # who I am
+    count: int,  # how often we have met
+) -> None:
+    "Wait until all who share the work have come this far"
+    base = address(parts)
+    for p in range(len(parts)):
+        if parts[p, WHO] == me: poke(base + p*LINE + 8*STEP, count)
+    for p in range(len(parts)):
+        turn = 0
+        while peek(base + p*LINE + 8*STEP) < count:
+            pause(turn)
+            turn += 1
+
+# %% ../nbs/16_jit.ipynb #b5906bbd
+@inner
+def input_ahead(
+    work: Any,  # the arrays
+    t: int,  # first step
+    steps: int,  # how many
+    tz: int,  # where the gates of the first are
+    part: NDArray,  # the line of a share
+) -> None:
+    "The input's part of the scores of some units, for some steps"
+    X, Z, table, B, b = work.X, borrowed(work.Z), borrowed(work.table), work.B1, work.b1
+    m, n, n_x, ldz, width, size = Z.shape[1], work.A.shape[2], X.shape[2], Z.shape[2], B.shape[2], B.itemsize
+    first, units, left, panels = part[FIRST], part[LAST] - part[FIRST], part[PANEL] * width, part[PANELS]
+    one, stride = b.dtype.type(1), B.shape[1] * width
+    if table.shape[0] == 0:
+        z, x = address(Z) + (tz*m*ldz + left)*size, address(X) + t*m*n_x*size
+        weights = address(B) + (part[PANEL]*B.shape[1] + n)*width*size
+        multiply(one, steps*m, z, ldz, address(b) + left*size, 0, x, n_x, 1, n_x, x, 0, 0, weights, stride, panels)
+        return
+    for s in range(steps):
+        for r in range(m):
+            row, z = table[work.where[t + s, r]], Z[tz + s, r, left:left + 4*units]
+            for g in range(4):
+                for j in range(units): z[g*units + j] = row[g*n + first + j]
+
+# %% ../nbs/16_jit.ipynb #d580dd89
+@inner
+def forward_units(
+    work: Any,  # the arrays
+    parts: NDArray,  # a line for each share of the units
+    me: int,  # who I am
+    keep: bool,  # whether gates and cell states are kept
+    outputs: bool,  # whether hidden states are kept
+) -> None:
+    "Some units of the LSTM through all steps, together with whoever has the others"
+    A, C, S, Z, B = borrowed(work.A), borrowed(work.C), borrowed(work.S), borrowed(work.Z), work.B1
+    T, (ahead, m, ldz), n, one, size = len(work.counts), Z.shape, A.shape[2], A.dtype.type(1), A.itemsize
+    width, stride = B.shape[2], B.shape[1] * B.shape[2]
+    for t in range(T):
+        tz, ts, c_old, c_new = (t, t, t, t + 1) if keep else (t % ahead, 0, t & 1, (t + 1) & 1)
+        old, new = (t, t + 1) if outputs else (t & 1, (t + 1) & 1)
+        for p in range(len(parts)):
+            if parts[p, WHO] != me: continue
+            part, first, last = parts[p], parts[p, FIRST], parts[p, LAST]
+            if tz % ahead == 0: input_ahead(work, t, min(ahead, T - t), tz, part)
+            left, right = part[PANEL] * width, part[PANEL] * width + 4*(last - first)
+            z, a = address(Z) + (tz*m*ldz + left)*size, address(A) + old*m*n*size
+            weights = address(B) + part[PANEL]*stride*size
+            multiply(one, m, z, ldz, z, ldz, a, n, 1, n, a, n, 0, weights, stride, part[PANELS])
+            for r in range(m):
+                c_prev, c, s, a_new = (C[c_old, r, first:last], C[c_new, r, first:last], S[ts, r, first:last],
+                                       A[new, r, first:last])
+                lstm_row(Z[tz, r, left:right], c_prev, c, s, a_new)
+        meet(parts, me, t + 1)
+    for p in range(len(parts)):
+        if parts[p, WHO] != me: continue
+        for r in range(m):
+            for j in range(parts[p, FIRST], parts[p, LAST]):
+                work.final_a[r, j] = A[T if outputs else T & 1, r, j]
+                work.final_c[r, j] = C[T if keep else T & 1, r, j]
+
+# %% ../nbs/16_jit.ipynb #5f784dc8
+@inner
+def units_back(
+    work: Any,  # the arrays of the pass forward
+    back: Any,  # the arrays of the pass back
+    part: NDArray,  # the line of a share
+    p: int,  # which share
+    t: int,  # the step
+    base: int,  # its first row in D
+) -> None:
+    "From the gradients of some units' states to those of their scores"
+    D, DA, dA, dc = borrowed(back.D[0]), borrowed(back.DA[p]), borrowed(back.dA), borrowed(back.dc)
+    C, S, Z = borrowed(work.C), borrowed(work.S), borrowed(work.Z)
+    first, last, left, units = part[FIRST], part[LAST], part[PANEL] * work.B1.shape[2], part[LAST] - part[FIRST]
+    for r in range(len(dc)):
+        da = DA[r, :units]
+        if dA.shape[0] > 0:
+            above = dA[t, r, first:last]
+            for j in range(units): da[j] += above[j]
+        z, d = Z[t, r, left:left + 4*units], D[base + r, 4*first:4*last]
+        lstm_row_back(z, C[t, r, first:last], S[t, r, first:last], da, dc[r, first:last], d)
+
+# %% ../nbs/16_jit.ipynb #d407a625
+@inner
+def unit_weights_back(
+    work: Any,  # the arrays of the pass forward
+    back: Any,  # the arrays of the pass back, as one share sees them
+    part: NDArray,  # the line of a share
+    start: int,  # first step
+    stop: int,  # one after the last
+) -> None:
+    "Add some steps to the gradients of some units' weights and biases"
+    n, m, new = work.A.shape[2], work.A.shape[1], stop == len(work.counts)
+    K, first, units, tokens = (stop - start) * m, part[FIRST], part[LAST] - part[FIRST], work.table.shape[0] > 0
+    D, db, dtable = borrowed(back.D), borrowed(back.db), borrowed(back.dtable)
+    pack_steps(work.A, start, stop, 0, m, back.PA)
+    if not tokens: pack_steps(work.X, start, stop, 0, m, back.PX)
+    left, right = np.intp(0), np.intp(back.PA.shape[0] * back.PA.shape[2])
+    for g in range(4):
+        row, column = g*n + first, 4*first + g*units
+        add_product(back, K, column, units, back.PA, row, left, new)
+        if not tokens: add_product(back, K, column, units, back.PX, row, right, new)
+        total = db[row:row + units]
+        for r in range(K):
+            d = D[r, column:column + units]
+            for j in range(units): total[j] += d[j]
+            if tokens:
+                sums = dtable[work.where[start + r // m, r % m], row:row + units]
+                for j in range(units): sums[j] += d[j]
+
+# %% ../nbs/16_jit.ipynb #4273a347
+@inner
+def unit_inputs_back(
+    back: Any,  # the arrays of the pass back
+    p: int,  # which share
+    shares: int,  # of how many
+    start: int,  # first step
+    rows: int,  # how many rows of D there are
+) -> None:
+    "From the gradients of all scores to that of the input, for one share of the rows"
+    D, P, Fx, dX, m = borrowed(back.D[0]), borrowed(back.P[p]), back.Fx, borrowed(back.dX), len(back.da)
+    one, size, first, last = D.dtype.type(1), D.itemsize, rows*p // shares, rows*(p + 1) // shares
+    d, ldd, stride, panels = address(D) + first*D.shape[1]*size, D.shape[1], Fx.shape[1] * Fx.shape[2], Fx.shape[0]
+    p, ldp, G, f = address(P), P.shape[1], Fx.shape[1], address(Fx)
+    multiply(one, last - first, p, ldp, address(back.zero), 0, d, ldd, 1, G, d, 0, 0, f, stride, panels)
+    for r in range(first, last):
+        product, dx = P[r - first], dX[start + r // m, r % m]
+        for j in range(len(dx)): dx[j] = product[j]
+
+# %% ../nbs/16_jit.ipynb #ca6f8003
+@inner
+def backward_units(
+    work: Any,  # the arrays of the pass forward
+    back: Any,  # the arrays of the pass back
+    parts: NDArray,  # a line for each share of the units
+    me: int,  # who I am
+) -> None:
+    "Some units of the LSTM back through all steps, together with whoever has the others"
+    D, DA, F, da = back.D, back.DA, back.F, back.da
+    m, n, stop, met, one, size = len(da), work.A.shape[2], len(work.counts), 0, D.dtype.type(1), D.itemsize
+    ldd, ldt, stride = D.shape[2], DA.shape[2], F.shape[1] * F.shape[2]
+    for p in range(len(parts)):
+        for r in range(m if parts[p, WHO] == me else 0):
+            for j in range(parts[p, FIRST], parts[p, LAST]): DA[p, r, j - parts[p, FIRST]] = da[r, j]
+    while stop > 0:
+        start = max(stop - D.shape[1] // m, 0)
+        for t in range(stop - 1, start - 1, -1):
+            for p in range(len(parts)):
+                if parts[p, WHO] == me: units_back(work, back, parts[p], p, t, (t - start) * m)
+            met += 1
+            meet(parts, me, met)
+            for p in range(len(parts)):
+                if parts[p, WHO] != me: continue
+                d, f = address(D) + (t - start)*m*ldd*size, address(F) + parts[p, ACROSS]*stride*size
+                to, zero = address(DA) + p*m*ldt*size, address(back.zero)
+                multiply(one, m, to, ldt, zero, 0, d, ldd, 1, 4*n, d, 0, 0, f, stride, ldt // F.shape[2])
+        for p in range(len(parts)):
+            if parts[p, WHO] != me: continue
+            unit_weights_back(work, common_blocks(back, p), parts[p], start, stop)
+            if back.dX.shape[0] > 0: unit_inputs_back(back, p, len(parts), start, (stop - start) * m)
+        met += 1
+        meet(parts, me, met)                     # nobody writes to D before all have read it
+        stop = start
+    for p in range(len(parts)):
+        for r in range(m if parts[p, WHO] == me else 0):
+            for j in range(parts[p, FIRST], parts[p, LAST]): da[r, j] = DA[p, r, j - parts[p, FIRST]]
+
+# %% ../nbs/16_jit.ipynb #75bebc10
+@inlined
+def own_blocks(
+    back: Any,  # the arrays of a pass back
+    p: int,  # which shard
+) -> Any:  # a Back
+    "The arrays of a pass back as one shard sees them"
+    return Back(back.dA, back.F, back.Fx, back.dX, back.da, back.dc, back.D[p], back.DA[p], back.P[p], back.PA[p],
+                back.PX[p], back.PS[p], back.zero[p], back.dfull[p], back.db[p], back.dtable[p])
+
+@inlined
+def common_blocks(
+    back: Any,  # the arrays of a pass back
+    p: int,  # which share of the units
+) -> Any:  # a Back
+    "The arrays of a pass back as one share of the units sees them: what is added up is everybody's"
+    return Back(back.dA, back.F, back.Fx, back.dX, back.da, back.dc, back.D[0], back.DA[p], back.P[p], back.PA[p],
+                back.PX[p], back.PS[p], back.zero[0], back.dfull[0], back.db[0], back.dtable[0])
+
+# %% ../nbs/16_jit.ipynb #4cf80df5
+@inlined
+def take_part(
+    kind: int,  # what is done
+    cell: int,  # RNN, LSTM, GRU or AFTER
+    work: Any,  # the arrays of the pass forward
+    back: Any,  # the arrays of the pass back
+    parts: NDArray,  # a line for each shard
+    me: int,  # which shard to look at first
+    keep: int,  # whether gates and cell states are kept
+    outputs: int,  # whether hidden states are kept
+) -> None:
+    "Claim shards and work on them until all are claimed"
+    for i in range(len(parts)):
+        p = (me + i) % len(parts)
+        if swap(address(parts) + p*LINE + 8*CLAIM, 0, 1):
+            m0, m1 = parts[p, FIRST], parts[p, LAST]
+            if kind == FORWARD: forward_shard(cell, work, m0, m1, keep != 0, outputs != 0)
+            else: backward_shard(cell, work, own_blocks(back, p), m0, m1)
+
+# %% ../nbs/16_jit.ipynb #e00fc420
+@inlined
+def take_turns_with(
+    kind: int,  # UNITS_FORWARD or UNITS_BACKWARD
+    work: Any,  # the arrays of the pass forward
+    back: Any,  # the arrays of the pass back
+    parts: NDArray,  # a line for each share
+    me: int,  # who I am
+    keep: int,  # whether gates and cell states are kept
+    outputs: int,  # whether hidden states are kept
+) -> None:
+    "Work on my shares, step by step with the others"
+    turn = 0
+    while peek(address(parts) + 8*READY) == 0:
+        pause(turn)
+        turn += 1
+    mine = False
+    for p in range(len(parts)): mine = mine or parts[p, WHO] == me
+    if mine and kind == UNITS_FORWARD: forward_units(work, parts, me, keep != 0, outputs != 0)
+    elif mine: backward_units(work, back, parts, me)
+
+# %% ../nbs/16_jit.ipynb #4fa3f922
+@inlined
+def help_out(
+    board: NDArray,  # the job's line, then one for each helper
+    me: int,  # which helper
+    work: Any,  # of the type that the job's is of
+    back: Any,  # likewise
+) -> None:
+    "Do what is on the board"
+    kind, cell, w, b, p, keep, outputs = board[:7]
+    work, back, parts = fetch(w, work), fetch(b, back), fetch(p, np.empty((0, 0), np.int64))
+    if kind < UNITS_FORWARD: take_part(kind, cell, work, back, parts, me, keep, outputs)
+    else: take_turns_with(kind, work, back, parts, me, keep, outputs)
+
+# %% ../nbs/16_jit.ipynb #c1fbfd17
+PATIENCE = 8000     # how often a helper looks for work before it goes to sleep: some 0.2 ms
+
+@inlined
+def serve(
+    board: NDArray,  # the job's line, then one for each helper
+    me: int,  # which helper, from 1
+    work: Any,  # of the type that jobs are of
+    back: Any,  # likewise
+) -> bool:  # whether it went to sleep; if not, there is a job after all
+    "What a helper does until it has had nothing to do for a while"
+    state, turn = address(board) + me*LINE, 0
+    while turn < PATIENCE:
+        if peek(state) == POSTED and swap(state, POSTED, BUSY):
+            help_out(board, me, work, back)
+            poke(state, FREE)
+            turn = 0
+        pause(turn)
+        turn += 1
+    return swap(state, FREE, ASLEEP)
+
+# %% ../nbs/16_jit.ipynb #ac1fd9b0
+@inlined
+def share_out(
+    base: int,  # address of the board
+    helpers: int,  # how many there are
+    parts: NDArray,  # a line for each share
+) -> None:
+    "See who has come, send the others away, and settle who has which share"
+    for w in range(1, helpers + 1):
+        turn = 0
+        while peek(base + w*LINE) == POSTED and turn < PATIENCE // 4:
+            pause(turn)
+            turn += 1
+        swap(base + w*LINE, POSTED, FREE)
+    w = 0
+    for p in range(len(parts)):
+        parts[p, WHO] = w
+        w += 1
+        while w <= helpers and peek(base + w*LINE) != BUSY: w += 1
+        if w > helpers: w = 0
+    poke(address(parts) + 8*READY, 1)
+
+# %% ../nbs/16_jit.ipynb #52e0e381
+@inlined
+def do_job(
+    board: NDArray,  # the job's line, then one for each helper; the first line alone for no help
+    me: int,  # 0
+    kind: int,  # what is done
+    cell: int,  # RNN, LSTM, GRU or AFTER
+    work: Any,  # the arrays of the pass forward
+    back: Any,  # the arrays of the pass back
+    parts: NDArray,  # a line for each shard
+    keep: bool,  # whether gates and cell states are kept
+    outputs: bool,  # whether hidden states are kept
+) -> None:
+    "Post a job, take part in it, and wait for those who have begun"
+    base, helpers = address(board), len(board)*8//LINE - 1
+    board[KIND], board[CELL], board[KEEP], board[OUTPUTS] = kind, cell, keep, outputs
+    board[WORK], board[BACK], board[PARTS] = stash(work), stash(back), stash(parts)
+    for w in range(1, helpers + 1): swap(base + w*LINE, FREE, POSTED)
+    if kind < UNITS_FORWARD: take_part(kind, cell, work, back, parts, me, board[KEEP], board[OUTPUTS])
+    else:
+        share_out(base, helpers, parts)
+        take_turns_with(kind, work, back, parts, me, board[KEEP], board[OUTPUTS])
+    for w in range(1, helpers + 1):
+        turn = 0
+        if not swap(base + w*LINE, POSTED, FREE):            # it has begun, or sleeps
+            while peek(base + w*LINE) == BUSY:
+                pause(turn)
+                turn += 1
+
+# %% ../nbs/16_jit.ipynb #942aff48
+@compiled
+def act(
+    board: NDArray,  # the job's line, then one for each helper; the first line alone for no help
+    me: int,  # which helper, from 1; 0 for the one who has a job
+    kind: int,  # what is done
+    cell: int,  # RNN, LSTM, GRU or AFTER
+    work: Any,  # the arrays of the pass forward
+    back: Any,  # the arrays of the pass back
+    parts: NDArray,  # a line for each shard
+    keep: bool,  # whether gates and cell states are kept
+    outputs: bool,  # whether hidden states are kept
+) -> bool:  # of a helper, whether it went to sleep
+    "What a thread does, the one with the job or a helper: one function, so that all of it is compiled once"
+    if me > 0: return serve(board, me, work, back)
+    do_job(board, me, kind, cell, work, back, parts, keep, outputs)
+    return True
 
 # %% ../nbs/16_jit.ipynb #ff95cc8a
 def most_threads() -> int:  # at least 1
@@ -751,24 +1204,154 @@ def most_threads() -> int:  # at least 1
     if given: return int(given)
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
-# %% ../nbs/16_jit.ipynb #47264ece
+# %% ../nbs/16_jit.ipynb #3b7eb4f8
+@functools.cache
+def core_teller() -> Any:  # a function that gives the number of the core it runs on, or None
+    "Who tells on which core a thread runs, where the system does"
+    if sys.platform != 'linux' or not hasattr(os, 'sched_setaffinity'): return None
+    try: return ctypes.CDLL(None).sched_getcpu
+    except (AttributeError, OSError): return None
+
+# %% ../nbs/16_jit.ipynb #5552d125
+class Gang:
+    "Threads that help with the passes of one number type; asleep when there is nothing to do"
+
+    def __init__(
+        self,
+        helpers: int,  # how many, beside the caller
+        dtype: str,  # 'float32' or 'float64'
+    ) -> None:
+        self.taken, self.over = threading.Lock(), False
+        memory = np.zeros((helpers + 2) * LINE // 8, np.int64)
+        start = -memory.ctypes.data % LINE // 8
+        self.board = memory[start:start + (helpers + 1) * LINE // 8]
+        self.nothing: tuple = 0, 0, no_work(dtype), no_back(dtype), np.zeros((0, 0), np.int64), False, False
+        self.bells = [threading.Semaphore(0) for _ in range(helpers)]
+        self.threads = [threading.Thread(target=self.live, args=(w,), name='rnn_nbdev', daemon=True)
+                        for w in range(1, helpers + 1)]
+        for thread in self.threads: thread.start()
+        atexit.register(self.end)
+
+    def live(
+        self,
+        me: int,  # which helper, from 1
+    ) -> None:
+        "A helper's life: serve, sleep, serve"
+        while not self.over:
+            if act(self.board, me, *self.nothing): self.bells[me - 1].acquire()
+
+    def wake(
+        self,
+        helpers: int,  # how many
+    ) -> None:
+        "Wake the first helpers if they sleep, away from this thread's core; only for who has taken the gang"
+        for w in range(1, helpers + 1):
+            if self.board[w * LINE // 8] != ASLEEP: continue
+            if (tell := core_teller()) is not None and (helper := self.threads[w - 1].native_id):
+                elsewhere = os.sched_getaffinity(0) - {tell()}
+                if elsewhere: os.sched_setaffinity(helper, elsewhere)
+            self.board[w * LINE // 8] = FREE
+            self.bells[w - 1].release()
+
+    def end(self) -> None:
+        "Send the helpers home"
+        self.over = True
+        for bell in self.bells: bell.release()
+        for thread in self.threads: thread.join(1)
+
+# %% ../nbs/16_jit.ipynb #974da515
+@functools.cache
+def _gang(
+    process: int,  # this process: after a fork the child has none of the parent's threads
+    helpers: int,  # how many
+    dtype: str,  # 'float32' or 'float64'
+) -> Gang:  # waiting
+    "The helpers, made once"
+    return Gang(helpers, dtype)
+
+# %% ../nbs/16_jit.ipynb #d75314bd
+def no_work(
+    dtype: Any,  # float32 or float64
+) -> Work:  # empty
+    "Arrays of a pass forward, of the right types, with nothing in them"
+    shapes = {**dict.fromkeys(('b1', 'b2', 'brc', 'counts'), 1),
+              **dict.fromkeys(('where', 'table', 'P', 'final_a', 'final_c', 'd'), 2)}
+    kinds = {'where': np.intp, 'counts': np.int64}
+    return Work(*(np.empty((0,) * shapes.get(name, 3), kinds.get(name, dtype)) for name in Work._fields))
+
+# %% ../nbs/16_jit.ipynb #8c93df96
+@functools.cache
+def no_back(
+    dtype: Any,  # float32 or float64
+) -> Back:  # empty
+    "Arrays of a pass back, of the right types, with nothing in them"
+    shapes = {'da': 2, 'dc': 2, 'PA': 4, 'PX': 4, 'PS': 4, 'zero': 2, 'db': 2}
+    return Back(*(np.empty((0,) * shapes.get(name, 3), dtype) for name in Back._fields))
+
+# %% ../nbs/16_jit.ipynb #06f304fb
+def wake_up(
+    shares: int,  # how many there are to work on
+    dtype: DTypeLike,  # float32 or float64
+) -> tuple[Gang | None, int]:  # who helps, and how many of them; nobody where one thread is enough
+    "Wake helpers before there is something to do, so that they are there when there is"
+    most = most_threads() if shares > 1 else 1
+    if most == 1: return None, 0
+    gang, helpers = _gang(os.getpid(), most - 1, np.dtype(dtype).name), min(shares, most) - 1
+    if gang.taken.acquire(blocking=False):
+        try: gang.wake(helpers)
+        finally: gang.taken.release()
+    return gang, helpers
+
+# %% ../nbs/16_jit.ipynb #e27a89d2
+def run(
+    help: tuple[Gang | None, int],  # from wake_up
+    kind: int,  # what is done
+    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
+    work: Work,  # the arrays of the pass forward
+    back: Back,  # the arrays of the pass back
+    parts: NDArray,  # a line for each share
+    keep: bool = True,  # whether gates and cell states are kept
+    outputs: bool = True,  # whether hidden states are kept
+) -> None:
+    "Every share, with the help that there is; without any if another thread has it"
+    parts[:, CLAIM:READY + 1] = 0
+    gang, helpers = help
+    if gang is None or not gang.taken.acquire(blocking=False):
+        act(np.zeros(LINE // 8, np.int64), 0, kind, CODES[cell], work, back, parts, keep, outputs)
+        return
+    try:
+        gang.wake(helpers)
+        act(gang.board[:(helpers + 1) * LINE // 8], 0, kind, CODES[cell], work, back, parts, keep, outputs)
+    finally: gang.taken.release()
+
+# %% ../nbs/16_jit.ipynb #0cb48af3
 def cut(
-    lengths: NDArray,  # steps of each example, (m,), the longest first
-    threads: int,  # how many shards at most
+    lengths: NDArray | None,  # steps of each example, (m,), the longest first; None if all are alike
+    m: int,  # examples
+    shards: int,  # how many at most
 ) -> list[tuple[int, int]]:  # first example, one after the last, of each
     "Shards with about equally many steps"
-    total = np.cumsum([0, *np.maximum(lengths, 1)])
-    ends = [int(np.searchsorted(total, total[-1] * i / threads)) for i in range(threads)] + [len(lengths)]
+    if lengths is None: ends = [-(-m * i // shards) for i in range(shards + 1)]
+    else:
+        total = np.cumsum([0, *np.maximum(lengths, 1)])
+        ends = [int(np.searchsorted(total, total[-1] * i / shards)) for i in range(shards)] + [m]
     return [(first, last) for first, last in itertools.pairwise(ends) if last > first]
 
-# %% ../nbs/16_jit.ipynb #0749cb09
-def run_all(
-    tasks: Sequence[Callable],  # functions without arguments, one or more
-) -> None:
-    "Run every task, each in a thread of its own"
-    waiting = [_threads(os.getpid(), most_threads()).submit(task) for task in tasks[1:]]
-    tasks[0]()
-    for future in waiting: future.result()
+# %% ../nbs/16_jit.ipynb #d0bf3bc7
+def cut_units(
+    n: int,  # units
+    shares: int,  # how many at most
+    width: int,  # columns in a panel
+) -> list[tuple[int, int]]:  # first unit, one after the last, of each
+    "Shares of the units whose gates fill whole panels, as far as that can be"
+    blocks = -(-4*n // width)
+    ends = [min(n, -(-blocks * i // shares) * width // 4) for i in range(shares + 1)]
+    return [(first, last) for first, last in itertools.pairwise(ends) if last > first]
+
+# %% ../nbs/16_jit.ipynb #ed8de726
+LEAST = 10**7               # operations of a pass that are worth another thread
+FEW = 4                     # examples up to which units are shared out
+LEAST_STEP = 3 * 10**5      # operations of a step that are worth a meeting
 
 # %% ../nbs/16_jit.ipynb #886ba182
 def gate_weights(
@@ -780,23 +1363,25 @@ def gate_weights(
         return {'a': (np.concatenate((parameters['Waa'], parameters['Wax']), axis=1), parameters['ba'][:, 0])}
     return {g: (np.ascontiguousarray(parameters[f'W{g}']), parameters[f'b{g}'][:, 0]) for g in GATES[cell]}
 
-# %% ../nbs/16_jit.ipynb #351788dc
+# %% ../nbs/16_jit.ipynb #b49c469c
 def pack_gates(
     weights: Mapping[str, tuple[NDArray, NDArray]],  # from gate_weights
     gates: str,  # which of them, in order
+    shares: Sequence[tuple[int, int]] = (),  # first unit, one after the last, of each; all units in one by default
 ) -> tuple[NDArray, NDArray]:  # panels (panels, n_a + n_x, width), biases (panels * width,)
-    "Panels of some gates' weights, the half of each sigmoid in them"
+    "Panels of some gates' weights, the half of each sigmoid in them; each share of the units has panels of its own"
     (n, K), dtype = weights[gates[0]][0].shape, weights[gates[0]][0].dtype
-    width = panel_width(dtype)
-    panels = -(-len(gates) * n // width)
-    B, b = room((panels, K, width), dtype), np.zeros(panels * width, dtype)
-    B[-1, :, len(gates) * n - (panels - 1) * width:] = 0
+    shares, width = shares or [(0, n)], panel_width(dtype)
+    counts = [-(-len(gates) * (last - first) // width) for first, last in shares]
+    B, b, start = room((sum(counts), K, width), dtype), np.zeros(sum(counts) * width, dtype), 0
     scales = [dtype.type(1 if g in 'ac' else 0.5) for g in gates]
-    for i, g in enumerate(gates): b[i*n:(i + 1)*n] = scales[i] * weights[g][1]
-    tasks = [functools.partial(pack_columns, weights[g][0], i*n, scales[i], B) for i, g in enumerate(gates)]
-    if B.size > 2**20: run_all(tasks)                                   # large enough to be shared
-    else:
-        for task in tasks: task()
+    for (first, last), panels in zip(shares, counts):
+        units, here, to = last - first, B[start:start + panels], b[start * width:]
+        here[-1, :, len(gates) * units - (panels - 1) * width:] = 0
+        for i, (g, scale) in enumerate(zip(gates, scales)):
+            to[i*units:(i + 1)*units] = scale * weights[g][1][first:last]
+            pack_columns(weights[g][0][first:last], i*units, scale, here)
+        start += panels
     return B, b
 
 # %% ../nbs/16_jit.ipynb #476158db
@@ -810,7 +1395,24 @@ def token_scores(
     scales = {g: source.rows.dtype.type(1 if g in 'ac' else 0.5) for g in gates}
     return np.concatenate([scales[g] * (source.rows @ weights[g][0][:, n:].T + weights[g][1]) for g in gates], axis=1)
 
-# %% ../nbs/16_jit.ipynb #4e471b5e
+# %% ../nbs/16_jit.ipynb #b9badb4d
+class Loan:
+    "An array as one that may be written to; compiled code has a type of its own for those that may not"
+
+    def __init__(
+        self,
+        array: NDArray,  # that nobody is going to write to
+    ) -> None:
+        self.owner, self.__array_interface__ = array, {**array.__array_interface__, 'data': (array.ctypes.data, False)}
+
+def for_reading(
+    array: NDArray,  # in any memory order
+) -> NDArray:  # the same numbers, each row after the other; the same memory where it can be
+    "An array of the one type that the compiled passes know"
+    array = np.ascontiguousarray(array)
+    return array if array.flags.writeable else np.asarray(Loan(array))
+
+# %% ../nbs/16_jit.ipynb #c1af4648
 def make_work(
     call: Call,  # the call
     source: Input,  # its input
@@ -820,40 +1422,53 @@ def make_work(
     keep: bool,  # whether gates and cell states are kept
     outputs: bool,  # whether hidden states are kept
     d: NDArray | None = None,  # what the gates see of each example's state is multiplied by this, (m, n_a)
+    shares: Sequence[tuple[int, int]] = (),  # of the units, where those are shared out
 ) -> Work:  # arrays, some of them uninitialized
     "The arrays of a pass forward"
     T, m, n, dtype, gru = call.T, call.m, call.n_a, call.dtype, call.cell.startswith('gru')
     first = 'ur' if gru else ''.join(GATES[call.cell])
-    B1, b1 = pack_gates(weights, first)
+    B1, b1 = pack_gates(weights, first, shares)
     B2, b2 = pack_gates(weights, 'c') if gru else (room((0, 1, B1.shape[2]), dtype), room((0,), dtype))
     brc = np.zeros_like(b2)
     if call.cell == 'gru_after': brc[:n] = call.parameters['brc'][:, 0]
     table = room((0, 1), dtype) if source.where is None else token_scores(source, weights, first + 'c' * gru)
-    X = source.rows if source.where is None else room((0, 0, source.rows.shape[1]), dtype)
-    where = np.empty((T, m), np.intp) if source.where is None else np.ascontiguousarray(source.where, np.intp)
+    X = for_reading(source.rows) if source.where is None else room((0, 0, source.rows.shape[1]), dtype)
+    where = np.empty((T, m), np.intp) if source.where is None else for_reading(source.where.astype(np.intp, copy=False))
     A = room((T + 1 if outputs else 2, m, n), dtype)
-    Z = room((T if keep else 1, m, max(b1.size, 2*n + b2.size) + 16), dtype)
-    C = room((0 if call.cell != 'lstm' else T + 1 if keep else 2, m, n), dtype)
-    S = room((0 if call.cell == 'rnn' else T if keep else 1, m, n), dtype)
+    Z, C, S, P = rooms(dtype, (T if keep else min(T, 32) if shares else 1, m, max(b1.size, 2*n + b2.size) + 16),
+                       (0 if call.cell != 'lstm' else T + 1 if keep else 2, m, n),
+                       (0 if call.cell == 'rnn' else T if keep else 1, m, n), (m, b2.size))
     A[0], C[:1] = start[0], start[-1]
-    final, P = [np.array(s, order='C') for s in start], room((m, b2.size), dtype)
+    final = [np.array(s, order='C') for s in start]
     V = A if d is None else room((T if keep else 1, m, n), dtype)
-    d = room((0, n), dtype) if d is None else d
+    d = room((0, n), dtype) if d is None else for_reading(d)
     return Work(X, where, table, B1, b1, B2, b2, brc, A, C, S, Z, P, final[0], final[-1], counts, d, V)
 
-# %% ../nbs/16_jit.ipynb #26f1247f
+# %% ../nbs/16_jit.ipynb #1713bc42
 def shards(
     call: Call,  # the call
     plan: Plan | None,  # the order of its steps
     n_x: int,  # input features
     threads: int | None,  # how many; None to choose by the work there is
-) -> list[tuple[int, int]]:  # first example, one after the last, of each
-    "How a call is shared among threads"
-    operations = 2 * len(GATES[call.cell]) * call.n_a * (call.n_a + n_x) * call.m * call.T
-    chosen = min(most_threads(), 1 + operations // 10**7) if threads is None else threads
-    return cut(np.full(call.m, call.T) if plan is None else plan.lengths, chosen)
+) -> tuple[NDArray, list[tuple[int, int]]]:  # a line for each share; the units of each, if those are shared
+    "How a call is shared among threads: by examples, or by units where there are few examples"
+    step = 2 * len(GATES[call.cell]) * call.n_a * (call.n_a + n_x) * call.m       # operations
+    few = call.m == 1 or (call.m <= FEW and step >= LEAST_STEP)
+    by_units = few and call.cell == 'lstm' and call.lengths is None and call.drop is None
+    useful = min(1 + step * call.T // LEAST, 1 + step // LEAST_STEP if by_units else call.m)
+    chosen = threads or (min(most_threads(), useful) if useful > 1 else 1)
+    ends = cut_units(call.n_a, chosen, panel_width(call.dtype)) if by_units else cut(
+        None if plan is None else plan.lengths, call.m, chosen)
+    parts = np.zeros((len(ends), LINE // 8), np.int64)
+    parts[:, FIRST], parts[:, LAST] = zip(*ends)
+    if by_units:
+        width, units = panel_width(call.dtype), parts[:, LAST] - parts[:, FIRST]
+        parts[:, PANELS] = -(-4*units // width)
+        parts[:, PANEL] = np.cumsum(parts[:, PANELS]) - parts[:, PANELS]
+        parts[:, ACROSS] = np.arange(len(parts)) * -(-units.max() // width)
+    return parts, ends if by_units else []
 
-# %% ../nbs/16_jit.ipynb #54762101
+# %% ../nbs/16_jit.ipynb #04b89f66
 def jit_forward(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
     x: NDArray,  # (n_x, m, T), or tokens (m, T) where there is a table
@@ -873,53 +1488,68 @@ def jit_forward(
     source, weights = make_input(call, plan), gate_weights(cell, call.parameters)
     start = [s.T if plan is None else s.T[plan.order] for s in call.state.values()]
     counts = np.full(call.T, call.m) if plan is None else plan.counts
-    work = make_work(call, source, weights, start, counts, training, training or outputs, drop_rows(call, plan))
-    parts = shards(call, plan, source.rows.shape[-1], threads)
-    forward = functools.partial(forward_shard, CODES[cell], work)
-    run_all([functools.partial(forward, *part, training, training or outputs) for part in parts])
+    parts, shares = shards(call, plan, source.rows.shape[-1], threads)
+    help, keep = wake_up(len(parts), call.dtype), training or outputs
+    work = make_work(call, source, weights, start, counts, training, keep, drop_rows(call, plan), shares)
+    run(help, UNITS_FORWARD if shares else FORWARD, cell, work, no_back(call.dtype), parts, training, keep)
     a = None if not outputs else work.A[1:].T if plan is None else scatter(work.A[1:], plan)
     if training and plan is None and a is not None: a.flags.writeable = False     # it is part of the cache
     final = by_name(call, plan, [work.final_a, work.final_c])
-    return a, final, (call, plan, source, weights, work, parts) if training else None
+    return a, final, (call, plan, source, weights, work, parts, shares) if training else None
 
-# %% ../nbs/16_jit.ipynb #87e61a1f
+# %% ../nbs/16_jit.ipynb #d8b60ad8
 def make_back(
     call: Call,  # the call
     work: Work,  # the arrays of the pass forward
     shared: tuple,  # dA, F, Fx, dX, da, dc
-    rows: int,  # examples of the shard
+    parts: NDArray,  # the shards, from `shards`
+    shares: int = 0,  # how many shares of the units; 0 where examples are shared out
     collect: int = 256,  # rows of gradients to collect before the product
 ) -> Back:  # arrays, some of them uninitialized
-    "The arrays of one shard's pass back"
+    "The arrays of a pass back, one block for each shard; of what is added up, one for each who adds"
     dA, F, Fx, dX, da, dc = shared
-    n, n_x, (panels, G, width), dtype = call.n_a, work.X.shape[2], F.shape, call.dtype
-    K, x_panels = rows * max(1, min(call.T, collect // rows)), 0 if work.table.shape[0] else -(-n_x // width)
-    def zeros(*shape: int) -> NDArray:
-        array = room(shape, dtype)
-        array[...] = 0
-        return array
+    n, n_x, (across, G, width), dtype, N = call.n_a, work.X.shape[2], F.shape, call.dtype, len(parts)
+    rows = call.m if shares else int((parts[:, LAST] - parts[:, FIRST]).max())
+    panels, x_panels = -(-n // width), 0 if work.table.shape[0] else -(-n_x // width)
+    K, own, sums = rows * max(1, min(call.T, collect // rows)), across // (shares or 1), 1 if shares else N
     extra = 16 + (n if call.cell == 'gru_after' else 0)    # no power of 2: rows would share a place in a cache
-    D = room((K, G + extra), dtype)
-    P, DA = room((rows, max(panels, len(Fx)) * width), dtype), zeros(rows, panels * width)
-    PA, PX, PS = (room((p, K, width), dtype) for p in (panels, x_panels, panels if call.cell == 'gru' else 0))
-    dfull, db, dtable = zeros(G, (panels + x_panels) * width), zeros(D.shape[1] - 16), zeros(len(work.table), G)
-    return Back(dA, F, Fx, dX, da, dc, D, DA, P, PA, PX, PS, zeros(P.shape[1]), dfull, db, dtable)
+    D, DA, P, PA, PX, PS, dfull = rooms(
+        dtype, (sums, K, G + extra), (N, rows, own * width), (N, K if shares else rows, max(own, len(Fx)) * width),
+        *((N, p, K, width) for p in (panels, x_panels, panels if call.cell == 'gru' else 0)),
+        (sums, G, (panels + x_panels) * width))
+    db, dtable = np.zeros((sums, D.shape[2] - 16), dtype), np.zeros((sums, len(work.table), G), dtype)
+    D[:, :, G + extra - 16:], DA[:, :, n:] = 0, 0
+    zero = np.zeros((sums, (panels + x_panels + len(Fx)) * width), dtype)
+    return Back(dA, F, Fx, dX, da, dc, D, DA, P, PA, PX, PS, zero, dfull, db, dtable)
 
-# %% ../nbs/16_jit.ipynb #a49597ac
+# %% ../nbs/16_jit.ipynb #d8764001
+def add_shards(
+    array: NDArray,  # one block for each shard
+) -> NDArray:  # their sum, in place of the first
+    "The sum over the shards, in their order"
+    for more in array[1:]: array[0] += more
+    return array[0]
+
+# %% ../nbs/16_jit.ipynb #b5e65fe6
 def pack_back(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
     weights: Mapping[str, tuple[NDArray, NDArray]],  # from gate_weights
-    first: int,  # first column
-    last: int,  # one after the last
-    after: bool = False,  # whether c comes last, where the gradient of q stands
+    columns: Sequence[tuple[int, int]],  # first column, one after the last; as many panels for each
+    units: Sequence[tuple[int, int]],  # the order of the rows: of each of these, all gates
 ) -> NDArray:  # panels, (panels, G n_a, width)
-    "Panels of some columns of all gates' weights"
+    "Panels of some columns of all gates' weights; with the reset after, c comes last, as q does for the state"
     order, (n, dtype) = GATES[cell], (len(weights[GATES[cell][0]][1]), weights[GATES[cell][0]][0].dtype)
-    F = room((-(-(last - first) // panel_width(dtype)), len(order) * n, panel_width(dtype)), dtype)
-    for i, g in enumerate(order): pack_rows(weights[g][0][:, first:last], F, (i - 1) % 3 * n if after else i * n)
+    width, later = panel_width(dtype), cell == 'gru_after' and columns[0][0] == 0
+    if later: order = (*order[1:], order[0])
+    each = max(-(-(last - first) // width) for first, last in columns)
+    F, row = room((len(columns) * each, len(order) * n, width), dtype), 0
+    for (u, v), g in itertools.product(units, order):
+        for i, (first, last) in enumerate(columns):
+            pack_rows(weights[g][0][u:v, first:last], F[i*each:(i + 1)*each], row)
+        row += v - u
     return F
 
-# %% ../nbs/16_jit.ipynb #02acd1c5
+# %% ../nbs/16_jit.ipynb #f6426e3e
 def jit_backward(
     da: NDArray | None,  # gradient of the outputs, (n_a, m, T)
     dstate: Mapping[str, NDArray] | None,  # gradient of the final state
@@ -927,22 +1557,20 @@ def jit_backward(
     inputs: bool = True,  # whether to give the gradient of the input
 ) -> tuple[NDArray | None, dict[str, NDArray], dict[str, NDArray]]:  # dx or dtable, dparameters, dstate0
     "Back through a sequence, compiled"
-    call, plan, source, weights, work, parts = cache
+    call, plan, source, weights, work, parts, shares = cache
     above, end = upstream(call, da, dstate)
+    help = wake_up(len(parts), call.dtype)
     n, K, tokens, dtype = call.n_a, call.n_a + source.rows.shape[-1], call.table is not None, call.dtype
     nothing = np.empty((0, 0, 0), dtype)
-    dA = nothing if above is None else np.ascontiguousarray(above.T) if plan is None else gather(above, plan)
+    dA = nothing if above is None else for_reading(above.T) if plan is None else gather(above, plan)
     states = [np.array(d.T if plan is None else d.T[plan.order], order='C') for d in end.values()]
-    F = pack_back(call.cell, weights, 0, n, call.cell == 'gru_after')
-    Fx = pack_back(call.cell, weights, n, K) if inputs and not tokens else F[:0]
+    F = pack_back(call.cell, weights, shares or [(0, n)], [(0, n)] if not shares else shares)
+    Fx = pack_back(call.cell, weights, [(n, K)], shares or [(0, n)]) if inputs and not tokens else F[:0]
     dX = room(source.rows.shape, dtype) if len(Fx) else nothing
-    backs = [make_back(call, work, (dA, F, Fx, dX, states[0], states[-1]), last - first) for first, last in parts]
-    backward = functools.partial(backward_shard, CODES[call.cell], work)
-    run_all([functools.partial(backward, back, *part) for back, part in zip(backs, parts)])
-    sums = backs[0].dfull, backs[0].db, backs[0].dtable
-    for back in backs[1:]:
-        for total, more in zip(sums, (back.dfull, back.db, back.dtable)): total += more
-    dparameters, drows = name_gradients(call, source, weights, *sums, inputs)
+    back = make_back(call, work, (dA, F, Fx, dX, states[0], states[-1]), parts, len(shares))
+    run(help, UNITS_BACKWARD if shares else BACKWARD, call.cell, work, back, parts)
+    dfull, db, dtable = (add_shards(array) for array in (back.dfull, back.db, back.dtable))
+    dparameters, drows = name_gradients(call, source, weights, dfull, db, dtable, inputs)
     if tokens: dinput = None if drows is None else input_gradient(call, source, drows).T
     else: dinput = None if not inputs else dX.T if plan is None else scatter(dX, plan)
     return dinput, dparameters, by_name(call, plan, states)

@@ -292,21 +292,70 @@ def test_threads_change_nothing_but_the_rounding(cell):
 
 @needs_numba
 def test_the_number_of_threads_follows_the_environment_and_the_work(monkeypatch):
-    from rnn_nbdev.jit import cut, most_threads, shards
+    from rnn_nbdev.jit import cut, cut_units, most_threads, shards
     from rnn_nbdev.kernels import check_call
     monkeypatch.setenv('RNN_NBDEV_THREADS', '3')
     assert most_threads() == 3
     x, state, parameters, *_ = case('lstm', 8, 64, 32, 50)
-    assert len(shards(check_call('lstm', x, state, parameters), None, 8, None)) == 3
+    assert len(shards(check_call('lstm', x, state, parameters), None, 8, None)[0]) == 3
     x, state, parameters, *_ = case('lstm', 8, 64, 32, 1)
-    assert len(shards(check_call('lstm', x, state, parameters), None, 8, None)) == 1      # too little to share
+    assert len(shards(check_call('lstm', x, state, parameters), None, 8, None)[0]) == 1      # too little to share
     for bad in ('0', '-1', 'two'):
         monkeypatch.setenv('RNN_NBDEV_THREADS', bad)
         with pytest.raises(ValueError, match='RNN_NBDEV_THREADS: got'): most_threads()
     for m, threads in itertools.product((1, 2, 7, 32), (1, 2, 5)):
-        parts = cut(np.sort(np.random.default_rng(m).integers(0, 9, m))[::-1], threads)
-        assert [row for first, last in parts for row in range(first, last)] == list(range(m))
-        assert len(parts) <= threads
+        lengths = np.sort(np.random.default_rng(m).integers(0, 9, m))[::-1]
+        for parts in (cut(lengths, m, threads), cut(None, m, threads), cut_units(m, threads, 16)):
+            assert [row for first, last in parts for row in range(first, last)] == list(range(m))
+            assert len(parts) <= threads
+
+
+@needs_numba
+def test_few_examples_share_the_units():
+    from rnn_nbdev.jit import jit_backward, jit_forward, wake_up
+    for (n_a, m, T, dtype), tokens in itertools.product(((130, 1, 300, np.float32), (40, 3, 9, np.float64)), (None, 6)):
+        x, state, parameters, da, dstate, table = case('lstm', 5, n_a, m, T, dtype, n_tokens=tokens)
+        parameters = {name: dtype(0.2)*p for name, p in parameters.items()}      # or rounding grows with the steps
+        expected = textbook_forward('lstm', x, state, parameters, **table)
+        back = textbook_backward(da, dstate, expected[2])
+        results = []
+        for threads in (1, 2, 2, 3):
+            a, final, cache = jit_forward('lstm', x, state, parameters, threads=threads, **table)
+            assert_equal((a, final), expected[:2], 2*tolerance[dtype])
+            results.append(flatten((a, final, jit_backward(da, dstate, cache))))
+            assert_equal(jit_backward(da, dstate, cache), back, 2*tolerance[dtype])
+            outputs, last, _ = jit_forward('lstm', x, state, parameters, threads=threads, training=False, **table)
+            np.testing.assert_array_equal(outputs, a)
+            for name in final: np.testing.assert_array_equal(last[name], final[name])
+        for name in results[1]: np.testing.assert_array_equal(results[1][name], results[2][name])
+        gang, _ = wake_up(2, dtype)
+        if gang is None: continue
+        with gang.taken:                                     # nobody helps: the same, bit for bit
+            a, final, cache = jit_forward('lstm', x, state, parameters, threads=2, **table)
+            alone = flatten((a, final, jit_backward(da, dstate, cache)))
+        for name in alone: np.testing.assert_array_equal(alone[name], results[1][name])
+
+
+@needs_numba
+def test_threads_do_not_survive_a_fork_and_do_not_hold_up_the_end():
+    import subprocess
+    import sys
+    run = """
+import os, numpy as np
+from rnn_nbdev.init import initialize_lstm
+from rnn_nbdev.jit import jit_forward
+p = initialize_lstm(np.random.default_rng(0), 4, 16, dtype=np.float32)
+s = {name: np.zeros((16, 8), np.float32) for name in 'ac'}
+x = np.ones((4, 8, 5), np.float32)
+a = jit_forward('lstm', x, s, p, threads=2)[0]
+child = os.fork()
+same = np.array_equal(jit_forward('lstm', x, s, p, threads=2)[0], a)
+if child == 0: os._exit(0 if same else 1)
+assert same and os.waitpid(child, 0)[1] == 0
+"""
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', run], capture_output=True, text=True, timeout=120,
+                          env={**__import__('os').environ, 'RNN_NBDEV_THREADS': '2'})
+    assert done.returncode == 0, done.stderr
 
 
 @needs_numba

@@ -413,7 +413,7 @@ def test_damaged_and_foreign_files(tmp_path):
         with pytest.raises(OSError): function(tmp_path/'none')
 
 
-# What gets only what its caller has looked at, or has nothing to refuse; and base classes, known by what is made of them.
+# What gets only what its caller has looked at, or has nothing to refuse; base classes, known by what is made of them.
 TRUSTED = {
     'layers': {
         'Arrays', 'Forward', 'Printed', 'Layer', 'Stateless', 'take_valid', 'put_valid', 'shorten', 'lengthen',

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from rnn_nbdev.files import load_arrays, save_arrays
+from rnn_nbdev.layers import Chain, Dense, Recurrent
+from rnn_nbdev.networks import Pool, stacked
 from rnn_nbdev.optim import SGD, Adam, RMSProp, WeightAverage, averaged_parameters
 from rnn_nbdev.schedule import (Patience, constant_rate, cosine_rate, halving_rate, in_turn, one_cycle, step_rate,
                                 warm_up)
@@ -268,3 +270,71 @@ def test_nothing_that_came_in_is_written_to():
     train_step(Lines(), Adam(), progress, plan)
     for part in PARTS:
         for n, a in getattr(progress, part).items(): assert np.array_equal(a, before[part][n]), (part, n)
+
+
+def text_task():
+    from rnn_nbdev.text import Streams, TextModel, TextTask, build_vocabulary
+    text = 'the cat sat on the mat and looked at the rat. ' * 6
+    tokens = (vocabulary := build_vocabulary(text)).encode(text)
+    return TextTask(TextModel(vocabulary, 4, 6, 'lstm', layers=2, dropout=0.25), Streams(tokens, 2, 9), tokens[:30])
+
+
+def sequence_task():
+    tasks = pytest.importorskip('rnn_nbdev.tasks', reason='scikit-learn is not installed', exc_type=ImportError)
+    rng = np.random.default_rng(0)
+    sequences = [rng.normal(size=(T, 2)).astype(np.float32) for T in rng.integers(2, 9, 22)]
+    network = Chain({'deep': stacked(2, 3, 'gru', 2, 2, dropout=0.3, recurrent_dropout=0.3), 'pool': Pool('mean'),
+                     'output': Dense(6, 3)})
+    return tasks.SequenceTask(network, sequences, rng.integers(3, size=22), tasks.CLASSES, 5, noise=0.1)
+
+
+def series_task():
+    forecast = pytest.importorskip('rnn_nbdev.forecast', reason='scikit-learn is not installed', exc_type=ImportError)
+    y, X = np.sin(np.arange(80.)) + np.arange(80.) / 20, np.zeros((80, 0))
+    network = Chain({'deep': Recurrent(3, 5, 'lstm', dropout=0.2), 'output': Dense(5, 3)})
+    scale = forecast.series_scale(y, X, 6, 3)
+    return forecast.SeriesTask(network, y, X, scale, 6, 12, 3, np.array([0.1, 0.5, 0.9]), 8, 0.1)
+
+
+REAL = {'text': text_task, 'sequences': sequence_task, 'series': series_task}
+
+
+@pytest.mark.parametrize('name', REAL)
+def test_real_tasks_go_on_bit_for_bit(name, tmp_path):
+    "Text, sequences and series, with dropout of both kinds and noise, over the end of a pass through the data"
+    options = {**OPTIONS['all'], 'steps': 14, 'stop': None, 'eval_every': 4}
+    task, plan = REAL[name](), replace(PLAN, **options)
+    whole = run(task, Adam(), plan, tmp_path/'whole')
+    for steps in (3, 8, 14):
+        checkpoint = tmp_path/'pieces'/'checkpoint.safetensors'
+        progress = load_checkpoint(checkpoint)[0] if checkpoint.exists() else None
+        last = run(REAL[name](), Adam(), replace(plan, steps=steps), tmp_path/'pieces', progress)
+    same(last, whole)
+    assert files(tmp_path/'whole') == files(tmp_path/'pieces')
+
+
+@pytest.mark.parametrize('name', REAL)
+def test_a_weight_that_is_not_a_number_is_found_in_its_layer(name):
+    "In a network of several layers: the step, the layer and the array, in the order of computation"
+    task = REAL[name]()
+    progress = begin(task, Adam(), 0)
+    for spoiled in (list(progress.parameters)[len(progress.parameters) // 2], list(progress.parameters)[-1]):
+        bad = progress.parameters[spoiled].copy(order='K')
+        bad[0, 0] = np.nan
+        given = replace(progress, parameters={**progress.parameters, spoiled: bad})
+        with pytest.raises(FloatingPointError) as caught: train_step(task, Adam(), given, PLAN)
+        message = str(caught.value)
+        assert message.startswith('step 1: the loss is not finite; first bad array: ')
+        assert spoiled in message and f'1 of {bad.size} entries' in message
+
+
+def test_a_weight_of_the_loop_that_is_not_finite_is_named():
+    "A NaN in the weights, an infinity in the optimizer's state: each by its own name"
+    progress = begin(Lines(), Adam(), 0)
+    spoil = lambda arrays, name, value: {**arrays, name: np.full_like(arrays[name], value)}
+    given = replace(progress, parameters=spoil(progress.parameters, 'layer.b', np.nan))
+    with pytest.raises(FloatingPointError, match=r'^step 1: the loss is not finite; first bad array: layer.b \(2, 1\)'):
+        train_step(Lines(), Adam(), given, PLAN)
+    given = replace(progress, optimizer=spoil(progress.optimizer, 's.W', np.inf))
+    with pytest.raises(FloatingPointError, match=r'^step 1: the result of the update .*optimizer state s.W \(2, 3\)'):
+        train_step(Lines(), Adam(), given, PLAN)

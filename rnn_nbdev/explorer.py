@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['LiveCell', 'live_cell', 'all_moves', 'MovedRun', 'run_moved', 'push_left', 'push_words', 'inside_values',
-           'move_words', 'explore_frames', 'explore_frame', 'without_strips', 'strips_over', 'quick_png',
+           'move_words', 'explore_frames', 'explore_frame', 'diagram_values', 'LiveDiagram', 'pixels_of', 'quick_png',
            'live_pictures', 'explore']
 
-# %% ../nbs/14_explore.ipynb #cc35d038
+# %% ../nbs/14_explore.ipynb #2d5f1435
 import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
@@ -23,7 +24,7 @@ from .init import initialize_gru, initialize_lstm, initialize_rnn
 from .lstm import lstm_cell_forward, lstm_forward
 from .rnn import rnn_cell_forward, rnn_forward
 from .viz import (INK, SOFT, STYLES, Picture, draw_gru_cell, draw_lstm_cell, draw_rnn_cell, draw_strip,
-                           draw_text, new_board)
+                           draw_text, new_board, redraw_strip)
 
 # %% ../nbs/14_explore.ipynb #36c12d51
 class LiveCell(NamedTuple):
@@ -281,36 +282,58 @@ def explore_frame(
     "The inside of a live cell at one step, and its memory of a push over time"
     return explore_frames(live, [moves or {}])
 
-# %% ../nbs/14_explore.ipynb #b40193ba
+# %% ../nbs/14_explore.ipynb #2f667e6f
 _DIAGRAM = {'rnn': draw_rnn_cell, 'gru': draw_gru_cell, 'lstm': draw_lstm_cell}
 
-def _strips(picture: Picture) -> list[Any]:
-    "The boxes of all strips and the numbers in them"
-    drawn = [artist for ax in picture.axes for artist in (*ax.patches, *ax.texts)]
-    return [artist for artist in drawn if (artist.get_gid() or '').endswith(']')]
+def diagram_values(
+    live: LiveCell,  # from live_cell
+    cache: tuple,  # of one step
+) -> dict[str, NDArray]:  # by the name of the strip, each (n,)
+    "What every strip on the diagram of a cell shows at one step"
+    v = inside_values(live, cache)
+    if live.cell == 'lstm':
+        return {**v, 'kept': v['ft']*v['c_prev'], 'new': v['it']*v['cct'], 'tanh_c': np.tanh(v['c_next'])}
+    if live.cell == 'rnn':
+        return {{'from a': 'Waa part', 'from x': 'Wax part'}.get(name, name): values for name, values in v.items()}
+    seen = {} if 'qt' in v else {'a_seen': v['a_prev']}
+    reset = v['rt']*v['qt' if 'qt' in v else 'a_prev']
+    return {**v, **seen, 'kept': (1 - v['ut'])*v['a_prev'], 'new': v['ut']*v['cct'], 'reset': reset}
 
-def without_strips(
-    picture: Picture,  # of a cell
-) -> NDArray:  # (height, width, 4), 0 to 255
-    "The pixels of a picture without its strips: what stays the same when values change"
-    strips, out = _strips(picture), io.BytesIO()
-    for strip in strips: strip.set_visible(False)
-    picture.savefig(out, format='rgba', dpi=picture.dpi)
-    for strip in strips: strip.set_visible(True)
-    width, height = map(int, picture.bbox.size)
-    return np.frombuffer(out.getvalue(), np.uint8).reshape(height, width, 4)
+# %% ../nbs/14_explore.ipynb #e9119f69
+class LiveDiagram:
+    "The diagram of a live cell, of which only the strips are drawn again when something is moved"
+    def __init__(
+        self,
+        live: LiveCell,  # from live_cell
+    ) -> None:
+        self.live, self.picture = live, _DIAGRAM[live.cell](run_moved(live).caches[0])
+        drawn = (*self.picture.axes[0].patches, *self.picture.axes[0].texts)
+        self.strips = [artist for artist in drawn if (artist.get_gid() or '').endswith(']')]
+        for strip in self.strips: strip.set_visible(False)
+        self.rest = pixels_of(self.picture)    # all but the strips
+        for strip in self.strips: strip.set_visible(True)
 
-def strips_over(
-    picture: Picture,  # of a cell
-    rest: NDArray,  # (height, width, 4), from without_strips of a picture of the same layout
+    def pixels(
+        self,
+        moves: Mapping[str, Any] | None = None,  # what is moved, and by how much
+    ) -> NDArray:  # (height, width, 4), 0 to 255
+        "The inside of the cell at the step"
+        cache = run_moved(self.live, moves).caches[all_moves(self.live, moves)['step'] - 1]
+        for name, values in diagram_values(self.live, cache).items():
+            redraw_strip(self.picture, name, values, name in _GATES)
+        height, width, _ = self.rest.shape
+        renderer = RendererAgg(width, height, self.picture.dpi)
+        canvas = np.asarray(renderer.buffer_rgba())
+        canvas[:] = self.rest
+        for strip in self.strips: strip.draw(renderer)
+        return canvas.copy()
+
+def pixels_of(
+    picture: Picture,  # any
 ) -> NDArray:  # (height, width, 4), 0 to 255
-    "The pixels of a picture, of which only the strips are drawn"
-    renderer = picture.canvas.get_renderer()    # type: ignore[attr-defined]
-    pixels = np.asarray(renderer.buffer_rgba())
-    if pixels.shape != rest.shape: raise ValueError(f'rest: got shape {rest.shape}, expected {pixels.shape}')
-    pixels[:] = rest
-    for strip in _strips(picture): strip.draw(renderer)
-    return pixels.copy()
+    "The pixels of a whole picture"
+    picture.savefig(out := io.BytesIO(), format='rgba', dpi=picture.dpi)
+    return np.frombuffer(out.getvalue(), np.uint8).reshape(-1, round(picture.bbox.width), 4)
 
 def quick_png(
     pixels: NDArray,  # (height, width, 4), 0 to 255
@@ -319,23 +342,17 @@ def quick_png(
     Image.fromarray(pixels[:, :, :3]).save(out := io.BytesIO(), 'PNG', compress_level=1)
     return out.getvalue()
 
-# %% ../nbs/14_explore.ipynb #a201bb34
+# %% ../nbs/14_explore.ipynb #0524ffb7
 def live_pictures(
-    live: LiveCell,  # from live_cell
+    diagram: LiveDiagram,  # of the live cell
     moves: Mapping[str, Any] | None = None,  # what is moved, and by how much
-    rest: NDArray | None = None,  # the diagram without its strips, from an earlier call; None draws it
-) -> tuple[bytes, bytes, NDArray]:  # PNG of the cell's inside, PNG of its memory, and the rest for the next call
+) -> tuple[bytes, bytes]:  # PNG of the cell's inside, PNG of its memory
     "What the sliders show: the inside of the cell at the step, and the unit's state over time"
-    diagram = _DIAGRAM[live.cell](run_moved(live, moves).caches[all_moves(live, moves)['step'] - 1])
-    if rest is None: rest = without_strips(diagram)
     memory = Picture(figsize=(5.2, 1.6))
-    _memory(memory.add_axes((0.08, 0.14, 0.9, 0.8)), live, moves)
-    memory.savefig(out := io.BytesIO(), format='rgba', dpi=memory.dpi)
-    width, height = map(int, memory.bbox.size)
-    pixels = np.frombuffer(out.getvalue(), np.uint8).reshape(height, width, 4)
-    return quick_png(strips_over(diagram, rest)), quick_png(pixels), rest
+    _memory(memory.add_axes((0.08, 0.14, 0.9, 0.8)), diagram.live, moves)
+    return quick_png(diagram.pixels(moves)), quick_png(pixels_of(memory))
 
-# %% ../nbs/14_explore.ipynb #7fb7a85d
+# %% ../nbs/14_explore.ipynb #f44d28bc
 def _widgets() -> Any:
     "ipywidgets. Raises ImportError"
     try: import ipywidgets
@@ -357,8 +374,7 @@ class _Board:
     "The sliders, the pictures, and what connects them"
     def __init__(self, live: LiveCell, moves: Mapping[str, Any]) -> None:
         w = _widgets()
-        self.live, self.start, self.busy = live, all_moves(live, moves), False
-        self.rest: NDArray | None = None
+        self.diagram, self.start, self.busy = LiveDiagram(live), all_moves(live, moves), False
         self.sliders, self.reset = _sliders(live, moves), w.Button(description='as at first')
         self.inside, self.memory = w.Image(format='png'), w.Image(format='png')
         self.words = w.Label()
@@ -373,8 +389,8 @@ class _Board:
         "Draw what the sliders say, each picture put in place of the last in one piece"
         if self.busy: return
         moves = {name: slider.value for name, slider in self.sliders.items()}
-        self.inside.value, self.memory.value, self.rest = live_pictures(self.live, moves, self.rest)
-        self.words.value = f'moved by {push_words(self.live, moves)}'
+        self.inside.value, self.memory.value = live_pictures(self.diagram, moves)
+        self.words.value = f'moved by {push_words(self.diagram.live, moves)}'
 
     def again(self, _: Any = None) -> None:
         "All sliders back to where they were at first, drawn once"

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['INK', 'SOFT', 'GATE_COLORS', 'STATE_COLORS', 'Point', 'STYLES', 'Picture', 'new_picture', 'value_colors', 'contrast',
-           'value_text', 'Place', 'new_board', 'draw_text', 'draw_strip', 'drawn_values', 'same_values', 'draw_box',
-           'draw_node', 'draw_area', 'draw_wire', 'draw_fork', 'clashes', 'draw_unrolled', 'draw_rnn_cell',
+           'value_text', 'Place', 'new_board', 'draw_text', 'draw_strip', 'drawn_values', 'same_values', 'redraw_strip',
+           'draw_box', 'draw_node', 'draw_area', 'draw_wire', 'draw_fork', 'clashes', 'draw_unrolled', 'draw_rnn_cell',
            'draw_lstm_cell', 'draw_gru_cell', 'visible', 'plot_gates', 'plot_curves', 'plot_gradient_flow',
            'plot_history', 'memory_order', 'plot_memory', 'ColoredText', 'color_text']
 
@@ -267,7 +267,7 @@ def draw_strip(ax: Axes,                      # the board
         else: _cell(ax, *corner, value_text(values[i], gate), colors[i], f'{name}[{i}]')
     return Place(x, y, _CELL_WIDTH, height)
 
-# %% ../nbs/05_viz.ipynb #28dd490c
+# %% ../nbs/05_viz.ipynb #5e1b55e3
 def drawn_values(picture: Picture,    # with strips on it
                  name: str,           # of the strip
                  ) -> tuple[list[str], np.ndarray]:   # what its boxes say, and their colors (n, 4)
@@ -286,6 +286,22 @@ def same_values(picture: Picture,            # with strips on it
     texts, colors = drawn_values(picture, name)
     gate, n = _is_gate(values) if gate is None else gate, len(values) if len(values) <= _MOST else _MOST - 1
     return texts == [value_text(v, gate) for v in values[:n]] and np.array_equal(colors, value_colors(values, gate)[:n])
+
+def redraw_strip(picture: Picture,            # with the strip on it; this is what changes
+                 name: str,                   # of the strip
+                 values: np.ndarray,          # (n,) as many as it shows now
+                 gate: bool | None = None,    # from 0 to 1, or signed; None looks at the values
+                 ) -> None:
+    "Write other values into a strip that is on a picture. Raises ValueError"
+    def of_strip(artists: Sequence[Any]) -> list[Any]:
+        return [a for a in artists if (a.get_gid() or '').rsplit('[', 1)[0] == name and a.get_gid() != f'{name}[…]']
+    boxes, texts = of_strip(picture.axes[0].patches), of_strip(picture.axes[0].texts)
+    gate, n = _is_gate(values) if gate is None else gate, len(values) if len(values) <= _MOST else _MOST - 1
+    if len(boxes) != n: raise ValueError(f"{name}: the picture has {len(boxes)} boxes of it, expected {n}")
+    for box, text, value, color in zip(boxes, texts, values, value_colors(values, gate)):
+        box.set_facecolor(color)
+        text.set_text(value_text(value, gate))
+        text.set_color(_readable(color))
 
 # %% ../nbs/05_viz.ipynb #916c78e9
 def draw_box(ax: Axes,                       # the board
@@ -994,7 +1010,7 @@ def _in_bits(ax: Axes) -> None:
     bits.spines['right'].set_color(SOFT)
     bits.yaxis.set_major_locator(MaxNLocator(6))
 
-# %% ../nbs/05_viz.ipynb #ceac946e
+# %% ../nbs/05_viz.ipynb #33e3c49b
 def plot_history(history: Sequence[Mapping[str, Any]],    # {"step", "loss", …} and {"step", "held_out_loss", …}
                  title: str | None = None,                # above
                  unit: str = 'nats',                      # what the loss is measured in; '' where it has no unit

@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rnn_nbdev.explorer import (all_moves, explore, explore_frame, explore_frames, inside_values, live_cell,
-                                live_pictures, move_words, push_left, push_words, quick_png, run_moved, strips_over,
-                                without_strips)
+from rnn_nbdev.explorer import (LiveDiagram, all_moves, explore, explore_frame, explore_frames, inside_values,
+                                live_cell, live_pictures, move_words, pixels_of, push_left, push_words, run_moved)
 from rnn_nbdev.init import initialize_gru, initialize_lstm, initialize_rnn
 from rnn_nbdev.viz import Picture, clashes, same_values
 
@@ -27,7 +26,7 @@ START = {'rnn': initialize_rnn, 'lstm': initialize_lstm, 'gru': initialize_gru}
 by_cell = pytest.mark.parametrize('cell', CELLS)
 
 
-def pixels(png: bytes) -> np.ndarray:
+def shown(png: bytes) -> np.ndarray:
     "What a PNG shows"
     return np.asarray(Image.open(io.BytesIO(png)).convert('RGB'))
 
@@ -149,25 +148,28 @@ def test_frames_show_the_values_and_nothing_runs_into_anything(cell, n_a):
 
 
 @by_cell
-def test_quick_pictures_are_the_whole_ones(cell):
+@pytest.mark.parametrize('n_a', [1, 8])
+def test_quick_pictures_are_the_whole_ones(cell, n_a):
+    "However often something was moved before"
     from rnn_nbdev.explorer import _DIAGRAM
-    live = live_cell(cell)
-    first, _, rest = live_pictures(live, {'a': 0.0})
-    for moves in ({'a': 2.0}, {'x': -3.0, 'step': 1, 'unit': 2}):
-        diagram = _DIAGRAM[cell](run_moved(live, moves).caches[all_moves(live, moves)['step'] - 1])
-        diagram.savefig(out := io.BytesIO(), format='png', dpi=diagram.dpi)
-        quick, _, _ = live_pictures(live, moves, rest)
-        wanted, found = np.asarray(Image.open(out).convert('RGB')).astype(int), pixels(quick).astype(int)
-        assert wanted.shape == found.shape and quick != first
-        assert abs(wanted - found).max() < 64, 'a palette of few colors is all that may differ'
-        diagram.savefig(raw := io.BytesIO(), format='rgba', dpi=diagram.dpi)
-        assert quick_png(np.frombuffer(raw.getvalue(), np.uint8).reshape(*found.shape[:2], 4)) == quick
+    live = live_cell(cell, START[cell](np.random.default_rng(1), 2, n_a))
+    diagram = LiveDiagram(live)
+    for moves in ({'a': 2.0}, {'x': -3.0, 'step': 1, 'unit': n_a - 1}, {}):
+        whole = pixels_of(_DIAGRAM[cell](run_moved(live, moves).caches[all_moves(live, moves)['step'] - 1]))
+        assert np.array_equal(diagram.pixels(moves), whole)
+        assert np.array_equal(shown(live_pictures(diagram, moves)[0]), whole[:, :, :3])
 
 
-def test_another_layout_is_refused():
-    from rnn_nbdev.viz import draw_lstm_cell, draw_rnn_cell
-    one, other = draw_rnn_cell(run_moved(live_cell('rnn')).caches[0]), draw_lstm_cell(run_moved(live_cell()).caches[0])
-    with pytest.raises(ValueError, match='rest: got shape'): strips_over(other, without_strips(one))
+def test_a_gru_with_its_reset_after_the_product_is_drawn_too_where_its_cache_is_given():
+    from rnn_nbdev.explorer import diagram_values
+    from rnn_nbdev.gru import gru_cell_forward
+    from rnn_nbdev.viz import draw_gru_cell
+    rng = np.random.default_rng(0)
+    _, _, cache = gru_cell_forward(rng.normal(size=(2, 1)), rng.normal(size=(3, 1)),
+                                   initialize_gru(rng, 2, 3, reset_after=True), reset_after=True)
+    picture = draw_gru_cell(cache)
+    for name, values in diagram_values(live_cell('gru'), cache).items():
+        assert same_values(picture, name, values, gate=name in ('ut', 'rt')), name
 
 
 # ----------------------------------------------------------------------------------------------------------- sliders
@@ -190,7 +192,7 @@ def test_a_slider_redraws_and_the_button_goes_back(cell):
     moved = inside.value, memory.value, words.value
     assert all(a != b for a, b in zip(first, moved))
     push = {'c' if cell == 'lstm' else 'a': -2.0}
-    assert (inside.value, memory.value) == live_pictures(live_cell(cell), push)[:2]
+    assert (inside.value, memory.value) == live_pictures(LiveDiagram(live_cell(cell)), push)
     assert words.value == f'moved by {push_words(live_cell(cell), push)}'
     sliders['step'].value = 9
     button.click()
@@ -280,7 +282,8 @@ def run_all(page) -> None:
         page.evaluate("""() => {
             const kernel = jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel
             const told = document.querySelector('.jp-InputPrompt')?.innerText ?? '[*]:'
-            if (kernel?.status === 'idle' && told.includes('[ ]')) jupyterapp.commands.execute('notebook:run-all-cells') }""")
+            const run = () => { jupyterapp.commands.execute('notebook:run-all-cells') }
+            if (kernel?.status === 'idle' && told.includes('[ ]')) run() }""")
         page.wait_for_timeout(1000)
     raise AssertionError(page.locator('.jp-Notebook').inner_text())
 

@@ -92,7 +92,7 @@ pages-check: docs-check $(STAMPS)/browser  ## every page of the site in Chromium
 	$(BIN)/python -m pytest -m browser tests/test_pages.py $(ARGS)
 
 lab-check: $(STAMPS)/browser  ## every notebook in JupyterLab in Chromium: run all, no error, no cut output, clean when saved
-	$(BIN)/python -m pytest -m browser tests/test_lab.py $(ARGS)
+	$(BIN)/python -m pytest -m browser tests/test_lab.py tests/test_explore.py $(ARGS)
 
 lint: $(STAMPS)/dev  ## ruff
 	$(BIN)/ruff check --quiet rnn_nbdev tests tools setup.py

@@ -2,13 +2,10 @@
 import gc
 import io
 import json
-import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -234,90 +231,54 @@ def test_a_saved_notebook_keeps_no_widget():
 
 # ------------------------------------------------------------------------------------------------------- the browser
 
-CHROMIUM = shutil.which('chromium') or '/usr/bin/chromium'
-LAB = Path(sys.executable).parent/'jupyter-lab'
-
-
-def free_port() -> int:
-    "A port that nobody uses now"
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
+# Opens the notebook and runs it, without waiting for the end.
+run = """path => { (async () => {
+    const panel = await jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'})
+    await panel.context.ready
+    await panel.sessionContext.ready
+    jupyterapp.shell.activateById(panel.id)
+    await jupyterapp.commands.execute('notebook:run-all-cells')
+})() }"""
+bytes_of = """images => Promise.all(images.map(async image =>
+    [...new Uint8Array(await (await fetch(image.src)).arrayBuffer())].join()))"""
 
 
 @pytest.fixture
-def lab(tmp_path):
-    "The address of a JupyterLab of its own, with one notebook whose only cell shows the sliders"
-    if not LAB.exists(): pytest.skip('needs JupyterLab')
+def project(tmp_path):
+    "A folder with one notebook, whose only cell shows the sliders, and the hook that cleans it when it is saved"
     cell = {'cell_type': 'code', 'source': "from rnn_nbdev import explore\nexplore('lstm')", 'metadata': {}, 'id': 'a',
             'outputs': [], 'execution_count': None}
-    notebook = {'cells': [cell], 'metadata': {'kernelspec': {'name': 'python3', 'display_name': 'python3',
-                'language': 'python'}}, 'nbformat': 4, 'nbformat_minor': 5}
-    (tmp_path/'work').mkdir()
-    (tmp_path/'work'/'live.ipynb').write_text(json.dumps(notebook), encoding='utf-8')
-    port = free_port()
-    command = [LAB, '--no-browser', '--allow-root', '--ip=127.0.0.1', f'--port={port}', '--ServerApp.port_retries=0',
-               '--IdentityProvider.token=', '--LabApp.expose_app_in_browser=True', f'--notebook-dir={tmp_path}/work']
-    env = {**os.environ, 'HOME': str(tmp_path), 'JUPYTER_CONFIG_DIR': str(tmp_path/'config'),
-           'JUPYTER_CONFIG_PATH': str(root/'.jupyter'), 'JUPYTER_RUNTIME_DIR': str(tmp_path/'runtime'), 'CI': '1'}
-    with open(tmp_path/'log', 'wb') as log:
-        server = subprocess.Popen(command, env=env, cwd=tmp_path, stdout=log, stderr=log)
-    try:
-        for _ in range(120):
-            with socket.socket() as s:
-                if s.connect_ex(('127.0.0.1', port)) == 0: break
-            assert server.poll() is None, (tmp_path/'log').read_text()
-            time.sleep(0.5)
-        yield f'http://127.0.0.1:{port}/lab/tree/live.ipynb', tmp_path/'work'/'live.ipynb'
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def run_all(page) -> None:
-    "Run every cell; JupyterLab may ask for the kernel first, before or after it was told to run"
-    for _ in range(60):
-        page.evaluate("() => document.querySelector('.jp-Dialog .jp-mod-accept')?.click()")
-        if page.locator('.widget-hslider').count(): return
-        page.evaluate("""() => {
-            const kernel = jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel
-            const told = document.querySelector('.jp-InputPrompt')?.innerText ?? '[*]:'
-            const run = () => { jupyterapp.commands.execute('notebook:run-all-cells') }
-            if (kernel?.status === 'idle' && told.includes('[ ]')) run() }""")
-        page.wait_for_timeout(1000)
-    raise AssertionError(page.locator('.jp-Notebook').inner_text())
+    kernel = {'name': 'python3', 'display_name': 'python3', 'language': 'python'}
+    notebook = {'cells': [cell], 'metadata': {'kernelspec': kernel}, 'nbformat': 4, 'nbformat_minor': 5}
+    (tmp_path/'project').mkdir()
+    shutil.copytree(root/'.jupyter', tmp_path/'project'/'.jupyter')
+    (tmp_path/'project'/'live.ipynb').write_text(json.dumps(notebook), encoding='utf-8')
+    return tmp_path/'project'
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(not Path(CHROMIUM).exists(), reason='needs chromium')
-def test_a_slider_moves_in_the_browser_and_the_picture_changes(lab):
-    "By the keyboard alone; nothing is left in the notebook when it is saved"
+def test_a_slider_moves_in_the_browser_and_the_picture_changes(project, tmp_path):
+    "By the keyboard alone; nothing of it is left in the notebook when it is saved"
     playwright = pytest.importorskip('playwright.sync_api')
-    address, path = lab
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=['--headless', '--no-sandbox', '--disable-gpu'])
-        page = browser.new_page(viewport={'width': 1300, 'height': 1000})
-        page.goto(address)
-        page.wait_for_selector('.jp-Notebook .jp-CodeCell', timeout=60_000)
-        page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-all-cells')", timeout=60_000)
-        run_all(page)
-        images = page.locator('.jp-OutputArea-output img')
-        playwright.expect(images).to_have_count(2, timeout=30_000)
-        show = '''images => Promise.all(images.map(async i => { const b = await (await fetch(i.src)).arrayBuffer();
-                  return [b.byteLength, [...new Uint8Array(b)].reduce((s, v) => (31*s + v) % 1000003, 7)].join() }))'''
-        before, words = images.evaluate_all(show), page.locator('.widget-label', has_text='moved by').inner_text()
+    pytest.importorskip('jupyterlab')
+    import browser
+    import lab
+    if not browser.chromium(): pytest.skip('needs Chromium')
+    with lab.server(project, tmp_path/'home') as base, browser.browser() as chrome:
+        page = lab.opened(chrome, base)
+        page.evaluate(run, 'live.ipynb')
+        images, words = page.locator('.jp-OutputArea-output img'), page.locator('.widget-label', has_text='moved by')
+        playwright.expect(images).to_have_count(2, timeout=60_000)
+        before, said = images.evaluate_all(bytes_of), words.inner_text()
         handle = page.locator('.widget-hslider', has_text='forget bias').locator('[role=slider]')
         handle.focus()
         for _ in range(10): page.keyboard.press('ArrowRight')
-        page.wait_for_function('old => ![...document.querySelectorAll(".widget-label")].some(e => e.innerText === old)',
-                               arg=words, timeout=30_000)
-        page.wait_for_timeout(1000)
-        after, now = images.evaluate_all(show), page.locator('.widget-label', has_text='moved by').inner_text()
         value = round(float(handle.get_attribute('aria-valuenow')), 1)
+        last = f"moved by {push_words(live_cell('lstm'), {'c': 1.0, 'bf': value})}"
+        playwright.expect(words).to_have_text(last, timeout=30_000)
+        after = images.evaluate_all(bytes_of)
         page.evaluate("() => { jupyterapp.commands.execute('docmanager:save') }")
-        page.wait_for_timeout(1500)
-        browser.close()
-    assert value == 1.0 and before[0] != after[0] and before[1] != after[1]
-    assert now == f"moved by {push_words(live_cell('lstm'), {'c': 1.0, 'bf': value})}"
-    saved = json.loads(path.read_text(encoding='utf-8'))
+        page.wait_for_function('() => !jupyterapp.shell.currentWidget.context.model.dirty', timeout=30_000)
+    assert value == 1.0 and last != said and before[0] != after[0] and before[1] != after[1]
+    saved = json.loads((project/'live.ipynb').read_text(encoding='utf-8'))
     assert 'widget' not in json.dumps(saved['cells'][0]['outputs']) and 'widgets' not in saved['metadata']

@@ -506,7 +506,7 @@ def rnn_sample(
     temperature: float = 0.8,  # 0 takes the likeliest character, 1 the model's own probabilities
     top: int = 0,  # only among so many likeliest; 0 for all
     nucleus: float = 1.0,  # only among the fewest likeliest that together have this probability; 1 for all
-    stop: str = '',  # end before this text, as in '\\n\\n'; several with | between them
+    stop: str = '',  # end before this text, as in '\n\n'; several with | between them
     beam: int = 0,  # search for the likeliest text with so many at once, in the place of drawing; 0 to draw
     alpha: float = 1.0,  # for the beam: 1 prefers the likeliest per character, 0 the likeliest as a whole
     seed: int = 0,  # another seed draws something else

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['UNKNOWN', 'SIZES', 'code_points', 'Vocabulary', 'build_vocabulary', 'ByteVocabulary', 'Bytes', 'read_bytes',
-           'Streams', 'fitting_streams', 'TextModel', 'check_weights', 'new_pass', 'state_in', 'TextTask',
-           'named_arrays', 'surprises', 'evaluate', 'bits', 'save_model', 'load_model']
+           'Streams', 'fitting_streams', 'TextModel', 'check_weights', 'new_pass', 'state_in', 'next_carry',
+           'stretch_gradients', 'TextTask', 'named_arrays', 'surprises', 'evaluate', 'bits', 'save_model', 'load_model']
 
 # %% ../nbs/42_text.ipynb #16e4a5f4
 import codecs
@@ -270,7 +270,36 @@ def state_in(
     "The recurrent state in a text task's carry"
     return {name: a for name, a in carry.items() if name not in ('k', 'offset')}
 
-# %% ../nbs/42_text.ipynb #774ff293
+# %% ../nbs/42_text.ipynb #ce257d2a
+def next_carry(
+    streams: Streams,  # that are read
+    network: Chain,  # for a fresh state
+    carry: Arrays,  # from before the stretch
+    state: Arrays,  # at its end
+    rng: np.random.Generator,  # for where the next pass over the text starts
+    dtype: str,  # number type
+) -> Arrays:  # the carry after it
+    "The state as it is, one stretch further; at the end of the streams, a new pass"
+    k = int(carry['k']) + 1
+    if k == streams.stretches(int(carry['offset'])):
+        return new_pass(network, streams.m, int(rng.integers(streams.T)), dtype)
+    return {'k': np.array(k), 'offset': carry['offset'], **{name: s.copy(order='K') for name, s in state.items()}}
+
+# %% ../nbs/42_text.ipynb #f32bbea8
+def stretch_gradients(
+    network: Chain,  # that reads
+    parameters: Arrays,  # its weights, by name
+    batch: tuple[NDArray, NDArray],  # inputs (m, T), targets (m, T)
+    state: Arrays,  # before the stretch
+    rng: np.random.Generator,  # for dropout
+) -> tuple[float, Arrays, Arrays]:  # loss in nats a token, gradients by name, state at the end
+    "Loss and gradients of one stretch of every stream"
+    z, after, cache = network.forward(parameters, batch[0], state, rng=rng)
+    loss, entropy = cross_entropy(z, batch[1])
+    _, gradients, _ = network.backward(cross_entropy_backward(1.0, entropy), cache)
+    return float(loss), gradients, after
+
+# %% ../nbs/42_text.ipynb #bb537db5
 @dataclass(frozen=True)
 class TextTask:
     "Predict the next token"
@@ -302,22 +331,9 @@ class TextTask:
                   rng: np.random.Generator,  # for dropout, and for where the next pass over the text starts
                   ) -> tuple[float, Arrays, Arrays, int]:  # loss, gradients by name, carry, tokens
         "Loss and gradients of the next stretch of every stream"
-        network, (tokens, targets) = self.model.reader, self.batch(carry)
-        z, state, cache = network.forward(parameters, tokens, state_in(carry), rng=rng)
-        loss, entropy = cross_entropy(z, targets)
-        _, gradients, _ = network.backward(cross_entropy_backward(1.0, entropy), cache)
-        return float(loss), gradients, self.carry_on(carry, state, rng), targets.size
-
-    def carry_on(self,
-                 carry: Arrays,  # from before the batch
-                 state: Arrays,  # at its end
-                 rng: np.random.Generator,  # for where the next pass over the text starts
-                 ) -> Arrays:  # the carry after it
-        "The state as it is, one stretch further; at the end of the streams, a new pass"
-        k, (m, T) = int(carry['k']) + 1, (self.streams.m, self.streams.T)
-        if k == self.streams.stretches(int(carry['offset'])):
-            return new_pass(self.model.network, m, int(rng.integers(T)), self.dtype)
-        return {'k': np.array(k), 'offset': carry['offset'], **{name: s.copy(order='K') for name, s in state.items()}}
+        batch, network = self.batch(carry), self.model.network
+        loss, gradients, state = stretch_gradients(self.model.reader, parameters, batch, state_in(carry), rng)
+        return loss, gradients, next_carry(self.streams, network, carry, state, rng, self.dtype), batch[0].size
 
     def held_out_loss(self,
                       parameters: Arrays,  # by name

@@ -1,5 +1,7 @@
 "The estimators: scikit-learn's own checks, every form of data, files, seeds, refusals, and the baseline."
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -193,11 +195,29 @@ def test_stopping_keeps_the_best_weights(estimator, monkeypatch):
 
 
 def test_what_is_set_aside_has_every_class_and_never_the_only_one():
-    y = np.repeat([0, 1, 2, 3], [30, 9, 2, 1])
-    for seed in range(20):
-        aside = set_aside(y, 0.34, np.random.default_rng(seed))
-        assert (np.bincount(y[~aside], minlength=4) > 0).all() and 8 <= np.bincount(y[aside])[0] <= 12
+    for others in range(5, 12):
+        y = np.repeat([0, 1, 2, 3], [30, others, 1, 4])
+        aside = set_aside(y, 0.34, np.random.default_rng(others))
+        assert (np.bincount(y[~aside], minlength=4) > 0).all() and 9 <= np.bincount(y[aside])[0] <= 11
     assert set_aside(np.arange(10.)[None], 0.5, np.random.default_rng(0)).sum() == 5
+
+
+def test_weighted_batches_add_up_to_the_whole():
+    "A round in batches of unequal weight has the loss and the gradients of all at once"
+    w = counts / counts.mean()
+    network = tasks.sequence_network(2, 2, units=3)
+    whole = tasks.SequenceTask(network, sequences, (names == 'up').astype(int), tasks.CLASSES, batch_size=24, weights=w)
+    draw = np.random.default_rng(0)
+    p, _ = whole.begin(draw)
+    kept = dataclasses.replace(tasks.part_of_task(whole, w > 0), batch_size=5)
+    sums, carry = [0.0, np.zeros((2, 6))], kept.new_round(draw)
+    for _ in range(-(-len(kept.sequences) // 5)):
+        loss, gradients, carry, m = kept.gradients(p, carry, draw)
+        sums[0] += m * loss
+        sums[1] = sums[1] + m * gradients['output.W']
+    loss, gradients, _, m = whole.gradients(p, whole.new_round(draw), draw)
+    np.testing.assert_allclose([sums[0], *sums[1].ravel()], [m * loss, *(m * gradients['output.W']).ravel()], rtol=1e-3)
+    assert np.isclose(whole.held_out_loss(p), loss, rtol=1e-4)
 
 
 # ---------------------------------------------------------------------------------------------------------- composition
@@ -429,19 +449,15 @@ def test_the_correction_is_the_past_errors_of_networks_that_had_not_seen_them():
     fitted = clone(calibrated).fit(hour[:100], series[:100])
     distances = calibration_distances(fitted.get_params())
     assert distances.tolist() == list(range(6, 24, 2))
-    rehearsal = clone(brief).fit(hour[:100 - 22], series[:100 - 22])
+    by_end = {end: clone(brief).fit(hour[:end], series[:end]) for end in (78, 100)}       # the rehearsal, and itself
     for later in (fitted, fitted.extended(hour[100:106], series[100:106]), fitted.extended(hour[100:], series[100:])):
-        end, found = 100 + later.since_, forecast.past_errors(later)
-        by_distance = []
+        errors = []
         for d in sorted(distances, key=lambda d: d > later.since_):
-            model, known_to = (fitted, 100) if d <= later.since_ else (rehearsal, 78)
-            o = end - d
-            there = model.extended(hour[known_to:o], series[known_to:o]) if o > known_to else model
-            plain = clone(brief).fit(hour[:known_to], series[:known_to])
-            plain = plain.extended(hour[known_to:o], series[known_to:o]) if o > known_to else plain
-            assert (there.forecast(hour[o:o + 6]).median == plain.forecast(hour[o:o + 6]).median).all()
-            by_distance.append(series[o:o + 6] - plain.forecast(hour[o:o + 6]).quantiles)
-        np.testing.assert_allclose(found, np.stack(by_distance, axis=1), atol=1e-9)
+            end, origin = 100 if d <= later.since_ else 78, 100 + later.since_ - d
+            known = slice(end, origin)
+            f = by_end[end].extended(hour[known], series[known]) if origin > end else by_end[end]
+            errors.append(series[origin:origin + 6] - f.forecast(hour[origin:origin + 6]).quantiles)
+        np.testing.assert_allclose(forecast.past_errors(later), np.stack(errors, axis=1), atol=1e-9)
 
 
 def test_the_future_has_no_part_in_a_correction():

@@ -97,17 +97,17 @@ def operations(
     weights = len(GATES[case.cell]) * case.n_a * (case.n_a + case.n_x)
     return (6 if case.task == 'train' else 2) * weights * case.m * case.T
 
-# %% ../nbs/60_bench.ipynb #564d0fc0
+# %% ../nbs/60_bench.ipynb #720a38d8
 def numbers_of(
     case: Case,  # with a recurrent cell
 ) -> tuple[NDArray, dict[str, NDArray], dict[str, NDArray], NDArray]:  # x, state, parameters, da
     "What goes into a case, float32; da is the gradient of the outputs that comes from above"
     _, cell, n_x, n_a, m, T = case
     rng = np.random.default_rng(0)
-    normal = lambda *shape: rng.standard_normal(shape[::-1], np.float32).T
+    normal = lambda *shape: rng.standard_normal(shape[::-1], np.float32).T        # time outermost
     size = {'W': 1 / math.sqrt(n_a + n_x), 'b': 0.1}      # scores of about 1
     shapes = cell_shapes(cell, n_x, n_a)
-    parameters = {name: np.float32(size[name[0]]) * normal(*shape) for name, shape in shapes.items()}
+    parameters = {name: np.float32(size[name[0]]) * normal(*shape[::-1]).T for name, shape in shapes.items()}
     state = {name: normal(n_a, m) for name in ('a', 'c')[:1 + (cell == 'lstm')]}
     return normal(n_x, m, T), state, parameters, normal(n_a, m, T)
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COMPILES', 'FREEDOMS', 'OPTIONS', 'TANH_P', 'TANH_Q', 'BYTES', 'VECTORS', 'ROWS', 'product_1', 'product_2',
            'product_3', 'product_4', 'product_5', 'product_6', 'MULTIPLY', 'borrowed', 'RNN', 'LSTM', 'GRU', 'AFTER',
-           'CODES', 'ATOMIC', 'peek', 'poke', 'swap', 'rest', 'give_way', 'stash', 'fetch', 'LINE', 'FREE', 'POSTED',
+           'CODES', 'ATOMIC', 'peek', 'poke', 'swap', 'rest', 'give_way', 'stash', 'fetch', 'APART', 'FREE', 'POSTED',
            'BUSY', 'ASLEEP', 'KIND', 'CELL', 'WORK', 'BACK', 'PARTS', 'KEEP', 'OUTPUTS', 'FORWARD', 'BACKWARD',
            'UNITS_FORWARD', 'UNITS_BACKWARD', 'FIRST', 'LAST', 'CLAIM', 'STEP', 'WHO', 'READY', 'PANEL', 'PANELS',
            'ACROSS', 'PATIENCE', 'LEAST', 'FEW', 'LEAST_STEP', 'compiled', 'inner', 'inlined', 'fast_tanh',
@@ -15,12 +15,12 @@ __all__ = ['COMPILES', 'FREEDOMS', 'OPTIONS', 'TANH_P', 'TANH_Q', 'BYTES', 'VECT
            'forward_shard', 'Back', 'rows_back', 'add_seen', 'state_back', 'input_back', 'pack_steps', 'add_product',
            'weights_back', 'backward_shard', 'pause', 'meet', 'input_ahead', 'forward_units', 'units_back',
            'unit_weights_back', 'unit_inputs_back', 'backward_units', 'own_blocks', 'common_blocks', 'take_part',
-           'take_turns_with', 'help_out', 'serve', 'share_out', 'do_job', 'act', 'most_threads', 'core_teller', 'Gang',
-           'no_work', 'no_back', 'wake_up', 'run', 'cut', 'cut_units', 'gate_weights', 'pack_gates', 'token_scores',
-           'Loan', 'for_reading', 'make_work', 'shards', 'jit_forward', 'make_back', 'add_shards', 'pack_back',
-           'jit_backward', 'name_gradients', 'stream_step', 'JitStream']
+           'take_turns_with', 'help_out', 'keep_watch', 'share_out', 'do_job', 'act', 'most_threads', 'core_teller',
+           'Gang', 'no_work', 'no_back', 'wake_up', 'run', 'cut', 'cut_units', 'gate_weights', 'pack_gates',
+           'token_scores', 'Loan', 'for_reading', 'make_work', 'shards', 'jit_forward', 'make_back', 'add_shards',
+           'pack_back', 'jit_backward', 'name_gradients', 'stream_step', 'JitStream']
 
-# %% ../nbs/16_jit.ipynb #5ecf75f2
+# %% ../nbs/16_jit.ipynb #df7b02da
 import atexit
 import ctypes
 import functools
@@ -38,8 +38,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from rnn_nbdev.kernels import (
-    GATES, Call, Input, Plan, by_name, check_call, drop_rows, gather, input_gradient, input_size, make_input, plan_of,
-    room, rooms, scatter, unstack_gates, upstream,
+    FLOATS, GATES, Call, Input, Plan, by_name, check_call, drop_rows, gather, input_gradient, input_size, make_input,
+    plan_of, room, rooms, scatter, unstack_gates, upstream,
 )
 
 # %% ../nbs/16_jit.ipynb #477a4975
@@ -765,7 +765,7 @@ def backward_shard(
     for r in range(rows):
         for j in range(n): da[m0 + r, j] = DA[r, j]
 
-# %% ../nbs/16_jit.ipynb #cee70303
+# %% ../nbs/16_jit.ipynb #bc1f452d
 def _peek(typingctx: Any, place: Any) -> Any:
     "The number at an address, as other threads left it"
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -789,7 +789,7 @@ def _swap(typingctx: Any, place: Any, old: Any, new: Any) -> Any:
 ATOMIC: list[Any] = [intrinsic(f) if COMPILES else f for f in (_peek, _poke, _swap)]
 peek, poke, swap = ATOMIC
 
-# %% ../nbs/16_jit.ipynb #df58faf4
+# %% ../nbs/16_jit.ipynb #b63ec6ef
 def _rest(typingctx: Any) -> Any:
     "Tell the processor that this loop waits, where there is a word for it"
     words = {'x86_64': 'llvm.x86.sse2.pause', 'amd64': 'llvm.x86.sse2.pause'}
@@ -820,7 +820,7 @@ def pause(
     rest()
     if turn & 63 == 63: give_way()
 
-# %% ../nbs/16_jit.ipynb #b4cd68f6
+# %% ../nbs/16_jit.ipynb #95b4efc2
 def _stash(typingctx: Any, value: Any) -> Any:
     "The address of a value, on the stack of the function that asks"
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -839,14 +839,14 @@ def _fetch(typingctx: Any, place: Any, like: Any) -> Any:
 stash: Any = intrinsic(_stash) if COMPILES else _stash
 fetch: Any = intrinsic(_fetch) if COMPILES else _fetch
 
-# %% ../nbs/16_jit.ipynb #a7cae513
-LINE = 128                                                     # bytes
+# %% ../nbs/16_jit.ipynb #dc978b45
+APART = 128                                                      # bytes from a line of the board to the next
 FREE, POSTED, BUSY, ASLEEP = range(4)                            # what a helper does
 KIND, CELL, WORK, BACK, PARTS, KEEP, OUTPUTS = range(7)          # what stands in the line of the job
 FORWARD, BACKWARD, UNITS_FORWARD, UNITS_BACKWARD = range(4)      # what is done; the last two only together
 FIRST, LAST, CLAIM, STEP, WHO, READY, PANEL, PANELS, ACROSS = range(9)      # what stands in the line of a share
 
-# %% ../nbs/16_jit.ipynb #e1ac26eb
+# %% ../nbs/16_jit.ipynb #70e38c69
 @inner
 def meet(
     parts: NDArray,  # a line for each share
@@ -856,10 +856,10 @@ def meet(
     "Wait until all who share the work have come this far"
     base = address(parts)
     for p in range(len(parts)):
-        if parts[p, WHO] == me: poke(base + p*LINE + 8*STEP, count)
+        if parts[p, WHO] == me: poke(base + p*APART + 8*STEP, count)
     for p in range(len(parts)):
         turn = 0
-        while peek(base + p*LINE + 8*STEP) < count:
+        while peek(base + p*APART + 8*STEP) < count:
             pause(turn)
             turn += 1
 
@@ -1050,7 +1050,7 @@ def common_blocks(
     return Back(back.dA, back.F, back.Fx, back.dX, back.da, back.dc, back.D[0], back.DA[p], back.P[p], back.PA[p],
                 back.PX[p], back.PS[p], back.zero[0], back.dfull[0], back.db[0], back.dtable[0])
 
-# %% ../nbs/16_jit.ipynb #4cf80df5
+# %% ../nbs/16_jit.ipynb #ddc74e77
 @inlined
 def take_part(
     kind: int,  # what is done
@@ -1065,7 +1065,7 @@ def take_part(
     "Claim shards and work on them until all are claimed"
     for i in range(len(parts)):
         p = (me + i) % len(parts)
-        if swap(address(parts) + p*LINE + 8*CLAIM, 0, 1):
+        if swap(address(parts) + p*APART + 8*CLAIM, 0, 1):
             m0, m1 = parts[p, FIRST], parts[p, LAST]
             if kind == FORWARD: forward_shard(cell, work, m0, m1, keep != 0, outputs != 0)
             else: backward_shard(cell, work, own_blocks(back, p), m0, m1)
@@ -1105,18 +1105,18 @@ def help_out(
     if kind < UNITS_FORWARD: take_part(kind, cell, work, back, parts, me, keep, outputs)
     else: take_turns_with(kind, work, back, parts, me, keep, outputs)
 
-# %% ../nbs/16_jit.ipynb #c1fbfd17
+# %% ../nbs/16_jit.ipynb #6e5590d2
 PATIENCE = 8000     # how often a helper looks for work before it goes to sleep: some 0.2 ms
 
 @inlined
-def serve(
+def keep_watch(
     board: NDArray,  # the job's line, then one for each helper
     me: int,  # which helper, from 1
     work: Any,  # of the type that jobs are of
     back: Any,  # likewise
 ) -> bool:  # whether it went to sleep; if not, there is a job after all
     "What a helper does until it has had nothing to do for a while"
-    state, turn = address(board) + me*LINE, 0
+    state, turn = address(board) + me*APART, 0
     while turn < PATIENCE:
         if peek(state) == POSTED and swap(state, POSTED, BUSY):
             help_out(board, me, work, back)
@@ -1126,7 +1126,7 @@ def serve(
         turn += 1
     return swap(state, FREE, ASLEEP)
 
-# %% ../nbs/16_jit.ipynb #ac1fd9b0
+# %% ../nbs/16_jit.ipynb #27fbfdce
 @inlined
 def share_out(
     base: int,  # address of the board
@@ -1136,19 +1136,19 @@ def share_out(
     "See who has come, send the others away, and settle who has which share"
     for w in range(1, helpers + 1):
         turn = 0
-        while peek(base + w*LINE) == POSTED and turn < PATIENCE // 4:
+        while peek(base + w*APART) == POSTED and turn < PATIENCE // 4:
             pause(turn)
             turn += 1
-        swap(base + w*LINE, POSTED, FREE)
+        swap(base + w*APART, POSTED, FREE)
     w = 0
     for p in range(len(parts)):
         parts[p, WHO] = w
         w += 1
-        while w <= helpers and peek(base + w*LINE) != BUSY: w += 1
+        while w <= helpers and peek(base + w*APART) != BUSY: w += 1
         if w > helpers: w = 0
     poke(address(parts) + 8*READY, 1)
 
-# %% ../nbs/16_jit.ipynb #52e0e381
+# %% ../nbs/16_jit.ipynb #41f56088
 @inlined
 def do_job(
     board: NDArray,  # the job's line, then one for each helper; the first line alone for no help
@@ -1162,22 +1162,22 @@ def do_job(
     outputs: bool,  # whether hidden states are kept
 ) -> None:
     "Post a job, take part in it, and wait for those who have begun"
-    base, helpers = address(board), len(board)*8//LINE - 1
+    base, helpers = address(board), len(board)*8//APART - 1
     board[KIND], board[CELL], board[KEEP], board[OUTPUTS] = kind, cell, keep, outputs
     board[WORK], board[BACK], board[PARTS] = stash(work), stash(back), stash(parts)
-    for w in range(1, helpers + 1): swap(base + w*LINE, FREE, POSTED)
+    for w in range(1, helpers + 1): swap(base + w*APART, FREE, POSTED)
     if kind < UNITS_FORWARD: take_part(kind, cell, work, back, parts, me, board[KEEP], board[OUTPUTS])
     else:
         share_out(base, helpers, parts)
         take_turns_with(kind, work, back, parts, me, board[KEEP], board[OUTPUTS])
     for w in range(1, helpers + 1):
         turn = 0
-        if not swap(base + w*LINE, POSTED, FREE):            # it has begun, or sleeps
-            while peek(base + w*LINE) == BUSY:
+        if not swap(base + w*APART, POSTED, FREE):            # it has begun, or sleeps
+            while peek(base + w*APART) == BUSY:
                 pause(turn)
                 turn += 1
 
-# %% ../nbs/16_jit.ipynb #942aff48
+# %% ../nbs/16_jit.ipynb #8ba091e5
 @compiled
 def act(
     board: NDArray,  # the job's line, then one for each helper; the first line alone for no help
@@ -1191,7 +1191,7 @@ def act(
     outputs: bool,  # whether hidden states are kept
 ) -> bool:  # of a helper, whether it went to sleep
     "What a thread does, the one with the job or a helper: one function, so that all of it is compiled once"
-    if me > 0: return serve(board, me, work, back)
+    if me > 0: return keep_watch(board, me, work, back)
     do_job(board, me, kind, cell, work, back, parts, keep, outputs)
     return True
 
@@ -1212,7 +1212,7 @@ def core_teller() -> Any:  # a function that gives the number of the core it run
     try: return ctypes.CDLL(None).sched_getcpu
     except (AttributeError, OSError): return None
 
-# %% ../nbs/16_jit.ipynb #5552d125
+# %% ../nbs/16_jit.ipynb #5f735e6c
 class Gang:
     "Threads that help with the passes of one number type; asleep when there is nothing to do"
 
@@ -1222,9 +1222,9 @@ class Gang:
         dtype: str,  # 'float32' or 'float64'
     ) -> None:
         self.taken, self.over = threading.Lock(), False
-        memory = np.zeros((helpers + 2) * LINE // 8, np.int64)
-        start = -memory.ctypes.data % LINE // 8
-        self.board = memory[start:start + (helpers + 1) * LINE // 8]
+        memory = np.zeros((helpers + 2) * APART // 8, np.int64)
+        start = -memory.ctypes.data % APART // 8
+        self.board = memory[start:start + (helpers + 1) * APART // 8]
         self.nothing: tuple = 0, 0, no_work(dtype), no_back(dtype), np.zeros((0, 0), np.int64), False, False
         self.bells = [threading.Semaphore(0) for _ in range(helpers)]
         self.threads = [threading.Thread(target=self.live, args=(w,), name='rnn_nbdev', daemon=True)
@@ -1246,11 +1246,11 @@ class Gang:
     ) -> None:
         "Wake the first helpers if they sleep, away from this thread's core; only for who has taken the gang"
         for w in range(1, helpers + 1):
-            if self.board[w * LINE // 8] != ASLEEP: continue
+            if self.board[w * APART // 8] != ASLEEP: continue
             if (tell := core_teller()) is not None and (helper := self.threads[w - 1].native_id):
                 elsewhere = os.sched_getaffinity(0) - {tell()}
                 if elsewhere: os.sched_setaffinity(helper, elsewhere)
-            self.board[w * LINE // 8] = FREE
+            self.board[w * APART // 8] = FREE
             self.bells[w - 1].release()
 
     def end(self) -> None:
@@ -1269,7 +1269,7 @@ def _gang(
     "The helpers, made once"
     return Gang(helpers, dtype)
 
-# %% ../nbs/16_jit.ipynb #d75314bd
+# %% ../nbs/16_jit.ipynb #dec15d29
 def no_work(
     dtype: Any,  # float32 or float64
 ) -> Work:  # empty
@@ -1279,7 +1279,7 @@ def no_work(
     kinds = {'where': np.intp, 'counts': np.int64}
     return Work(*(np.empty((0,) * shapes.get(name, 3), kinds.get(name, dtype)) for name in Work._fields))
 
-# %% ../nbs/16_jit.ipynb #8c93df96
+# %% ../nbs/16_jit.ipynb #94848db0
 @functools.cache
 def no_back(
     dtype: Any,  # float32 or float64
@@ -1302,7 +1302,7 @@ def wake_up(
         finally: gang.taken.release()
     return gang, helpers
 
-# %% ../nbs/16_jit.ipynb #e27a89d2
+# %% ../nbs/16_jit.ipynb #f939ad1d
 def run(
     help: tuple[Gang | None, int],  # from wake_up
     kind: int,  # what is done
@@ -1317,11 +1317,11 @@ def run(
     parts[:, CLAIM:READY + 1] = 0
     gang, helpers = help
     if gang is None or not gang.taken.acquire(blocking=False):
-        act(np.zeros(LINE // 8, np.int64), 0, kind, CODES[cell], work, back, parts, keep, outputs)
+        act(np.zeros(APART // 8, np.int64), 0, kind, CODES[cell], work, back, parts, keep, outputs)
         return
     try:
         gang.wake(helpers)
-        act(gang.board[:(helpers + 1) * LINE // 8], 0, kind, CODES[cell], work, back, parts, keep, outputs)
+        act(gang.board[:(helpers + 1) * APART // 8], 0, kind, CODES[cell], work, back, parts, keep, outputs)
     finally: gang.taken.release()
 
 # %% ../nbs/16_jit.ipynb #0cb48af3
@@ -1444,7 +1444,7 @@ def make_work(
     d = room((0, n), dtype) if d is None else for_reading(d)
     return Work(X, where, table, B1, b1, B2, b2, brc, A, C, S, Z, P, final[0], final[-1], counts, d, V)
 
-# %% ../nbs/16_jit.ipynb #1713bc42
+# %% ../nbs/16_jit.ipynb #5cc39ba1
 def shards(
     call: Call,  # the call
     plan: Plan | None,  # the order of its steps
@@ -1459,7 +1459,7 @@ def shards(
     chosen = threads or (min(most_threads(), useful) if useful > 1 else 1)
     ends = cut_units(call.n_a, chosen, panel_width(call.dtype)) if by_units else cut(
         None if plan is None else plan.lengths, call.m, chosen)
-    parts = np.zeros((len(ends), LINE // 8), np.int64)
+    parts = np.zeros((len(ends), APART // 8), np.int64)
     parts[:, FIRST], parts[:, LAST] = zip(*ends)
     if by_units:
         width, units = panel_width(call.dtype), parts[:, LAST] - parts[:, FIRST]
@@ -1468,7 +1468,7 @@ def shards(
         parts[:, ACROSS] = np.arange(len(parts)) * -(-units.max() // width)
     return parts, ends if by_units else []
 
-# %% ../nbs/16_jit.ipynb #04b89f66
+# %% ../nbs/16_jit.ipynb #33ced1ba
 def jit_forward(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
     x: NDArray,  # (n_x, m, T), or tokens (m, T) where there is a table
@@ -1482,8 +1482,11 @@ def jit_forward(
     drop: ArrayLike | None = None,  # (n_a, m): what the gates see of each state's units is multiplied by this
     threads: int | None = None,  # how many threads; None to choose by the work there is
 ) -> tuple[NDArray | None, dict[str, NDArray], Any]:  # a (n_a, m, T), final state, cache
-    "A cell over a sequence, compiled; raises ValueError where something doesn't fit"
+    "A cell over a sequence, compiled; raises ValueError where something doesn't fit, TypeError for other types"
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise ValueError(f'threads: got {threads!r}, expected a whole number of at least 1')
     call = check_call(cell, x, state, parameters, lengths, table, drop)
+    if call.dtype not in FLOATS: raise TypeError(f'x: computes in {call.dtype}, expected float32 or float64')
     plan = plan_of(call, reverse)
     source, weights = make_input(call, plan), gate_weights(cell, call.parameters)
     start = [s.T if plan is None else s.T[plan.order] for s in call.state.values()]
@@ -1549,7 +1552,7 @@ def pack_back(
         row += v - u
     return F
 
-# %% ../nbs/16_jit.ipynb #f6426e3e
+# %% ../nbs/16_jit.ipynb #6a973840
 def jit_backward(
     da: NDArray | None,  # gradient of the outputs, (n_a, m, T)
     dstate: Mapping[str, NDArray] | None,  # gradient of the final state

@@ -483,7 +483,7 @@ class Call(NamedTuple):
     n_a: int  # size of the state
     drop: NDArray | None = None  # (n_a, m): what the gates see of each state's units is multiplied by this
 
-# %% ../nbs/15_kernels.ipynb #00e384d6
+# %% ../nbs/15_kernels.ipynb #b97d93ed
 def check_call(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
     x: ArrayLike,  # (n_x, m, T), or tokens (m, T) where there is a table
@@ -493,11 +493,12 @@ def check_call(
     table: NDArray | None = None,  # (n_x, n_tokens)
     drop: ArrayLike | None = None,  # (n_a, m): what the gates see of each state's units is multiplied by this
 ) -> Call:  # the same, checked
-    "The arguments of a pass in one floating type; raises ValueError where something doesn't fit"
+    "The arguments of a pass in one floating type; ValueError where something doesn't fit, TypeError for no numbers"
     if cell not in GATES: raise ValueError(f'cell: got {cell!r}, expected one of {", ".join(GATES)}')
     x = np.asarray(x) if table is None else check_tokens(x, table)
-    if x.ndim not in (2, 3) or (table is None and x.ndim == 2) or x.shape[-1] == 0:
-        raise ValueError(f'x: got shape {x.shape}, expected (n_x, m, T) with one step or more')
+    if x.ndim not in (2, 3) or (table is None and x.ndim == 2) or 0 in x.shape[-2:]:
+        raise ValueError(f'x: got shape {x.shape}, expected (n_x, m, T) with one example and one step or more')
+    if x.dtype.kind not in 'biufc': raise TypeError(f'x: got {x.dtype}, expected numbers')
     n_x, m, T = (len(x) if table is None else len(table)), *x.shape[-2:]
     n_a = check_state(cell, state, m)
     shapes = cell_shapes(cell, n_x, n_a)
@@ -604,15 +605,18 @@ def textbook_cells(
         return grads.pop('dxt'), {name: grads.pop(f'd{name}_prev') for name in dstate}, grads
     return (step, step_back) if drop is None else one_by_one(step, step_back, drop)
 
-# %% ../nbs/15_kernels.ipynb #084a523b
+# %% ../nbs/15_kernels.ipynb #4fdc93c3
 def upstream(
     call: Call,  # the call on whose way back we are
     da: NDArray | None,  # gradient of the outputs, (n_a, m, T)
     dstate: Mapping[str, NDArray] | None,  # gradient of the final state
 ) -> tuple[NDArray | None, dict[str, NDArray]]:  # da, and dstate with zeros for what is missing
-    "The gradients that come from above; raises ValueError where a shape doesn't fit"
+    "The gradients that come from above; raises ValueError where a shape doesn't fit, TypeError for complex numbers"
     if da is not None: check_shapes({'da': da}, {'da': (call.n_a, call.m, call.T)})
     dstate = dstate or {}
+    for name, d in {'da': da, **{f'd{name}': d for name, d in dstate.items()}}.items():
+        if d is not None and np.iscomplexobj(d) and call.dtype.kind != 'c':
+            raise TypeError(f'{name}: got {np.asarray(d).dtype}, expected real numbers')
     unknown = sorted(set(dstate) - set(call.state))
     if unknown: raise ValueError(f'dstate: got {unknown[0]}, expected {" and ".join(call.state)}')
     shape = call.n_a, call.m

@@ -83,7 +83,7 @@ def passes(
     if name == 'jit': return load_jit().jit_forward, load_jit().jit_backward
     return {'numpy': (numpy_forward, numpy_backward), 'textbook': (textbook_forward, textbook_backward)}[name]
 
-# %% ../nbs/17_recurrent.ipynb #3f42dfe2
+# %% ../nbs/17_recurrent.ipynb #72518d83
 def recurrent_forward(
     cell: str,  # 'rnn', 'lstm', 'gru', or 'gru_after' where the reset acts after the product
     x: NDArray,  # (n_x, m, T) in any memory order, or tokens (m, T) where there is a table

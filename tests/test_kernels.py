@@ -229,6 +229,7 @@ def test_bad_arguments_are_named(engine):
         (('elman', x, state, parameters), {}, 'cell: got'),
         (('lstm', x[0], state, parameters), {}, 'x: got shape'),
         (('lstm', x[:, :, :0], state, parameters), {}, 'x: got shape'),
+        (('lstm', x[:, :0], {n: s[:, :0] for n, s in state.items()}, parameters), {}, 'one example and one step'),
         (('lstm', x[:2], state, parameters), {}, 'Wf: got shape'),
         (('lstm', x, {'a': state['a']}, parameters), {}, 'c: missing'),
         (('lstm', x, {}, parameters), {}, 'state: got'),
@@ -248,6 +249,19 @@ def test_bad_arguments_are_named(engine):
     with pytest.raises(ValueError, match='da: got shape'): backward(da[:, :, :3], None, cache)
     with pytest.raises(ValueError, match='dc: got shape'): backward(da, {'c': np.zeros((2, 2))}, cache)
     with pytest.raises(ValueError, match='dstate: got h'): backward(da, {'h': dstate['a']}, cache)
+    with pytest.raises(TypeError, match='da: got complex128'): backward(da * 1j, None, cache)
+    with pytest.raises(TypeError, match='expected numbers'): backward(da.astype(str), None, cache)
+    with pytest.raises(TypeError, match='x: got <U'): forward('lstm', x.astype(str), state, parameters)
+
+
+@needs_numba
+def test_compiled_passes_name_what_they_have_no_code_for():
+    from rnn_nbdev.jit import jit_forward
+    x, state, parameters, *_ = case('lstm', 3, 5, 4, 6)
+    refused = 'complex128, expected float32 or float64'
+    with pytest.raises(TypeError, match=refused): jit_forward('lstm', x * 1j, state, parameters)
+    for threads in (0, -1, 1.5, '2'):
+        with pytest.raises(ValueError, match='threads: got'): jit_forward('lstm', x, state, parameters, threads=threads)
 
 
 @by_dtype

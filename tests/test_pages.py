@@ -136,7 +136,8 @@ def test_the_front_page_itself_names_the_way(question):
 good = '''<!doctype html><html lang="en"><head><title>A page</title>
 <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
 <style>:root { color-scheme: light dark } body { background: #fff; color: #111; font-size: 16px }
-@media (prefers-color-scheme: dark) { body { background: #111; color: #eee } } STYLE</style></head><body><main><h1>A page</h1>
+@media (prefers-color-scheme: dark) { body { background: #111; color: #eee } } STYLE</style></head>
+<body><main><h1>A page</h1>
 <p>Words, and <math><mi>x</mi><mo>=</mo><mn>1</mn></math>.</p>BODY</main>AFTER</body></html>'''
 bad = {
     'console': ('BODY', '<script>console.error("no")</script>', 'console: no'),

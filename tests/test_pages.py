@@ -3,7 +3,6 @@ the site into _docs and runs this; another site is named in the environment vari
 import os
 import posixpath
 import re
-from collections import deque
 from pathlib import Path
 
 import browser
@@ -86,19 +85,15 @@ def place(name: str, target: str) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(name), target.partition('#')[0]))
 
 
-def clicks(start: str, wanted: re.Pattern) -> dict[str, tuple[str, ...]]:
-    "The pages within two clicks of `start` whose text matches, each with the words clicked on"
-    found, seen, queue = {}, {start}, deque([(start, ())])
-    while queue:
-        name, path = queue.popleft()
-        if path and wanted.search(Path(f'{site/name}.md').read_text(encoding='utf-8')): found[name] = path
-        if len(path) == 2: continue
+def clicks(start: str, wanted: re.Pattern) -> dict[str, set[str]]:
+    "The pages within two clicks of `start` whose text matches, each with the words of the links that lead there"
+    near = {start, *(place(start, target) for target, _ in every[start].links)} & {*every}
+    found: dict[str, set[str]] = {}
+    for name in near:
         for target, words in every[name].links:
-            there = place(name, target)
-            if there in every and there not in seen and words:
-                seen.add(there)
-                queue.append((there, (*path, words)))
-    return found
+            if (there := place(name, target)) in every and words: found.setdefault(there, set()).add(words)
+    return {name: words for name, words in found.items()
+            if wanted.search(Path(f'{site/name}.md').read_text(encoding='utf-8'))}
 
 
 questions = {

@@ -12,7 +12,7 @@ from rnn_nbdev.networks import Pool, stacked
 from rnn_nbdev.optim import SGD, Adam, RMSProp, WeightAverage, averaged_parameters
 from rnn_nbdev.schedule import (Patience, constant_rate, cosine_rate, halving_rate, in_turn, one_cycle, step_rate,
                                 warm_up)
-from rnn_nbdev.train import (PARTS, TrainingPlan, begin, best_checkpoints, fit, has_ended, load_checkpoint,
+from rnn_nbdev.train import (PARTS, Recorder, TrainingPlan, begin, best_checkpoints, fit, has_ended, load_checkpoint,
                              read_history, train_step)
 
 
@@ -33,7 +33,7 @@ class Lines:
     def gradients(self, parameters, carry, rng):
         x, y = self.batch(rng, self.n)
         error = parameters['W'] @ x + parameters['layer.b'] + 0.1 * carry['state'] - y
-        grads = {'W': 2 / self.n * error @ x.T, 'layer.b': 2 * error.mean(axis=1, keepdims=True)}
+        grads = {'W': np.asfortranarray(2 / self.n * error @ x.T), 'layer.b': 2 * error.mean(axis=1, keepdims=True)}
         return float((error**2).sum() / self.n), grads, {'state': np.tanh(error[:, :1])}, self.n
 
     def held_out_loss(self, parameters):
@@ -83,6 +83,14 @@ def files(folder):
 def run(task, optimizer, plan, folder, progress=None, **how):
     folder.mkdir(exist_ok=True)
     return fit(task, optimizer, progress or begin(task, optimizer, seed=3), plan, folder, bar=False, **how)[0]
+
+
+def test_columns_stay_columns(tmp_path):
+    "The test below would say nothing of the memory order if every array lay in rows"
+    done = run(Lines(), Adam(), PLAN, tmp_path/'run')
+    assert done.parameters['W'].flags.f_contiguous and done.optimizer['v.W'].flags.f_contiguous
+    back, _ = load_checkpoint(tmp_path/'run'/'checkpoint.safetensors')
+    same(back, done)
 
 
 @pytest.mark.parametrize('dtype', [np.float32, np.float64])
@@ -338,3 +346,13 @@ def test_a_weight_of_the_loop_that_is_not_finite_is_named():
     given = replace(progress, optimizer=spoil(progress.optimizer, 's.W', np.inf))
     with pytest.raises(FloatingPointError, match=r'^step 1: the result of the update .*optimizer state s.W \(2, 3\)'):
         train_step(Lines(), Adam(), given, PLAN)
+
+
+def test_a_recorder_writes_what_it_knows(tmp_path):
+    recorder = Recorder(tmp_path, begin(Lines(), Adam(), 0))
+    with pytest.raises(ValueError, match=r"^name: got 'loss', expected one of history, speed"):
+        recorder.write('loss', {})
+    recorder.write('history', {'step': 1, 'loss': 2.0})
+    recorder.close()
+    assert read_history(tmp_path/'history.jsonl') == [{'step': 1, 'loss': 2.0}]
+    assert {p.name for p in tmp_path.iterdir()} == {'history.jsonl', 'speed.jsonl'}

@@ -411,7 +411,7 @@ def test_damaged_and_foreign_files(tmp_path):
     refused(str(path), train.load_checkpoint, path)
     files.save_arrays(path, {'a': ONE, 'b': np.asfortranarray(np.ones((2, 3)))}, {'seed': 7}, 'k')
     whole = path.read_bytes()
-    for place in (len(whole) - 1, len(whole) - 30, whole.index(b'seed'), whole.index(b'turned')):    # numbers, and words
+    for place in (len(whole) - 1, len(whole) - 30, whole.index(b'seed'), whole.index(b'turned')):  # numbers, and words
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1:])
         assert 'damaged' in refused(str(path), files.load_arrays, path, 'k')
     for function in (train.load_checkpoint, train.best_checkpoints):

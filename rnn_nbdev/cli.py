@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CHOICES', 'ESCAPES', 'complain', 'one_line_errors', 'Settings', 'check_settings', 'check_together', 'schedule_of',
-           'optimizer_of', 'plan_of', 'get_text', 'contents_of', 'make_task', 'next_free', 'Run', 'new_run',
+           'optimizer_of', 'training_plan', 'get_text', 'contents_of', 'make_task', 'next_free', 'Run', 'new_run',
            'make_folder', 'open_run', 'settings_of', 'describe', 'size_in', 'nats_and_bits', 'weights_of',
            'chosen_weights', 'finish', 'started', 'train_text', 'rnn_train', 'stop_strings', 'rnn_sample', 'to_measure',
            'most_surprising', 'rnn_eval', 'rnn_bench']
@@ -169,7 +169,7 @@ def optimizer_of(
     return SGD(momentum=s.momentum, nesterov=s.optimizer == 'nesterov')
 
 # %% ../nbs/90_cli.ipynb #af30af5f
-def plan_of(
+def training_plan(
     s: Settings,  # of a run
 ) -> TrainingPlan:  # for the training loop
     "How long to train, and what to do on the way; a run that can end early keeps its best checkpoint"
@@ -425,7 +425,7 @@ def train_text(
     say(f'folder   {folder}' + (f', going on after step {run.progress.step:,}' if resume else '') + '\n')
     write_json(folder / 'settings.json', about)
     def keep(progress: Progress) -> None: save_model(folder / 'weights.safetensors', model, weights_of(progress))
-    optimizer, plan = optimizer_of(settings), plan_of(settings)
+    optimizer, plan = optimizer_of(settings), training_plan(settings)
     progress, interrupted = fit(run.task, optimizer, run.progress, plan, folder, about, on_save=keep, bar=not quiet)
     if interrupted:
         say(f'\nstopped after step {progress.step:,} of {settings.steps:,}; go on with:  rnn_train --resume {folder}')

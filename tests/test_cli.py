@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from rnn_nbdev.cli import (Settings, most_surprising, nats_and_bits, optimizer_of, plan_of, rnn_eval, rnn_sample,
+from rnn_nbdev.cli import (Settings, most_surprising, nats_and_bits, optimizer_of, training_plan, rnn_eval, rnn_sample,
                            rnn_train, schedule_of, settings_of, stop_strings, train_text)
 from rnn_nbdev.files import load_arrays, save_arrays
 from rnn_nbdev.optim import SGD, Adam, RMSProp, averaged_parameters
@@ -413,11 +413,11 @@ def test_settings_that_a_run_was_started_with_can_not_be_changed(texts, tmp_path
 
 def test_the_options_reach_the_plan():
     numbers = {'clip': 2.0, 'accumulate': 3, 'average': 0.9, 'plateau': 4, 'stop': 2, 'validate': 7, 'save': 9}
-    plan = plan_of(Settings(limit=0.5, **numbers))
+    plan = training_plan(Settings(limit=0.5, **numbers))
     assert (plan.max_value, plan.max_norm, plan.accumulate, plan.average.decay) == (0.5, 2.0, 3, 0.9)
     assert (plan.plateau.validations, plan.stop.validations, plan.eval_every, plan.save_every) == (3, 1, 7, 9)
-    assert plan.keep_best == 1 and plan_of(Settings(best=3, stop=1)).keep_best == 3
-    nothing = plan_of(Settings())
+    assert plan.keep_best == 1 and training_plan(Settings(best=3, stop=1)).keep_best == 3
+    nothing = training_plan(Settings())
     assert (nothing.max_value, nothing.average, nothing.plateau, nothing.stop, nothing.keep_best) == (None,) * 4 + (0,)
 
 

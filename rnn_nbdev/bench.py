@@ -601,7 +601,7 @@ def serve(
             except Exception as e: said = {'error': ' '.join(f'{type(e).__name__}: {e}'.split())[:300]}
             print(json.dumps(said), file=answers, flush=True)
 
-# %% ../nbs/60_bench.ipynb #a805285f
+# %% ../nbs/60_bench.ipynb #01618fe4
 class Process:
     "A contender in a process of its own, with a given number of threads"
 
@@ -613,6 +613,7 @@ class Process:
         self.name, self.threads = name, threads
         limits = 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS', 'RNN_NBDEV_THREADS'
         environment = {**os.environ, **dict.fromkeys(limits, str(threads))}
+        if name == 'jit': environment['OPENBLAS_NUM_THREADS'] = '1'       # its own threads share the cores
         self.errors = tempfile.TemporaryFile('w+')      # noqa: SIM115 (closed with the process)
         self.process = subprocess.Popen(
             [sys.executable, '-c', f'from rnn_nbdev.bench import serve; serve({name!r})'], stdin=subprocess.PIPE,

@@ -95,7 +95,7 @@ def save_arrays(
     "Write arrays and what there is to say about them to one file, whole or not at all; raises TypeError for others"
     check_storable(arrays)
     check_json(about, 'about')
-    turned = [n for n, a in arrays.items() if a.ndim > 1 and a.flags.f_contiguous and not a.flags.c_contiguous]
+    turned = sorted(n for n, a in arrays.items() if a.ndim > 1 and a.flags.f_contiguous and not a.flags.c_contiguous)
     stored = {n: np.asarray(a.T if n in turned else a, order='C') for n, a in arrays.items()}
     said = {'kind': kind, 'turned': turned, 'about': about}
     header = {**said, 'sha256': fingerprint(stored, json.loads(json.dumps(said)))}      # as it will be read

@@ -8,7 +8,7 @@ __all__ = ['PARTS', 'Task', 'Progress', 'check_whole', 'begin', 'TrainingPlan', 
            'validate', 'has_ended', 'save_checkpoint', 'load_checkpoint', 'read_history', 'json_lines', 'Interruption',
            'best_path', 'remove_leftovers', 'best_checkpoints', 'Recorder', 'check_run', 'fit', 'progress_bar']
 
-# %% ../nbs/32_train.ipynb #51563592
+# %% ../nbs/32_train.ipynb #4f45dd9e
 import json
 import math
 import signal
@@ -27,6 +27,7 @@ from .files import Arrays, check_json, load_arrays, save_arrays, write_whole
 from rnn_nbdev.optim import (
     WeightAverage, averaged_parameters, check_limit, clip_by_global_norm, clip_by_value, global_norm,
 )
+from .recurrent import one_blas_thread
 from .schedule import Patience, Schedule
 
 # %% ../nbs/32_train.ipynb #c2675577
@@ -422,7 +423,7 @@ def check_run(
         raise ValueError(f'progress: its optimizer state {sorted(progress.optimizer)} is not that of {optimizer}, '
                          f'expected {sorted(expected)}')
 
-# %% ../nbs/32_train.ipynb #c5180b45
+# %% ../nbs/32_train.ipynb #c2a8a495
 def fit(
     task: Task,  # what to learn
     optimizer: Any,  # how
@@ -446,7 +447,7 @@ def fit(
     def record(entry: dict[str, Any]) -> None:
         recorder.write('history', entry)
         for callback in callbacks: callback(progress, entry)
-    with Interruption() as interruption, progress_bar(task, progress, plan, bar) as shown:
+    with Interruption() as interruption, one_blas_thread(), progress_bar(task, progress, plan, bar) as shown:
         try:
             while not (has_ended(plan, progress) or interruption.wanted):
                 seen_before, good = progress.seen, False

@@ -168,7 +168,7 @@ def optimizer_of(
     if s.optimizer == 'rmsprop': return RMSProp()
     return SGD(momentum=s.momentum, nesterov=s.optimizer == 'nesterov')
 
-# %% ../nbs/90_cli.ipynb #af30af5f
+# %% ../nbs/90_cli.ipynb #fb119757
 def training_plan(
     s: Settings,  # of a run
 ) -> TrainingPlan:  # for the training loop
@@ -410,7 +410,7 @@ def started(
     if ends and not settings.horizon: settings = replace(settings, horizon=settings.steps)
     return new_run(settings, Path(out) if out else None)
 
-# %% ../nbs/90_cli.ipynb #035d2064
+# %% ../nbs/90_cli.ipynb #48bae86e
 def train_text(
     out: str | Path | None = None,  # folder of the run; the next free one in runs by default
     resume: str | Path | None = None,  # folder of a run to go on with
@@ -497,7 +497,7 @@ def stop_strings(
     if given and ('' in found or escaped): raise ValueError(f'stop: got {given!r}, expected strings that are not empty')
     return found if given else []
 
-# %% ../nbs/90_cli.ipynb #bf84bdda
+# %% ../nbs/90_cli.ipynb #89af01da
 @call_parse
 def rnn_sample(
     run: str,  # folder of a run, or a file of weights

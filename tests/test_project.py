@@ -134,6 +134,12 @@ def test_a_chapter_begins_with_its_module_and_ends_with_the_export(path):
 
 
 @by_name
+def test_prose_installs_from_the_clone(path):
+    "No index holds the package before its first release: `pip install rnn_nbdev` in a page would find nothing"
+    for cell in cells(path, 'markdown'): assert not re.search(r"pip install '?rnn_nbdev", text(cell)), text(cell)
+
+
+@by_name
 def test_no_cell_mixes_imports_with_other_code(path):
     "nbdev runs cells with imports when it builds the docs; whatever else stands there would run too"
     for cell in cells(path, 'code'):

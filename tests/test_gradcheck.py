@@ -98,3 +98,70 @@ def test_strict_comparison_of_one_number():
 def test_leaves():
     tree = {'a': [1.0, (2.0,)], 'b': {'c': 3.0}}
     assert dict(leaves(tree)) == {'a.0': 1.0, 'a.1.0': 2.0, 'b.c': 3.0}
+
+
+# ----------------------------------------------------------------------------------------- what cannot be proven at all
+
+def doubled(x, k=None):
+    return x * 2.0, x
+
+
+def wrong_everywhere(dy, cache):
+    return {'dx': 99 * dy}
+
+
+@pytest.mark.parametrize(('inputs', 'options', 'named'), [
+    ({'x': np.arange(3)}, {}, 'inputs'), ({}, {}, 'inputs'), ({'x': np.ones(3)}, {'max_entries': 0}, 'max_entries'),
+    ({'x': np.ones(3)}, {'outputs': ()}, 'outputs'), ({'x': np.ones(3)}, {'outputs': 0}, 'outputs'),
+    ({'x': np.ones((3, 0))}, {}, 'x'), ({'x': np.ones(3, complex)}, {}, 'x'), ({'x': np.array([1, np.nan])}, {}, 'x'),
+    ({'p': {'W': np.array([np.inf])}}, {}, 'W')], ids=lambda v: str(v).replace('\n', ''))
+def test_nothing_to_measure_is_refused(inputs, options, named):
+    "Before forward is run: a table without a measurement proves nothing"
+    def untouched(**_): raise RuntimeError('forward was run')
+    with pytest.raises(ValueError, match=rf'^{named}: '):
+        check_gradients(untouched, wrong_everywhere, inputs, **options)
+
+
+@pytest.mark.parametrize('inputs', [(np.ones(3),), [np.ones(3)], np.ones(3), None], ids=lambda v: type(v).__name__)
+def test_inputs_without_names_are_refused(inputs):
+    with pytest.raises(TypeError, match=r'^inputs: '): check_gradients(doubled, wrong_everywhere, inputs)
+
+
+@pytest.mark.parametrize('value', [[np.ones(3), np.ones(2)], [np.ones(3), np.ones(3)], {'W': (np.ones(3),)},
+                                   {'W': {'V': np.ones(3)}}], ids=str)
+def test_deeper_parameters_are_refused(value):
+    with pytest.raises(TypeError, match=r'^(parameters|W): .* of arrays'):
+        check_gradients(doubled, wrong_everywhere, {'x': np.ones(3), 'parameters': value})
+
+
+@pytest.mark.parametrize('outputs', [(5,), (1,), (-1,), (0, 1)])
+def test_results_that_are_not_there_are_refused(outputs):
+    with pytest.raises(ValueError, match=r'^outputs: '):
+        check_gradients(doubled, wrong_everywhere, {'x': np.ones(3)}, outputs=outputs)
+
+
+def test_number_of_gradients():
+    x, right = {'x': np.ones(3)}, lambda dy, cache: 2 * dy
+    for given in (right, lambda dy, cache: (2 * dy,), lambda dy, cache: [2 * dy]):
+        assert check_gradients(doubled, given, x).ok
+    assert check_gradients(doubled, right, {**x, 'k': np.arange(3)}).ok      # targets have no gradient
+    for wrong in (lambda dy, cache: (2 * dy, dy, dy), lambda dy, cache: ()):
+        with pytest.raises(ValueError, match=r'^backward: got'): check_gradients(doubled, wrong, x)
+    with pytest.raises(TypeError, match=r'^backward: got None'): check_gradients(doubled, lambda dy, cache: None, x)
+
+
+@pytest.mark.filterwarnings('ignore::numpy.exceptions.ComplexWarning')
+def test_lost_imaginary_part_is_told_from_a_wrong_gradient():
+    "Right by central differences and not by the complex step: not proven, and not called wrong"
+    def buffered(x):
+        y = np.zeros(x.shape)
+        y[:] = 2 * x
+        return y, x
+    point = {'x': np.array([1.0, -2.0])}
+    for forward, back in ((buffered, lambda dy, x: 2 * dy), (lambda x: (np.abs(x), x), lambda dy, x: dy * np.sign(x))):
+        with pytest.raises(AssertionError, match=r'imaginary part.*complex_tolerance=None') as caught:
+            check_gradients(forward, back, point)
+        assert 'WRONG' not in str(caught.value)
+        assert check_gradients(forward, back, point, complex_tolerance=None).ok
+    with pytest.raises(AssertionError, match='WRONG') as caught: check_gradients(buffered, lambda dy, x: 3 * dy, point)
+    assert 'imaginary' not in str(caught.value)

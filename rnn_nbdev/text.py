@@ -161,7 +161,7 @@ def read_bytes(
     if not contents: raise ValueError(f'text: {path} is empty')
     return Bytes(contents, str(path), len(found))
 
-# %% ../nbs/42_text.ipynb #e3501e93
+# %% ../nbs/42_text.ipynb #e2a3a1a4
 @dataclass(frozen=True)
 class Streams:
     "A text as m streams, read in stretches of T characters"
@@ -180,6 +180,11 @@ class Streams:
                   ) -> int:  # how many whole stretches there are
         "Stretches in one pass over the text"
         return (len(self.tokens) // self.m - 1 - offset) // self.T
+
+    @property
+    def offsets(self) -> int:  # T, or as many as leave room for one whole stretch
+        "At how many places in each stream the reading may start"
+        return min(self.T, len(self.tokens) // self.m - self.T)
 
     def read(self,
              k: int,  # which stretch
@@ -270,7 +275,7 @@ def state_in(
     "The recurrent state in a text task's carry"
     return {name: a for name, a in carry.items() if name not in ('k', 'offset')}
 
-# %% ../nbs/42_text.ipynb #ce257d2a
+# %% ../nbs/42_text.ipynb #11a4c8c4
 def next_carry(
     streams: Streams,  # that are read
     network: Chain,  # for a fresh state
@@ -282,7 +287,7 @@ def next_carry(
     "The state as it is, one stretch further; at the end of the streams, a new pass"
     k = int(carry['k']) + 1
     if k == streams.stretches(int(carry['offset'])):
-        return new_pass(network, streams.m, int(rng.integers(streams.T)), dtype)
+        return new_pass(network, streams.m, int(rng.integers(streams.offsets)), dtype)
     return {'k': np.array(k), 'offset': carry['offset'], **{name: s.copy(order='K') for name, s in state.items()}}
 
 # %% ../nbs/42_text.ipynb #f32bbea8

@@ -170,6 +170,17 @@ def test_a_new_pass_starts_elsewhere_with_a_fresh_state():
     assert len(offsets) >= 8 and set(offsets) <= set(range(5)) and len(set(offsets)) > 1
 
 
+@pytest.mark.parametrize('n', range(6, 24))
+def test_every_pass_over_a_short_text_has_a_whole_stretch(n):
+    t, rng, offsets = task('rnn', m=1, T=5, n=n), np.random.default_rng(0), set()
+    parameters, carry = t.begin(rng)
+    for _ in range(60):
+        carry = t.gradients(parameters, carry, rng)[2]
+        assert t.batch(carry)[0].shape == (1, 5)
+        offsets.add(int(carry['offset']))
+    assert offsets == set(range(min(5, n - 5))), 'the last place leaves one stretch and a character'
+
+
 @pytest.mark.parametrize('cell', CELLS)
 def test_float32_stays_float32_and_nothing_is_written_to(cell):
     t = task(cell, dtype='float32')

@@ -6,7 +6,7 @@
 __all__ = ['gru_shapes', 'gru_cell_forward', 'gru_forward', 'candidate_before_backward', 'candidate_after_backward',
            'gru_cell_backward', 'gru_backward', 'gru_loss', 'gru_loss_backward']
 
-# %% ../nbs/12_gru.ipynb #a128e00d
+# %% ../nbs/12_gru.ipynb #7a517251
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from .lstm import stacked_backward, stacked_shapes
 from .numerics import (check_shapes, floating_dtype, new_sequence, sigmoid, sigmoid_backward, softmax,
                                 tanh_backward, whole_as)
-from .rnn import (check_caches, check_sequence, check_step, check_targets, check_upstream, output_loss,
-                           output_loss_backward)
+from .rnn import (check_caches, check_fit, check_sequence, check_step, check_targets, check_upstream,
+                           output_loss, output_loss_backward)
 
 # %% ../nbs/12_gru.ipynb #dc1930b4
 def gru_shapes(
@@ -32,17 +32,22 @@ def gru_shapes(
     if 'brc' in parameters: raise ValueError('brc: got one, expected none unless reset_after is set')
     return shapes
 
-# %% ../nbs/12_gru.ipynb #a96240ea
+# %% ../nbs/12_gru.ipynb #0a51ecee
 def gru_cell_forward(
     xt: NDArray,  # input at this step, (n_x, m)
     a_prev: NDArray,  # state before it, (n_a, m)
     parameters: Mapping[str, NDArray],  # Wu Wr Wc (n_a, n_a + n_x), bu br bc (n_a, 1), if reset_after brc, Wy, by
     reset_after: bool = False,  # whether the reset gate acts after the product with the state
 ) -> tuple[NDArray, NDArray | None, tuple]:  # a_next (n_a, m), yt_pred (n_y, m), cache
-    "One step of the GRU; the cache is (a_next, a_prev, ut, rt, cct, qt, xt, parameters), qt None if reset before"
+    """One step of the GRU; the cache is (a_next, a_prev, ut, rt, cct, qt, xt, parameters), qt None if reset before
+
+    xt (n_x, m), a_prev (n_a, m), Wu Wr Wc (n_a, n_a + n_x) on [a_prev; xt], bu br bc, and brc if reset_after (n_a, 1);
+    gives a_next (n_a, m), yt_pred (n_y, m), or None without Wy (n_y, n_a), by (n_y, 1), and the cache.
+    Gates ut, rt = Γ_u, Γ_r, candidate cct = c̃: a_next = ut * cct + (1 - ut) * a_prev.
+    """
     n_x, m, n_a = check_step(xt, a_prev)
     expected = {'xt': (n_x, m), **gru_shapes(n_x, n_a, parameters, reset_after)}
-    check_shapes({**parameters, 'xt': xt}, expected)
+    check_fit({**parameters, 'xt': xt}, expected, n_x, n_a, ('xt', 'a_prev'))
     Wu, bu, Wr, br, Wc, bc = (parameters[name] for name in ('Wu', 'bu', 'Wr', 'br', 'Wc', 'bc'))
     xt, a_prev = whole_as(bu.dtype, xt, a_prev)
     concat = np.concatenate((a_prev, xt))
@@ -58,16 +63,20 @@ def gru_cell_forward(
     yt_pred = softmax(parameters['Wy'] @ a_next + parameters['by']) if 'Wy' in parameters else None
     return a_next, yt_pred, (a_next, a_prev, ut, rt, cct, qt, xt, parameters)
 
-# %% ../nbs/12_gru.ipynb #1bc74932
+# %% ../nbs/12_gru.ipynb #9eaca3e1
 def gru_forward(
     x: NDArray,  # input sequence, (n_x, m, T_x)
     a0: NDArray,  # initial state, (n_a, m)
     parameters: Mapping[str, NDArray],  # as for gru_cell_forward
     reset_after: bool = False,  # whether the reset gate acts after the product with the state
 ) -> tuple[NDArray, NDArray | None, tuple]:  # a (n_a, m, T_x), y_pred (n_y, m, T_x), caches ([cache of each step], x)
-    "The GRU over a sequence; raises ValueError where a shape doesn't fit"
+    """The GRU over a sequence; raises ValueError where a shape doesn't fit
+
+    x (n_x, m, T_x), a0 (n_a, m), parameters as for gru_cell_forward, whose gates are Γ_u, Γ_r; gives
+    a (n_a, m, T_x), y_pred (n_y, m, T_x), or None without Wy, and caches ([cache of each step], x).
+    """
     n_x, m, T_x, n_a = check_sequence(x, a0)
-    check_shapes(parameters, gru_shapes(n_x, n_a, parameters, reset_after))
+    check_fit(parameters, gru_shapes(n_x, n_a, parameters, reset_after), n_x, n_a)
     dtype = floating_dtype(x, a0, *parameters.values())
     a = new_sequence(n_a, m, T_x, dtype)
     y_pred = new_sequence(len(parameters['Wy']), m, T_x, dtype) if 'Wy' in parameters else None
@@ -103,12 +112,16 @@ def candidate_after_backward(
     biases = {'dbc': dzc.sum(axis=1, keepdims=True), 'dbrc': dqt.sum(axis=1, keepdims=True)}
     return Wca.T @ dqt, Wcx.T @ dzc, drt, {'dWc': dWc, **biases}
 
-# %% ../nbs/12_gru.ipynb #22418fd5
+# %% ../nbs/12_gru.ipynb #df60ec1a
 def gru_cell_backward(
     da_next: NDArray,  # gradient of the state after this step, (n_a, m)
     cache: tuple,  # from gru_cell_forward, of either form
 ) -> dict[str, NDArray]:  # dxt, da_prev, dWu dbu dWr dbr dWc dbc, and dbrc where the reset is after
-    "Back through one step: the gradients of its input, its old state and its weights"
+    """Back through one step: the gradients of its input, its old state and its weights
+
+    da_next (n_a, m), the cache of gru_cell_forward; gives a dictionary: dxt (n_x, m), da_prev (n_a, m),
+    dWu dWr dWc (n_a, n_a + n_x), dbu dbr dbc, and dbrc if reset_after (n_a, 1), through the gates ut, rt = Γ_u, Γ_r.
+    """
     a_next, a_prev, ut, rt, cct, qt, xt, parameters = cache
     check_shapes({'da_next': da_next}, {'da_next': a_next.shape})
     dut, dcct = da_next * (cct - a_prev), da_next * ut                             # a = ut * cct + (1 - ut) * a_prev
@@ -119,12 +132,16 @@ def gru_cell_backward(
     n_a = len(a_prev)
     return {'dxt': dxt + dconcat[n_a:], 'da_prev': da_next * (1 - ut) + da_prev + dconcat[:n_a], **dgates, **dcandidate}
 
-# %% ../nbs/12_gru.ipynb #310789fc
+# %% ../nbs/12_gru.ipynb #678f4f6b
 def gru_backward(
     da: NDArray,  # direct gradient of each state, (n_a, m, T); T may be less than the steps that were run
     caches: tuple,  # from gru_forward, of either form
 ) -> dict[str, NDArray]:  # dx (n_x, m, T), da0 (n_a, m), dWu dbu dWr dbr dWc dbc, and dbrc where the reset is after
-    "Back-propagation through time: the gradients of the sequence, the initial state and the weights"
+    """Back-propagation through time: the gradients of the sequence, the initial state and the weights
+
+    da (n_a, m, T), the caches of gru_forward; gives a dictionary: dx (n_x, m, T), da0 (n_a, m),
+    dWu dWr dWc (n_a, n_a + n_x), dbu dbr dbc, and dbrc if reset_after (n_a, 1).
+    """
     steps, x = check_caches(caches)
     n_a, m, T = check_upstream(da, steps)
     parameters, reset_after = steps[0][-1], steps[0][5] is not None
@@ -138,7 +155,7 @@ def gru_backward(
         for name in sums: sums[name] += gradients[name]
     return {'dx': dx, 'da0': da_prev, **sums}
 
-# %% ../nbs/12_gru.ipynb #1008327a
+# %% ../nbs/12_gru.ipynb #fdb8c4d1
 def gru_loss(
     x: NDArray,  # input sequence, (n_x, m, T_x)
     a0: NDArray,  # initial state, (n_a, m)
@@ -149,7 +166,7 @@ def gru_loss(
 ) -> tuple[Any, tuple]:  # loss in nats a target, cache
     "Mean cross-entropy of the GRU's predictions over a sequence"
     n_x, m, T_x, n_a = check_sequence(x, a0)
-    check_shapes(parameters, gru_shapes(n_x, n_a, parameters, reset_after))
+    check_fit(parameters, gru_shapes(n_x, n_a, parameters, reset_after), n_x, n_a)
     check_targets('Wy', parameters, targets, mask, (m, T_x))
     a, _, caches = gru_forward(x, a0, {n: p for n, p in parameters.items() if n not in ('Wy', 'by')}, reset_after)
     loss, output = output_loss(a, parameters['Wy'], parameters['by'], targets, mask)

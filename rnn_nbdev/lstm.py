@@ -6,7 +6,7 @@
 __all__ = ['stacked_shapes', 'lstm_cell_forward', 'lstm_forward', 'lstm_cell_backward', 'stacked_backward', 'lstm_backward',
            'lstm_loss', 'lstm_loss_backward', 'gradient_flow']
 
-# %% ../nbs/11_lstm.ipynb #be860b4c
+# %% ../nbs/11_lstm.ipynb #9422903c
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .numerics import (check_shapes, floating_dtype, new_sequence, sigmoid, sigmoid_backward, softmax,
                                 tanh_backward, whole_as)
-from .rnn import (check_caches, check_sequence, check_step, check_targets, check_upstream, output_loss,
-                           output_loss_backward, output_shapes)
+from .rnn import (check_caches, check_fit, check_sequence, check_step, check_targets, check_upstream,
+                           output_loss, output_loss_backward, output_shapes)
 
 # %% ../nbs/11_lstm.ipynb #debbf05d
 def stacked_shapes(
@@ -29,17 +29,22 @@ def stacked_shapes(
     output = output_shapes('Wy', n_a, parameters)
     return {**{f'W{g}': (n_a, n_a + n_x) for g in gates}, **{f'b{g}': (n_a, 1) for g in gates}, **output}
 
-# %% ../nbs/11_lstm.ipynb #4021e001
+# %% ../nbs/11_lstm.ipynb #5f971617
 def lstm_cell_forward(
     xt: NDArray,  # input at this step, (n_x, m)
     a_prev: NDArray,  # hidden state before it, (n_a, m)
     c_prev: NDArray,  # cell state before it, (n_a, m)
     parameters: Mapping[str, NDArray],  # Wf Wi Wc Wo (n_a, n_a + n_x), bf bi bc bo (n_a, 1), if it predicts Wy, by
 ) -> tuple[NDArray, NDArray, NDArray | None, tuple]:  # a_next (n_a, m), c_next (n_a, m), yt_pred (n_y, m), cache
-    "One step of the LSTM; the cache is (a_next, c_next, a_prev, c_prev, ft, it, cct, ot, xt, parameters)"
+    """One step of the LSTM; the cache is (a_next, c_next, a_prev, c_prev, ft, it, cct, ot, xt, parameters)
+
+    xt (n_x, m), a_prev and c_prev (n_a, m), Wf Wi Wc Wo (n_a, n_a + n_x) on [a_prev; xt], bf bi bc bo (n_a, 1); gives
+    a_next and c_next (n_a, m), yt_pred (n_y, m), or None without Wy (n_y, n_a), by (n_y, 1), and the cache.
+    Gates ft, it, ot = Γ_f, Γ_i, Γ_o, candidate cct = c̃: c_next = ft * c_prev + it * cct, a_next = ot * tanh(c_next).
+    """
     n_x, m, n_a = check_step(xt, a_prev)
     expected = {'xt': (n_x, m), 'c_prev': (n_a, m), **stacked_shapes('fico', n_x, n_a, parameters)}
-    check_shapes({**parameters, 'xt': xt, 'c_prev': c_prev}, expected)
+    check_fit({**parameters, 'xt': xt, 'c_prev': c_prev}, expected, n_x, n_a, ('xt', 'a_prev'))
     Wf, bf, Wi, bi, Wc, bc, Wo, bo = (parameters[name] for name in ('Wf', 'bf', 'Wi', 'bi', 'Wc', 'bc', 'Wo', 'bo'))
     xt, a_prev, c_prev = whole_as(bf.dtype, xt, a_prev, c_prev)
     concat = np.concatenate((a_prev, xt))
@@ -52,17 +57,21 @@ def lstm_cell_forward(
     yt_pred = softmax(parameters['Wy'] @ a_next + parameters['by']) if 'Wy' in parameters else None
     return a_next, c_next, yt_pred, (a_next, c_next, a_prev, c_prev, ft, it, cct, ot, xt, parameters)
 
-# %% ../nbs/11_lstm.ipynb #4830825f
+# %% ../nbs/11_lstm.ipynb #745c8487
 def lstm_forward(
     x: NDArray,  # input sequence, (n_x, m, T_x)
     a0: NDArray,  # initial hidden state, (n_a, m)
     parameters: Mapping[str, NDArray],  # as for lstm_cell_forward
     c0: NDArray | None = None,  # initial cell state, (n_a, m); zeros by default
 ) -> tuple[NDArray, NDArray | None, NDArray, tuple]:  # a, y, c, each (n, m, T_x); caches ([each step's], x)
-    "The LSTM over a sequence; raises ValueError where a shape doesn't fit"
+    """The LSTM over a sequence; raises ValueError where a shape doesn't fit
+
+    x (n_x, m, T_x), a0 and c0 (n_a, m), parameters as for lstm_cell_forward, whose gates are Γ_f, Γ_i, Γ_o; gives
+    a (n_a, m, T_x), y (n_y, m, T_x), or None without Wy, c (n_a, m, T_x), and caches ([cache of each step], x).
+    """
     n_x, m, T_x, n_a = check_sequence(x, a0)
     expected = {'c0': (n_a, m), **stacked_shapes('fico', n_x, n_a, parameters)}
-    check_shapes({'c0': a0 if c0 is None else c0, **parameters}, expected)
+    check_fit({'c0': a0 if c0 is None else c0, **parameters}, expected, n_x, n_a)
     dtype = floating_dtype(x, a0, *parameters.values(), *(() if c0 is None else (c0,)))
     a, c = new_sequence(n_a, m, T_x, dtype), new_sequence(n_a, m, T_x, dtype)
     y = new_sequence(len(parameters['Wy']), m, T_x, dtype) if 'Wy' in parameters else None
@@ -74,13 +83,18 @@ def lstm_forward(
         caches.append(cache)
     return a, y, c, (caches, x)
 
-# %% ../nbs/11_lstm.ipynb #d1721e50
+# %% ../nbs/11_lstm.ipynb #b21b8081
 def lstm_cell_backward(
     da_next: NDArray,  # gradient of the hidden state after this step, (n_a, m)
     dc_next: NDArray,  # gradient of the cell state after this step, by way of later steps, (n_a, m)
     cache: tuple,  # from lstm_cell_forward
 ) -> dict[str, NDArray]:  # dxt, da_prev, dc_prev, dWf dbf dWi dbi dWc dbc dWo dbo
-    "Back through one step: the gradients of its input, its two old states and its weights"
+    """Back through one step: the gradients of its input, its two old states and its weights
+
+    da_next and dc_next (n_a, m), the cache of lstm_cell_forward; gives a dictionary: dxt (n_x, m), da_prev and
+    dc_prev (n_a, m), dWf dWi dWc dWo (n_a, n_a + n_x), dbf dbi dbc dbo (n_a, 1), through the gates
+    ft, it, ot = Γ_f, Γ_i, Γ_o and the candidate cct = c̃.
+    """
     a_next, c_next, a_prev, c_prev, ft, it, cct, ot, xt, parameters = cache
     check_shapes({'da_next': da_next, 'dc_next': dc_next}, {'da_next': a_next.shape, 'dc_next': a_next.shape})
     tanh_c = np.tanh(c_next)
@@ -107,14 +121,18 @@ def stacked_backward(
         dweights[f'db{g}'] = dz_g.sum(axis=1, keepdims=True)
     return dconcat, dweights
 
-# %% ../nbs/11_lstm.ipynb #c5d9e063
+# %% ../nbs/11_lstm.ipynb #b5e0c192
 def lstm_backward(
     da: NDArray,  # direct gradient of each hidden state, (n_a, m, T); T may be less than the steps that were run
     caches: tuple,  # from lstm_forward
     dc: NDArray | None = None,  # direct gradient of each cell state, shape of da; none by default
     with_dc0: bool = False,  # whether to give the gradient of the initial cell state too
 ) -> dict[str, NDArray]:  # dx (n_x, m, T), da0 (n_a, m), dWf dbf dWi dbi dWc dbc dWo dbo, and dc0 (n_a, m) on request
-    "Back-propagation through time, through both states"
+    """Back-propagation through time, through both states
+
+    da and, if given, dc (n_a, m, T), the caches of lstm_forward; gives a dictionary: dx (n_x, m, T), da0 (n_a, m),
+    dWf dWi dWc dWo (n_a, n_a + n_x), dbf dbi dbc dbo (n_a, 1), and dc0 (n_a, m) if with_dc0.
+    """
     steps, x = check_caches(caches)
     n_a, m, T = check_upstream(da, steps)
     if dc is not None: check_shapes({'dc': dc}, {'dc': da.shape})
@@ -129,7 +147,7 @@ def lstm_backward(
         for name in sums: sums[name] += gradients[name]
     return {'dx': dx, 'da0': da_prev, **sums, **({'dc0': dc_prev} if with_dc0 else {})}
 
-# %% ../nbs/11_lstm.ipynb #6508ebe4
+# %% ../nbs/11_lstm.ipynb #b3ed4a5b
 def lstm_loss(
     x: NDArray,  # input sequence, (n_x, m, T_x)
     a0: NDArray,  # initial hidden state, (n_a, m)
@@ -141,7 +159,7 @@ def lstm_loss(
     "Mean cross-entropy of the LSTM's predictions over a sequence"
     n_x, m, T_x, n_a = check_sequence(x, a0)
     expected = {'c0': (n_a, m), **stacked_shapes('fico', n_x, n_a, parameters)}
-    check_shapes({**parameters, 'c0': c0}, expected)
+    check_fit({**parameters, 'c0': c0}, expected, n_x, n_a)
     check_targets('Wy', parameters, targets, mask, (m, T_x))
     a, _, _, caches = lstm_forward(x, a0, {n: p for n, p in parameters.items() if n not in ('Wy', 'by')}, c0=c0)
     loss, output = output_loss(a, parameters['Wy'], parameters['by'], targets, mask)

@@ -242,3 +242,29 @@ def test_a_bias_inside_the_reset_that_would_have_no_part():
                              (book.gru_loss, e.x, e.initial['a0'], e.parameters, e.targets)):
         refused('brc', function, *given, reset_after=False)
         function(*given, reset_after=True)
+
+
+@by_cell
+def test_shape_of_a_parameter_says_what_it_follows_from(cell):
+    "Where x has too few features the weights are said not to fit, and the message says which x asked for others"
+    e = example(cell, Sizes(), np.random.default_rng(0))
+    (n_x, n_a), states = (len(e.x), len(e.initial['a0'])), list(e.initial.values())
+    for names, function, args in (
+            ('x with n_x = {} and a0 with n_a = {}', 'forward', (e.x[1:], states[0], e.parameters)),
+            ('x with n_x = {} and a0 with n_a = {}', 'loss', (e.x[1:], *states, e.parameters, e.targets)),
+            ('xt with n_x = {} and a_prev with n_a = {}', 'cell_forward', (e.x[1:, :, 0], *states, e.parameters))):
+        said = refused('Wax Wf Wu', cell.function(function), *args, **cell.options)
+        assert said.endswith(' for ' + names.format(n_x - 1, n_a)), said
+
+
+@pytest.mark.parametrize(('cell', 'symbols'), [('rnn', 'tanh'), ('lstm', 'Γ_f Γ_i Γ_o'), ('gru', 'Γ_u Γ_r')])
+def test_help_says_shapes_and_symbols(cell, symbols):
+    "Comments do not show in help(): the docstring names every argument and the shapes"
+    for part in ('cell_forward', 'forward', 'cell_backward', 'backward'):
+        said = getattr(book, f'{cell}_{part}').__doc__
+        arrays = {'cell_forward': 'xt (n_x, m)|a_next|yt_pred (n_y, m)',
+                  'cell_backward': 'da_next|dxt (n_x, m)|da_prev',
+                  'forward': 'x (n_x, m, T_x)|a (n_a, m, T_x)|(n_y, m, T_x)', 'backward': 'dx (n_x, m, T)|da0'}[part]
+        assert all(word in said for word in arrays.split('|')) and said.count('\n') <= 6, said
+    said = getattr(book, f'{cell}_cell_forward').__doc__
+    assert all(symbol in said for symbol in symbols.split()), said

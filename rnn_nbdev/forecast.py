@@ -11,10 +11,11 @@ __all__ = ['seasonal_naive', 'check_quantiles', 'quantile_loss', 'quantile_loss_
            'forecast_record', 'restore_forecast', 'forecast_network', 'learn_series', 'ForecastFile', 'check_enough',
            'check_series', 'corrected_quantiles', 'Forecaster', 'RollingOrigin', 'rolling_origin', 'compared']
 
-# %% ../nbs/44_forecast.ipynb #ac16a857
+# %% ../nbs/44_forecast.ipynb #d997f711
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -297,14 +298,15 @@ def check_times(
     if len(back): raise ValueError(f'times: got {t[back[0] + 1]} after {t[back[0]]}, expected times that only grow')
     return t[len(t) - T:]
 
-# %% ../nbs/44_forecast.ipynb #8dedc828
+# %% ../nbs/44_forecast.ipynb #19332e43
 def as_series(
     y: Any,  # what the user holds
 ) -> NDArray:  # (T,), float64
     "A series as an array; raises TypeError or ValueError for what is none, is empty, or holds NaN"
     if np.ndim(y) == 1 and not np.size(y): raise ValueError('y: got no steps, expected one or more')
     y = check_target(y, np.size(y))
-    if y.dtype.kind not in 'biuf': raise TypeError(f'y: Unknown label type: got {y.dtype}, expected real numbers')
+    numbers = y.dtype.kind in 'biuf' or (y.dtype == object and all(isinstance(value, Real) for value in y))
+    if not numbers: raise TypeError(f'y: got {y.dtype}, expected real numbers')
     return y.astype(np.float64)
 
 # %% ../nbs/44_forecast.ipynb #209032e0
@@ -443,7 +445,7 @@ def calibration_distances(
     nearest = -(-options['horizon'] // every) * every
     return nearest + every * np.arange(options['calibration'])
 
-# %% ../nbs/44_forecast.ipynb #9cae9eb3
+# %% ../nbs/44_forecast.ipynb #73372921
 def check_covariates(
     forecaster: Any,  # what it was fitted to counts
     X: Any,  # (T, k), or None
@@ -453,7 +455,8 @@ def check_covariates(
     "Covariates, looked at; raises ValueError where they are missing or not as many as fitted"
     known = None if reset else forecaster.n_features_in_
     if known == 0 and X is not None: raise ValueError('X: got covariates, expected None, as in fit')
-    if known and X is None: raise ValueError(f'X: got None, expected the covariates of each step, ({T}, {known})')
+    if known and X is None:
+        raise ValueError(f'X: got None, expected the covariates of each step, ({T or "steps"}, {known})')
     if X is None:
         forecaster.n_features_in_ = 0
         return np.zeros((forecaster.horizon if T is None else T, 0))
@@ -625,9 +628,16 @@ def corrected_quantiles(
     "Quantiles, moved by past errors where the forecaster has a calibration"
     return moved_quantiles(quantiles, quantile_shifts(past_errors(f), shares), shares) if f.calibration else quantiles
 
-# %% ../nbs/44_forecast.ipynb #eb458edf
+# %% ../nbs/44_forecast.ipynb #fea774ea
 class Forecaster(ForecastFile):
-    "Says what comes next in a series, and how far off it may be"
+    """Says what comes next in a series, and how far off it may be
+
+    Covariates stand before the series, as in scikit-learn; where there are none, None:
+
+        Forecaster().fit(None, y).predict()
+        Forecaster().fit(X, y).predict(X_ahead)
+
+    with y of shape (T,), X of (T, k), and X_ahead of (steps, k), the covariates of the steps to come."""
     def fit(self,
             X: Any,  # covariates that are known in advance, (T, k), or None for none
             y: ArrayLike,  # the series, (T,)

@@ -76,6 +76,20 @@ def test_every_form_of_the_same_data_gives_the_same(estimator):
 
 
 @both
+def test_nested_lists_are_as_good_as_arrays(estimator):
+    whole = [x.round() for x in sequences]
+    nested = [x.astype(int).tolist() if i % 2 else x.tolist() for i, x in enumerate(whole)]
+    y = targets(estimator)
+    assert (clone(estimator).fit(nested, y).predict(nested) == clone(estimator).fit(whole, y).predict(whole)).all()
+
+
+@pytest.mark.parametrize('kind', [SequenceClassifier, SequenceRegressor, Forecaster])
+def test_help_says_how_the_data_are_given(kind):
+    words = 'fit(None, y)' if kind is Forecaster else 'predict([x])'
+    assert words in kind.__doc__
+
+
+@both
 def test_padding_and_neighbours_change_nothing(estimator):
     fitted = clone(estimator).fit(sequences, targets(estimator))
     f = fitted.predict_proba if hasattr(fitted, 'predict_proba') else fitted.predict
@@ -288,7 +302,13 @@ refusals = {
     'numbers as classes': (lambda: quick.fit(X, np.linspace(0, 1, 24)), 'Unknown label type'),
     'features not fitted': (lambda: known().predict([x[:, :1] for x in X]), r'X\[0\]: got 1 features, expected 2'),
     'a class never seen': (lambda: known().score(X[:2], ['up', 'sideways']), "y: got the class 'sideways'"),
-    'a table': (lambda: known().predict(np.zeros((3, 4))), r'X\[0\]: got 1 features, expected 2'),
+    'a table': (lambda: known().predict(np.zeros((3, 4))), r'X: got a table of shape \(3, 4\), expected a list of seq'),
+    'one sequence without its list': (lambda: known().predict(X[0]), r'expected a list of seq.*; \[x\] for one'),
+    'one sequence of one feature': (lambda: of_one_feature().predict(X[0][:, :1]), r'expected a list of seq'),
+    'one sequence as a nested list': (lambda: of_one_feature().score([[1.0], [2.0]], y[:2]), r'expected a list of seq'),
+    'nested lists, features missing': (lambda: quick.fit([x.tolist() for x in X[:-1]] + [[[1, 2], [3]]], y),
+                                       r'X\[23\]: got lists of unequal lengths, expected \(steps, features\)'),
+    'a list of text': (lambda: quick.fit(['abc', 'de'], ['a', 'b']), r'X\[0\]: got text, expected an array \(steps, f'),
     'epochs': (lambda: optioned(epochs=0), 'epochs'),
     'noise': (lambda: optioned(noise=-1), 'noise'),
     'dropout': (lambda: optioned(dropout=1), 'dropout'),
@@ -321,8 +341,8 @@ refusals = {
     'text alone': (lambda: quick.fit('up', y), 'array'),
     'nothing': (lambda: quick.fit(None, y), 'array'),
     'four axes': (lambda: quick.fit(np.zeros((24, 3, 2, 1)), y), 'dim|axes|shape'),
-    'lists of unequal lengths': (lambda: quick.fit([[1.0, 2.0], [1.0]], ['a', 'b']), 'shape|inhomogeneous'),
-    'some arrays and some text': (lambda: quick.fit([X[0], 'up'], ['a', 'b']), r'X\[1\]: got <U2'),
+    'lists of unequal lengths': (lambda: quick.fit([[1.0, 2.0], [1.0]], ['a', 'b']), 'X: got lists of unequal lengths'),
+    'some arrays and some text': (lambda: quick.fit([X[0], 'up'], ['a', 'b']), r'X\[1\]: got text'),
     'truth values and numbers': (lambda: quick.fit([X[0] > 0, X[1]], ['a', 'b']), r'X\[1\]: got float64 beside bool'),
     'targets in a table': (lambda: quick.fit(X, np.zeros((24, 2))), '1d array'),
     'text to measure': (lambda: measure.fit(X, ['long'] * 24), 'string|numeric|convert'),
@@ -363,6 +383,11 @@ def optioned(**options) -> SequenceClassifier:
 def known() -> SequenceClassifier:
     "A classifier that has learned a little"
     return clone(quick).set_params(epochs=1, members=1).fit(X, y)
+
+
+def of_one_feature() -> SequenceClassifier:
+    "A classifier that has learned a little, from sequences of a single feature"
+    return clone(quick).set_params(epochs=1, members=1).fit([x[:, :1] for x in X], y)
 
 
 @pytest.mark.parametrize('name', refusals)
@@ -526,7 +551,9 @@ forecasts_refused = {
     'infinity': (lambda: brief.fit(None, holed(series, np.inf)), 'infinity'),
     'nothing': (lambda: brief.fit(None, None), 'y: got None'),
     'no steps': (lambda: brief.fit(None, []), 'y: got no steps'),
-    'text': (lambda: brief.fit(None, ['warm'] * 120), 'y: Unknown label type'),
+    'text': (lambda: brief.fit(None, ['warm'] * 120), 'y: got <U4, expected real numbers'),
+    'time spans': (lambda: brief.fit(None, np.arange(120).astype('m8[D]')), 'y: got timedelta64'),
+    'how many steps': (lambda: clone(brief).set_params(steps=1).fit(hour, series).predict(), r'\(steps, 2\)'),
     'complex': (lambda: brief.fit(None, series + 1j), 'complex|Complex|y:'),
     'covariates as text': (lambda: brief.fit(hour.astype(str).astype(object) + 'x', series), 'convert|string'),
     'covariates of one axis': (lambda: brief.fit(hour[:, 0], series), '2D array'),

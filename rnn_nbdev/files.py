@@ -6,7 +6,8 @@
 __all__ = ['Arrays', 'write_whole', 'check_json', 'write_json', 'fingerprint', 'check_storable', 'save_arrays', 'read_header',
            'load_arrays']
 
-# %% ../nbs/28_files.ipynb #5afd71d7
+# %% ../nbs/28_files.ipynb #b0064047
+import errno
 import hashlib
 import json
 import os
@@ -21,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse_arrays
 from safetensors.numpy import save as format_arrays
 
-# %% ../nbs/28_files.ipynb #fdc63b32
+# %% ../nbs/28_files.ipynb #3df3c418
 def write_whole(
     path: Path,  # where to
     data: bytes,  # what
@@ -29,6 +30,7 @@ def write_whole(
     "Write a file completely or not at all; raises TypeError for what is not bytes, OSError where it can't be written"
     if not isinstance(data, bytes | bytearray): raise TypeError(f'data: got {type(data).__name__}, expected bytes')
     path = Path(path)
+    if not path.parent.is_dir(): raise FileNotFoundError(errno.ENOENT, 'No such folder', str(path.parent))
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
     try:
         with os.fdopen(handle, 'wb') as f:
@@ -85,7 +87,7 @@ def check_storable(
             kind = getattr(a, 'dtype', type(a).__name__)
             raise TypeError(f'arrays[{name!r}]: got {kind}, expected an array of real numbers or true and false')
 
-# %% ../nbs/28_files.ipynb #f0693e4c
+# %% ../nbs/28_files.ipynb #3a1a0892
 def save_arrays(
     path: Path,  # where to
     arrays: Mapping[str, NDArray],  # by name

@@ -442,3 +442,14 @@ def test_no_public_name_was_forgotten(module):
     loaded = importlib.import_module(f'rnn_nbdev.{module}')
     public = {name for name in loaded.__all__ if callable(getattr(loaded, name))}
     assert public - TABLE.keys() == TRUSTED[module]
+
+
+@pytest.mark.parametrize('folder', ['nodir', 'file', 'nodir/deeper'])
+def test_a_missing_folder_is_named(tmp_path, folder):
+    "And not the hidden file that would have been written beside the target"
+    (tmp_path / 'file').write_bytes(b'')
+    path = tmp_path / folder / 'model'
+    for save in (lambda: files.write_whole(path, b'data'), lambda: files.save_arrays(path, {'a': np.ones(2)}, {}, 'k')):
+        with pytest.raises(FileNotFoundError) as caught: save()
+        assert caught.value.filename == str(path.parent) and str(path.parent) in str(caught.value)
+        assert '.model' not in str(caught.value)

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['CHOICES', 'ESCAPES', 'complain', 'one_line_errors', 'Settings', 'check_settings', 'check_together', 'schedule_of',
-           'optimizer_of', 'training_plan', 'get_text', 'contents_of', 'make_task', 'next_free', 'Run', 'new_run',
-           'make_folder', 'open_run', 'settings_of', 'describe', 'size_in', 'nats_and_bits', 'weights_of',
-           'chosen_weights', 'finish', 'started', 'train_text', 'rnn_train', 'stop_strings', 'rnn_sample', 'to_measure',
-           'most_surprising', 'rnn_eval', 'rnn_bench']
+           'optimizer_of', 'training_plan', 'absolute', 'from_here', 'get_text', 'contents_of', 'make_task',
+           'next_free', 'Run', 'new_run', 'make_folder', 'open_run', 'settings_of', 'describe', 'size_in',
+           'nats_and_bits', 'weights_of', 'chosen_weights', 'finish', 'started', 'train_text', 'rnn_train',
+           'stop_strings', 'show', 'say_if_untrained', 'rnn_sample', 'to_measure', 'most_surprising', 'about_unknown',
+           'rnn_eval', 'rnn_bench']
 
-# %% ../nbs/90_cli.ipynb #3aa86f89
+# %% ../nbs/90_cli.ipynb #a38e195f
 import os
 import shutil
 import sys
@@ -33,8 +34,8 @@ from .init import check_sizes
 from .optim import SGD, Adam, RMSProp, WeightAverage, averaged_parameters
 from .schedule import (Patience, Schedule, constant_rate, cosine_rate, halving_rate, one_cycle, step_rate,
                                 warm_up)
-from .text import (ByteVocabulary, Bytes, TextModel, TextTask, Vocabulary, bits, build_vocabulary, evaluate,
-                            fitting_streams, load_model, read_bytes, save_model, surprises)
+from .text import (UNKNOWN, ByteVocabulary, Bytes, TextModel, TextTask, Vocabulary, bits, build_vocabulary,
+                            evaluate, fitting_streams, load_model, read_bytes, save_model, surprises)
 from .train import (Progress, TrainingPlan, begin, best_checkpoints, fit, load_checkpoint, read_history,
                              save_checkpoint)
 
@@ -48,7 +49,7 @@ def complain(
     print(f'{command}: error: {" ".join(str(message).split())}', file=sys.stderr)
     sys.exit(code)
 
-# %% ../nbs/90_cli.ipynb #654a9703
+# %% ../nbs/90_cli.ipynb #d5e34930
 @contextmanager
 def one_line_errors(
     command: str,  # which command
@@ -58,8 +59,9 @@ def one_line_errors(
     except BrokenPipeError: # `rnn_sample ... | head`: nobody reads on, which is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing is to be written to the closed pipe at the end either
         sys.exit(141)
-    except (ValueError, TypeError, OSError) as e: complain(command, e, 2)
-    except FloatingPointError as e: complain(command, e, 1)
+    except (ValueError, TypeError, OSError) as e:
+        complain(command, str(e).replace("errors='replace'", '--errors replace'), 2)
+    except FloatingPointError as e: complain(command, f'{e}; a lower --rate or a --warmup may help', 1)
     except MemoryError: complain(command, 'out of memory: try smaller sizes', 1)
     except KeyboardInterrupt: complain(command, 'interrupted', 130)
 
@@ -179,17 +181,31 @@ def training_plan(
         plateau=Patience(s.plateau - 1) if s.plateau else None, stop=Patience(s.stop - 1) if s.stop else None,
         keep_best=max(s.best, int(s.stop > 0)))
 
-# %% ../nbs/90_cli.ipynb #214f25e0
+# %% ../nbs/90_cli.ipynb #b2b57201
+def absolute(
+    given: Mapping[str, Any],  # settings by name
+) -> dict[str, Any]:  # the same, with the whole path of the text, if there is one
+    "Settings that hold in any folder"
+    return {**given, 'text': os.path.abspath(given['text'])} if given.get('text') else dict(given)
+
+def from_here(
+    path: str,  # of a file or folder
+) -> Path:  # relative where it is below the folder one is in
+    "A path as short as it can be written here"
+    whole = Path(os.path.abspath(path))
+    return whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole
+
+# %% ../nbs/90_cli.ipynb #41c17f62
 def get_text(
     settings: Settings,  # of the run
 ) -> Text | Bytes:  # what it learns from
     "The text of a run; raises ValueError if it can't be read"
     if settings.tokens == 'bytes':
-        if settings.text: return read_bytes(settings.text, settings.pattern)
+        if settings.text: return read_bytes(from_here(settings.text), settings.pattern)
         library = standard_library()
         return Bytes(library.characters.encode('utf-8', 'surrogatepass'), library.source, library.files)
     if not settings.text: return standard_library()
-    try: return read_text(settings.text, settings.errors, settings.pattern)
+    try: return read_text(from_here(settings.text), settings.errors, settings.pattern)
     except ValueError as e:
         if 'not UTF-8' not in str(e): raise
         raise ValueError(f'{e}, and --tokens bytes reads any file as it is') from None
@@ -299,7 +315,7 @@ def open_run(
                          f"SHA-256 {text.sha256[:16]}..., expected {about['text']['sha256'][:16]}...")
     return Run(folder, settings, text, make_task(settings, text, about['vocabulary']), progress)
 
-# %% ../nbs/90_cli.ipynb #eefbd394
+# %% ../nbs/90_cli.ipynb #3d3b3a19
 def settings_of(
     was: Mapping[str, Any],  # the settings in a checkpoint; what it does not know has its default
     given: Mapping[str, Any],  # the settings that were given, by name
@@ -307,8 +323,8 @@ def settings_of(
     "The settings of a run, with the new number of steps; raises ValueError where something else was given"
     newer = sorted(was.keys() - {f.name for f in fields(Settings)})
     if newer: raise ValueError(f'resume: the run was started by another version, with the unknown setting {newer[0]!r}')
-    settings = Settings(**was)
-    for name, value in given.items():
+    settings = Settings(**absolute(was))
+    for name, value in absolute(given).items():
         if name != 'steps' and value != getattr(settings, name):
             raise ValueError(f'{name}: got {value!r}, but the run was started with {getattr(settings, name)!r}; '
                              'only steps may change')
@@ -332,23 +348,26 @@ def describe(
             f'network  {network}, {s.units} units{dropout}, {count:,} parameters, {s.dtype}\n'
             f'batches  {streams.m} streams{fewer} of {streams.T} {unit}, {s.steps:,} steps with {s.optimizer}')
 
-# %% ../nbs/90_cli.ipynb #73b12f6e
+# %% ../nbs/90_cli.ipynb #fdea8058
 def size_in(
     contents: str | bytes,  # text or bytes
-) -> dict[str, int]:  # characters and bytes; no characters where bytes are not UTF-8
+    errors: str = 'strict',  # what was done about bytes that are not UTF-8
+) -> dict[str, int]:  # characters and bytes; no characters where bytes are not UTF-8, no bytes where some were replaced
     "How long a text is"
+    if isinstance(contents, str) and errors == 'replace' and UNKNOWN in contents: return {'character': len(contents)}
     if isinstance(contents, str):
         return {'character': len(contents), 'byte': len(contents.encode('utf-8', 'surrogatepass'))}
     try: return {'byte': len(contents), 'character': len(contents.decode())}
     except UnicodeDecodeError: return {'byte': len(contents)}
 
-# %% ../nbs/90_cli.ipynb #66b9cde5
+# %% ../nbs/90_cli.ipynb #f54223e9
 def nats_and_bits(
     loss: float,  # nats a token
     contents: str | bytes,  # what it was measured on
+    errors: str = 'strict',  # what was done about bytes that are not UTF-8
 ) -> str:  # in words
     "A loss in nats and in bits, a token and of the other unit"
-    (unit, n), *other = size_in(contents).items()
+    (unit, n), *other = size_in(contents, errors).items()
     return (f'{loss:.3f} nats = {bits(loss):.3f} bits a {unit}'
             + ''.join(f', {bits(loss, n, size):.3f} bits a {name}' for name, size in other))
 
@@ -371,7 +390,7 @@ def chosen_weights(
     progress, _ = load_checkpoint(best[0][1])
     return weights_of(progress), f'best{", averaged" if progress.average else ""}, step {progress.step}'
 
-# %% ../nbs/90_cli.ipynb #733266d9
+# %% ../nbs/90_cli.ipynb #d7cd51d9
 def finish(
     run: Run,  # at its end
     say: Callable[[str], None],  # where to say it
@@ -383,17 +402,19 @@ def finish(
     parameters, which = chosen_weights(run.folder, run.progress)
     save_model(run.folder / 'weights.safetensors', model, parameters)
     loss, count = evaluate(model, parameters, run.task.held_out, most)
+    size = size_in(contents, run.settings.errors)
     sample = ''.join(write(model, parameters, 600, rng=np.random.default_rng(0)))
     write_json(run.folder / 'result.json', {
         'step': run.progress.step, 'weights': which, 'held_out_loss': loss, 'bits': bits(loss),
-        'bits_a_byte': bits(loss, len(contents), size_in(contents)['byte']), f'{run.task.unit}s': count})
+        **({'bits_a_byte': bits(loss, len(contents), size['byte'])} if 'byte' in size else {}),
+        f'{run.task.unit}s': count})
     write_whole(run.folder / 'sample.txt', sample.encode('utf-8', 'surrogatepass'))
     plot_history(read_history(run.folder / 'history.jsonl')).save(run.folder / 'loss.png')
-    say(f'held out {nats_and_bits(loss, contents)}, over {count:,} {run.settings.tokens} never trained on'
+    say(f'held out {nats_and_bits(loss, contents, run.settings.errors)}, over {count:,} {run.settings.tokens} never trained on'
         + ('' if which.startswith('last') else f' ({which})'))
     say(f'\n{sample}\n')
 
-# %% ../nbs/90_cli.ipynb #58dde2b0
+# %% ../nbs/90_cli.ipynb #5cdb743a
 def started(
     out: str | Path | None,  # folder of the run
     resume: str | Path | None,  # folder of a run to go on with
@@ -405,12 +426,12 @@ def started(
         raise ValueError(f'settings: got {sorted(unknown)}, expected some of {[f.name for f in fields(Settings)]}')
     if resume and out: raise ValueError('out: a run that goes on stays in its folder')
     if resume: return open_run(Path(resume), given)
-    settings = Settings(**given)
+    settings = Settings(**absolute(given))
     ends = settings.schedule in ('cosine', 'cycle')
     if ends and not settings.horizon: settings = replace(settings, horizon=settings.steps)
     return new_run(settings, Path(out) if out else None)
 
-# %% ../nbs/90_cli.ipynb #48bae86e
+# %% ../nbs/90_cli.ipynb #8802eadc
 def train_text(
     out: str | Path | None = None,  # folder of the run; the next free one in runs by default
     resume: str | Path | None = None,  # folder of a run to go on with
@@ -432,7 +453,7 @@ def train_text(
         return folder, True
     if progress.step < settings.steps: say(f'ended after step {progress.step:,}: the held-out loss fell no more')
     finish(replace(run, progress=progress), say)
-    say(f'{time.perf_counter() - began:.0f} seconds; write more with:  rnn_sample {folder}')
+    say(f'{time.perf_counter() - began:.1f} seconds; write more with:  rnn_sample {folder}')
     return folder, False
 
 # %% ../nbs/90_cli.ipynb #8c135bae
@@ -497,16 +518,37 @@ def stop_strings(
     if given and ('' in found or escaped): raise ValueError(f'stop: got {given!r}, expected strings that are not empty')
     return found if given else []
 
-# %% ../nbs/90_cli.ipynb #89af01da
+# %% ../nbs/90_cli.ipynb #0cf57ad7
+def show(
+    piece: str,  # of a text, with surrogates for bytes that are not UTF-8 if it goes out as bytes
+    raw: bool,  # whether it goes out as bytes
+) -> None:
+    "Write a piece of text to stdout at once"
+    if not raw: print(piece, end='', flush=True); return
+    sys.stdout.buffer.write(piece.encode('utf-8', 'surrogateescape'))
+    sys.stdout.buffer.flush()
+
+# %% ../nbs/90_cli.ipynb #2885c888
+def say_if_untrained(
+    command: str,  # which command
+    run: Path,  # folder of a run, or a file of weights, of which nothing is known
+) -> None:
+    "Say on stderr that a run has not taken a step that was saved"
+    path = run / 'checkpoint.safetensors'
+    try: untrained = path.is_file() and load_checkpoint(path)[0].step == 0
+    except (ValueError, OSError): return        # the weights are whole: what the checkpoint has to do with is going on
+    if untrained: print(f'{command}: {run} stands at step 0: its weights are random, nothing was learned', file=sys.stderr)
+
+# %% ../nbs/90_cli.ipynb #1a2474f8
 @call_parse
 def rnn_sample(
     run: str,  # folder of a run, or a file of weights
     length: int = 1000,  # characters or bytes to write at most
-    prompt: str = '',  # what to go on from
-    temperature: float = 0.8,  # 0 takes the likeliest character, 1 the model's own probabilities
-    top: int = 0,  # only among so many likeliest; 0 for all
-    nucleus: float = 1.0,  # only among the fewest likeliest that together have this probability; 1 for all
-    stop: str = '',  # end before this text, as in '\n\n'; several with | between them
+    prompt: str = '',  # what to go on from, as it is: a backslash in it is a backslash
+    temperature: float = None,  # 0 takes the likeliest character, 1 the model's own probabilities; 0.8 if not given
+    top: int = None,  # only among so many likeliest, 0 for all; 0 if not given
+    nucleus: float = None,  # only among the fewest likeliest that have this probability; 1.0, all, if not given
+    stop: str = '',  # end before this text; several with | between them; backslash n, t, | and \\ are escapes
     beam: int = 0,  # search for the likeliest text with so many at once, in the place of drawing; 0 to draw
     alpha: float = 1.0,  # for the beam: 1 prefers the likeliest per character, 0 the likeliest as a whole
     seed: int = 0,  # another seed draws something else
@@ -514,32 +556,37 @@ def rnn_sample(
     "Write with a trained model of text, each character as it is chosen."
     with one_line_errors('rnn_sample'):
         for name, value in {'seed': seed, 'top': top, 'beam': beam}.items():
-            if value < 0: raise ValueError(f'{name}: got {value}, expected 0 or more')
-        if not 0 < nucleus <= 1: raise ValueError(f'nucleus: got {nucleus}, expected above 0 and at most 1')
+            if value is not None and value < 0: raise ValueError(f'{name}: got {value}, expected 0 or more')
+        for name, given in {'temperature': temperature, 'top': top, 'nucleus': nucleus}.items():
+            if beam and given is not None: raise ValueError(f'{name}: got {given}, but a beam draws nothing')
+        if nucleus is not None and not 0 < nucleus <= 1: raise ValueError(f'nucleus: got {nucleus}, expected above 0 and at most 1')
         model, parameters = load_model(Path(run))
+        say_if_untrained('rnn_sample', Path(run))
+        raw = model.vocabulary.unit == 'byte' and hasattr(sys.stdout, 'buffer') and not sys.stdout.isatty()
+        if raw: model = replace(model, vocabulary=ByteVocabulary('surrogateescape'))
         ends, rng = stop_strings(stop), np.random.default_rng(seed)
-        drawn = write(model, parameters, length, prompt, temperature, top or None, nucleus, ends, rng)
+        drawn = write(model, parameters, length, prompt, 0.8 if temperature is None else temperature, top or None, nucleus, ends, rng)
         found = beam_search(model, parameters, length, prompt, beam, ends, alpha)[0] if beam else None
-        print(prompt, end='')
-        for piece in [found.text] if found else drawn: print(piece, end='', flush=True)
-        print()
+        show(prompt, raw)
+        for piece in [found.text] if found else drawn: show(piece, raw)
+        if not raw: print()
         if found:
             said = f'{found.log_probability:.2f} nats, {found.per_token:.3f} a {model.vocabulary.unit}'
             print(said, file=sys.stderr)
 
-# %% ../nbs/90_cli.ipynb #5554d28c
+# %% ../nbs/90_cli.ipynb #61eb6951
 def to_measure(
     run: str,  # folder of a run, or a file of weights
     unit: str,  # 'char' or 'byte'
     text: str,  # file or folder; the held-out part of the run's own text if empty
     pattern: str,  # which files of a folder
     errors: str,  # what to do about bytes that are not UTF-8
-) -> tuple[str, Any]:  # where it is from, the text or bytes
+) -> tuple[str, Any, str]:  # where it is from, the text or bytes, what was done about bytes that are not UTF-8
     "What a model is to be measured on"
-    if text and unit == 'byte': return text, read_bytes(text, pattern).contents
-    if text: return text, read_text(text, errors, pattern).characters
+    if text and unit == 'byte': return text, read_bytes(text, pattern).contents, errors
+    if text: return text, read_text(text, errors, pattern).characters, errors
     own = open_run(Path(run), {})
-    return f'{own.text.source}, held-out part', own.held_out()
+    return f'{own.text.source}, held-out part', own.held_out(), own.settings.errors
 
 # %% ../nbs/90_cli.ipynb #f0866099
 def most_surprising(
@@ -555,7 +602,20 @@ def most_surprising(
         before, token = contents[max(stream * length, at - 40):at], contents[at:at + 1]
         yield f'{bits(float(nats[stream, step])):6.2f} bits  {token!r} after {before!r}'
 
-# %% ../nbs/90_cli.ipynb #798f1aab
+# %% ../nbs/90_cli.ipynb #022bf37e
+def about_unknown(
+    vocabulary: Vocabulary | ByteVocabulary,  # of the model
+    contents: str,  # what was read
+    shape: tuple[int, ...],  # of the predictions, (streams, N): of each stream's tokens but the first
+) -> str:  # in words
+    "How many predictions are of unknown characters, and what that means for the measurement"
+    m, n = shape
+    predicted = vocabulary.encode(contents)[:m * (n + 1)].reshape(m, n + 1)[:, 1:]
+    share = np.isin(predicted, vocabulary.unwritten).mean()
+    return (f'{share:.2%} of the predictions are of {len(vocabulary.unknown(contents))} different characters '
+            'that are not in its vocabulary; they count as one, so the figure is a lower bound')
+
+# %% ../nbs/90_cli.ipynb #322dcbb8
 @call_parse
 def rnn_eval(
     run: str,  # folder of a run, or a file of weights
@@ -570,13 +630,17 @@ def rnn_eval(
     with one_line_errors('rnn_eval'):
         for name, value in {'most': most, 'worst': worst}.items():
             if value < 0: raise ValueError(f'{name}: got {value}, expected 0 or more')
+        if most == 1: raise ValueError('most: got 1, expected 2 or more, as the first is not predicted, or 0 for all')
         model, parameters = load_model(Path(run))
-        source, contents = to_measure(run, model.vocabulary.unit, text, pattern, errors)
+        say_if_untrained('rnn_eval', Path(run))
+        source, contents, errors = to_measure(run, model.vocabulary.unit, text, pattern, errors)
+        if len(contents) < 2: raise ValueError(f'text: {source} is too short to predict anything of it')
         contents = contents[:most or None]
-        nats = surprises(model, parameters, model.vocabulary.encode(contents), temperature=temperature)
-        unknown = len(model.vocabulary.unknown(contents))
-        print(f'{source}: {nats_and_bits(float(nats.mean(dtype=np.float64)), contents)} over {nats.size:,} predictions'
-              + (f'; {unknown} different characters are not in its vocabulary' if unknown else ''))
+        tokens = model.vocabulary.encode(contents)
+        nats = surprises(model, parameters, tokens, temperature=temperature)
+        loss = nats_and_bits(float(nats.mean(dtype=np.float64)), contents, errors)
+        print(f'{source}: {loss} over {nats.size:,} predictions')
+        if model.vocabulary.unknown(contents): print(about_unknown(model.vocabulary, contents, nats.shape))
         for line in most_surprising(nats, contents, worst): print(line)
 
 # %% ../nbs/90_cli.ipynb #11126461

@@ -116,7 +116,7 @@ def until(
         if ended: return
     if held: yield held
 
-# %% ../nbs/45_decoding.ipynb #2c3c46c3
+# %% ../nbs/45_decoding.ipynb #ffc0f369
 def check_prompt(
     vocabulary: Vocabulary | ByteVocabulary,  # of the model
     prompt: str,  # what to go on from
@@ -130,6 +130,8 @@ def check_prompt(
     check_sizes(length=length)
     if isinstance(stop, str) or not all(isinstance(s, str) and s for s in stop):
         raise ValueError(f'stop: got {stop!r}, expected a sequence of strings that are not empty')
+    never = vocabulary.unknown(''.join(stop))
+    if never: raise ValueError(f'stop: the model never writes {never!r}; expected characters of its text alone')
 
 # %% ../nbs/45_decoding.ipynb #ba9de897
 def check_choice(

@@ -89,10 +89,11 @@ def build_vocabulary(
     if not known: raise ValueError(f'text: no character in it occurs {least} times, expected one or more that do')
     return Vocabulary(UNKNOWN + known)
 
-# %% ../nbs/42_text.ipynb #cc5bf392
+# %% ../nbs/42_text.ipynb #80c3b449
 @dataclass(frozen=True)
 class ByteVocabulary:
     "Every byte is its own number"
+    errors: str = 'replace'  # bytes that are not UTF-8 come out as �, or with 'surrogateescape' so that none is lost
     unit: ClassVar[str] = 'byte'  # what a token is
     unwritten: ClassVar[tuple[int, ...]] = ()  # tokens that are never chosen when a model writes
 
@@ -110,7 +111,7 @@ class ByteVocabulary:
                tokens: ArrayLike,  # numbers
                ) -> str:  # as UTF-8, with � for what is none
         "The text of some bytes"
-        return np.asarray(tokens).astype(np.uint8).tobytes().decode('utf-8', 'replace')
+        return np.asarray(tokens).astype(np.uint8).tobytes().decode('utf-8', self.errors)
 
     def unknown(self,
                 text: str | bytes,  # any
@@ -120,7 +121,7 @@ class ByteVocabulary:
 
     def decoder(self) -> Callable[[int | None], str]:  # a byte, or None at the end -> what it completes
         "Decodes one byte after the other"
-        partial = codecs.getincrementaldecoder('utf-8')('replace')
+        partial = codecs.getincrementaldecoder('utf-8')(self.errors)
         return lambda byte: partial.decode(b'' if byte is None else bytes([byte]), final=byte is None)
 
 # %% ../nbs/42_text.ipynb #88ef4af4

@@ -8,9 +8,10 @@ __all__ = ['PARTS', 'Task', 'Progress', 'check_whole', 'begin', 'TrainingPlan', 
            'validate', 'has_ended', 'save_checkpoint', 'load_checkpoint', 'read_history', 'json_lines', 'Interruption',
            'best_path', 'remove_leftovers', 'best_checkpoints', 'Recorder', 'check_run', 'fit', 'progress_bar']
 
-# %% ../nbs/32_train.ipynb #4f45dd9e
+# %% ../nbs/32_train.ipynb #afc6a364
 import json
 import math
+import os
 import signal
 import threading
 import time
@@ -27,7 +28,7 @@ from .files import Arrays, check_json, load_arrays, save_arrays, write_whole
 from rnn_nbdev.optim import (
     WeightAverage, averaged_parameters, check_limit, clip_by_global_norm, clip_by_value, global_norm,
 )
-from .recurrent import one_blas_thread
+from .recurrent import engine, one_blas_thread
 from .schedule import Patience, Schedule
 
 # %% ../nbs/32_train.ipynb #c2675577
@@ -127,7 +128,7 @@ class TrainingPlan:
             if not isinstance(value, kind | None):
                 raise TypeError(f'{name}: got {value!r}, expected {kind.__name__} or None')
 
-# %% ../nbs/32_train.ipynb #a2f25b7b
+# %% ../nbs/32_train.ipynb #607a2e2e
 def first_not_finite(
     arrays: Iterator[tuple[str, Any]],  # (name, array), in the order of computation
 ) -> str:  # a name, and how many entries of what
@@ -135,7 +136,7 @@ def first_not_finite(
     for name, a in arrays:
         bad = int(np.size(a) - np.count_nonzero(np.isfinite(a)))
         if bad: return f'{name} {np.shape(a)}: {bad} of {np.size(a)} entries are not finite'
-    return 'no single array: the loss itself'
+    return 'none, it is the loss itself'
 
 # %% ../nbs/32_train.ipynb #22850f57
 def not_finite(
@@ -315,7 +316,7 @@ def json_lines(
     "Entries as JSON lines"
     return ''.join(json.dumps(entry) + '\n' for entry in entries)
 
-# %% ../nbs/32_train.ipynb #6c68d8e1
+# %% ../nbs/32_train.ipynb #2c96b0d9
 class Interruption:
     "While active, the first SIGINT is noted in `wanted` and only the second raises KeyboardInterrupt"
     wanted = False
@@ -332,6 +333,7 @@ class Interruption:
         "Note the first signal; raise KeyboardInterrupt at the second"
         if self.wanted: raise KeyboardInterrupt
         self.wanted = True
+        os.write(2, b'\nstopping after this step\n')        # print may not be entered twice, and it may be under way
 
     def __exit__(self, *error: object) -> None:
         if self.main: signal.signal(signal.SIGINT, self.before)
@@ -465,7 +467,7 @@ def fit(
         if saved != progress.step: save()
     return progress, interruption.wanted
 
-# %% ../nbs/32_train.ipynb #f656b4f9
+# %% ../nbs/32_train.ipynb #2f715de4
 class progress_bar:
     "A tqdm bar over a run's units, with the smoothed loss beside it"
     def __init__(self,
@@ -474,14 +476,17 @@ class progress_bar:
                  plan: TrainingPlan,  # how far it goes
                  show: bool,  # whether to show anything
                  ) -> None:
-        self.task, self.step, self.plan, self.show = task, progress.step, plan, show
+        self.task, self.step, self.plan = task, progress.step, plan
+        self.show = show and not has_ended(plan, progress)
         self.loss: float | None = None
+        self.tqdm: Any = None
 
     def __enter__(self) -> 'progress_bar':
-        self.began, self.units, self.tqdm = time.perf_counter(), 0, None
+        self.began, self.units = time.perf_counter(), 0
         if self.show:
             from tqdm.auto import tqdm      # only now: in a notebook without ipywidgets the import alone complains
             self.tqdm = tqdm(total=self.plan.steps, initial=self.step, unit='step', mininterval=0.5, dynamic_ncols=True)
+            if engine() == 'jit': self.tqdm.set_postfix_str('first step: compiling the kernels, if they are new')
         return self
 
     def __call__(self,
@@ -490,11 +495,21 @@ class progress_bar:
                  ) -> None:
         "One step further"
         if self.tqdm is None: return
-        self.loss = loss if self.loss is None else 0.95 * self.loss + 0.05 * loss
+        if self.loss is None: self.start_clock(loss); return
+        self.loss = 0.95 * self.loss + 0.05 * loss
         self.units += units
         rate = self.units / (time.perf_counter() - self.began)
         self.tqdm.set_postfix_str(f'loss {self.loss:.3f}, {rate:,.0f} {self.task.unit}s/s', refresh=False)
         self.tqdm.update()
+
+    def start_clock(self,
+                    loss: float,  # of the first step
+                    ) -> None:
+        "The first step counts neither in the speed nor in the time left"
+        self.loss, self.began = loss, time.perf_counter()
+        self.tqdm.unpause()
+        self.tqdm.n = self.tqdm.initial = self.tqdm.last_print_n = self.step + 1
+        self.tqdm.set_postfix_str(f'loss {loss:.3f}')
 
     def __exit__(self, *error: object) -> None:
         if self.tqdm is not None: self.tqdm.close()

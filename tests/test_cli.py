@@ -237,15 +237,19 @@ def test_bad_options_get_one_line_and_leave_nothing(case, texts, tmp_path, monke
     ({'beam': -1}, 'beam: got -1'), ({'beam': 2, 'alpha': -1.0}, 'alpha'),
     ({'beam': 2, 'alpha': float('inf')}, 'alpha'),
     ({'stop': 'a||b'}, 'stop'), ({'stop': '|'}, 'stop'), ({'stop': r'\x'}, r'stop: got \x'), ({'stop': 'a\\'}, 'stop'),
-    ({'beam': 2, 'prompt': 'ü'}, 'prompt'), ({'beam': 2, 'length': 0}, 'length')])
+    ({'beam': 2, 'prompt': 'ü'}, 'prompt'), ({'beam': 2, 'length': 0}, 'length'),
+    ({'beam': 2, 'temperature': 0.8}, 'temperature: got 0.8, but a beam'), ({'beam': 2, 'top': 3}, 'top: got 3, but a'),
+    ({'beam': 2, 'nucleus': 0.9}, 'nucleus: got 0.9, but a beam'), ({'stop': 'é'}, 'stop: the model never writes')])
 def test_bad_ways_of_writing(options, word, trained, capsys):
     assert word in refused(rnn_sample, capsys, run=str(trained), **options)
 
 
 @pytest.mark.parametrize('options, word', [
-    ({'most': -1}, 'most'), ({'worst': -1}, 'worst'), ({'temperature': 0.0}, 'temperature'), ({'most': 1}, 'expected'),
+    ({'most': -1}, 'most'), ({'worst': -1}, 'worst'), ({'temperature': 0.0}, 'temperature'),
+    ({'most': 1}, 'most: got 1'),
     ({'temperature': float('nan')}, 'temperature'), ({'text': '{texts}/empty.txt'}, 'empty'),
-    ({'text': '{texts}/nothing'}, 'no such file'), ({'text': '{texts}/latin.txt'}, 'not UTF-8'),
+    ({'text': '{texts}/nothing'}, 'no such file'),
+    ({'text': '{texts}/latin.txt'}, '--errors replace'),
     ({'text': '{texts}/good.txt', 'errors': 'guess'}, 'errors'), ({'text': '{texts}/none'}, 'no file matches')])
 def test_bad_measurements(options, word, trained, texts, capsys):
     given = {name: value.format(texts=texts) if isinstance(value, str) else value for name, value in options.items()}
@@ -470,14 +474,14 @@ def test_any_file_is_learned_byte_by_byte(texts, tmp_path):
     assert json.loads((tmp_path/'run'/'settings.json').read_text())['text']['bytes'] == 256 * 12
 
 
-def test_bytes_are_written_and_measured(texts, tmp_path, capsys):
+def test_bytes_are_written_and_measured(texts, tmp_path, capsysbinary):
     (tmp_path/'any.bin').write_bytes(bytes(range(256)) * 12)
     how = {**TINY, 'text': str(tmp_path/'any.bin'), 'tokens': 'bytes', 'steps': 3}
     run = str(train_text(tmp_path/'run', **how)[0])
     rnn_sample(run=run, prompt='ü∀', length=20, temperature=1.0)
-    assert capsys.readouterr().out.startswith('ü∀')
+    assert capsysbinary.readouterr().out.startswith('ü∀'.encode())
     rnn_eval(run=run, text=str(texts/'latin.txt'), worst=2)
-    said = capsys.readouterr().out
+    said = capsysbinary.readouterr().out.decode()
     assert said.count('\n') == 3 and 'vocabulary' not in said and 'bits a character' not in said
 
 
@@ -485,6 +489,53 @@ def test_bits_a_byte_agree_where_characters_are_bytes():
     assert nats_and_bits(np.log(2), 'ascii') == '0.693 nats = 1.000 bits a character, 1.000 bits a byte'
     assert nats_and_bits(np.log(2), 'ü') == '0.693 nats = 1.000 bits a character, 0.500 bits a byte'
     assert nats_and_bits(np.log(2), 'ü'.encode()) == '0.693 nats = 1.000 bits a byte, 2.000 bits a character'
+
+
+def test_no_bits_a_byte_where_bytes_were_replaced(trained, texts, tmp_path, capsys):
+    rnn_eval(run=str(trained), text=str(texts/'latin.txt'), errors='replace')
+    assert 'bits a byte' not in capsys.readouterr().out
+    rnn_eval(run=str(trained), text=str(texts/'other.txt'), errors='replace')
+    assert 'bits a byte' in capsys.readouterr().out, 'nothing was replaced'
+    (tmp_path/'end.txt').write_bytes((texts/'good.txt').read_bytes() + b'na\xefve\n')
+    run, _ = train_text(tmp_path/'run', **{**TINY, 'steps': 5, 'text': str(tmp_path/'end.txt'), 'errors': 'replace'})
+    assert 'bits_a_byte' not in json.loads((run/'result.json').read_text())
+
+
+def test_the_share_of_unknown_characters_is_told(trained, tmp_path, capsys):
+    (tmp_path/'some.txt').write_text('the ÄÖÄ ')
+    rnn_eval(run=str(trained), text=str(tmp_path/'some.txt'))
+    said = capsys.readouterr().out
+    assert '42.86% of the predictions are of 2 different characters' in said and 'lower bound' in said
+
+
+def test_a_model_that_learned_nothing_is_told(texts, tmp_path, capsys):
+    run, how = tmp_path/'run', {**TINY, 'steps': 9, 'text': str(texts/'good.txt')}
+    how.update(rate=1e38, clip=1e38)
+    with pytest.raises(SystemExit) as end: rnn_train(out=str(run), **how)
+    assert end.value.code == 1 and 'a lower --rate or a --warmup' in capsys.readouterr().err
+    for use in (rnn_sample, rnn_eval):
+        use(run=str(run))
+        said = capsys.readouterr().err
+        assert said.count('\n') == 1 and 'stands at step 0' in said
+
+
+def test_a_run_is_measured_and_goes_on_in_another_folder(texts, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(texts)
+    train_text(tmp_path/'run', **{**TINY, 'steps': 5, 'text': 'good.txt'})
+    monkeypatch.chdir(tmp_path)
+    rnn_eval(run='run')
+    assert 'good.txt, held-out part' in capsys.readouterr().out
+    monkeypatch.chdir(texts)
+    train_text(resume=tmp_path/'run', text='good.txt', quiet=True)
+    assert capsys.readouterr().err == '', 'a run that has ended draws no bar'
+
+
+def test_bytes_that_are_no_text_are_written_as_they_are(tmp_path):
+    (tmp_path/'any.bin').write_bytes(bytes(range(128, 256)) * 24)
+    run, _ = train_text(tmp_path/'run', **{**TINY, 'steps': 5, 'text': str(tmp_path/'any.bin'), 'tokens': 'bytes'})
+    sample = [str(SCRIPTS/'rnn_sample'), str(run), '--prompt', 'ü', '--length', '50', '--temperature', '1']
+    said = subprocess.run(sample, capture_output=True, env=ENVIRONMENT, timeout=60).stdout
+    assert len(said) == 52 and said.startswith('ü'.encode()) and '�'.encode() not in said
 
 
 # -------------------------------------------------------------------------------------------------------------- writing
@@ -591,7 +642,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(texts, tmp_path):
     process = started(texts, tmp_path/'run', '--save', '1000')
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and 'Traceback' not in err
+    assert process.returncode == 130 and 'Traceback' not in err and 'stopping after this step' in err
     assert f'rnn_train --resume {tmp_path/"run"}' in out
     step = load_checkpoint(tmp_path/'run'/'checkpoint.safetensors')[0].step
     assert step > 0 and f'stopped after step {step}' in out

@@ -454,7 +454,8 @@ BAD_WRITING = {
     'unknown character': ({'prompt': 'ü'}, ValueError), 'the unknown character': ({'prompt': UNKNOWN}, ValueError),
     'bytes': ({'prompt': b'a'}, TypeError), 'length 0': ({'length': 0}, ValueError),
     'half a length': ({'length': 2.5}, ValueError), 'stop is one string': ({'stop': 'ab'}, ValueError),
-    'empty stop string': ({'stop': ['a', '']}, ValueError), 'stop is a number': ({'stop': [3]}, ValueError)}
+    'empty stop string': ({'stop': ['a', '']}, ValueError), 'stop is a number': ({'stop': [3]}, ValueError),
+    'a stop string that is never written': ({'stop': ['a', 'bü']}, ValueError)}
 BAD_CHOICE = {
     'temperature below 0': {'temperature': -0.1}, 'temperature nan': {'temperature': np.nan},
     'temperature inf': {'temperature': np.inf}, 'top_k 0': {'top_k': 0}, 'top_k 1.5': {'top_k': 1.5},

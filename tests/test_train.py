@@ -244,7 +244,7 @@ class Bad(Lines):
 
 
 @pytest.mark.parametrize('where, optimizer, words', [
-    ('loss', SGD(), 'the loss is not finite; first bad array: no single array'),
+    ('loss', SGD(), 'the loss is not finite; first bad array: none, it is the loss itself'),
     ('nan', SGD(), r'the gradient is not finite; first bad array: gradient of layer.b \(2, 1\): 2 of 2'),
     ('inf', SGD(), r'the gradient is not finite; first bad array: gradient of layer.b \(2, 1\): 2 of 2'),
     ('huge', SGD(1e200), r'the result of the update is not finite; first bad array: layer.b \(2, 1\)'),

@@ -410,7 +410,8 @@ def finish(
         f'{run.task.unit}s': count})
     write_whole(run.folder / 'sample.txt', sample.encode('utf-8', 'surrogatepass'))
     plot_history(read_history(run.folder / 'history.jsonl')).save(run.folder / 'loss.png')
-    say(f'held out {nats_and_bits(loss, contents, run.settings.errors)}, over {count:,} {run.settings.tokens} never trained on'
+    measured = nats_and_bits(loss, contents, run.settings.errors)
+    say(f'held out {measured}, over {count:,} {run.settings.tokens} never trained on'
         + ('' if which.startswith('last') else f' ({which})'))
     say(f'\n{sample}\n')
 
@@ -537,7 +538,8 @@ def say_if_untrained(
     path = run / 'checkpoint.safetensors'
     try: untrained = path.is_file() and load_checkpoint(path)[0].step == 0
     except (ValueError, OSError): return        # the weights are whole: what the checkpoint has to do with is going on
-    if untrained: print(f'{command}: {run} stands at step 0: its weights are random, nothing was learned', file=sys.stderr)
+    if untrained:
+        print(f'{command}: {run} stands at step 0: its weights are random, nothing was learned', file=sys.stderr)
 
 # %% ../nbs/90_cli.ipynb #1a2474f8
 @call_parse
@@ -559,13 +561,15 @@ def rnn_sample(
             if value is not None and value < 0: raise ValueError(f'{name}: got {value}, expected 0 or more')
         for name, given in {'temperature': temperature, 'top': top, 'nucleus': nucleus}.items():
             if beam and given is not None: raise ValueError(f'{name}: got {given}, but a beam draws nothing')
-        if nucleus is not None and not 0 < nucleus <= 1: raise ValueError(f'nucleus: got {nucleus}, expected above 0 and at most 1')
+        if nucleus is not None and not 0 < nucleus <= 1:
+            raise ValueError(f'nucleus: got {nucleus}, expected above 0 and at most 1')
         model, parameters = load_model(Path(run))
         say_if_untrained('rnn_sample', Path(run))
         raw = model.vocabulary.unit == 'byte' and hasattr(sys.stdout, 'buffer') and not sys.stdout.isatty()
         if raw: model = replace(model, vocabulary=ByteVocabulary('surrogateescape'))
         ends, rng = stop_strings(stop), np.random.default_rng(seed)
-        drawn = write(model, parameters, length, prompt, 0.8 if temperature is None else temperature, top or None, nucleus, ends, rng)
+        heat = 0.8 if temperature is None else temperature
+        drawn = write(model, parameters, length, prompt, heat, top or None, nucleus, ends, rng)
         found = beam_search(model, parameters, length, prompt, beam, ends, alpha)[0] if beam else None
         show(prompt, raw)
         for piece in [found.text] if found else drawn: show(piece, raw)

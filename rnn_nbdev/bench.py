@@ -9,13 +9,13 @@ __all__ = ['TASKS', 'CELLS', 'SIZES', 'SOME', 'TEXT', 'PRODUCT', 'ORDERS', 'SOUR
            'torch_job', 'load_torch', 'torch_pass', 'torch_stream', 'torch_product', 'onnx_model', 'onnx_job',
            'jax_step', 'jax_job', 'jax_stream', 'numpy_ml_job', 'text_task', 'our_text', 'torch_text', 'Contender',
            'installed', 'choose_contenders', 'takes_part', 'allowed_threads', 'time_calls', 'peak_memory', 'answer',
-           'serve', 'Process', 'hired', 'largest_difference', 'prepare', 'best_process', 'take_turns', 'quartiles',
-           'measure_case', 'say_case', 'unit_time', 'title_of', 'processor', 'vector_units', 'cores', 'this_machine',
-           'ratio_of', 'summarize', 'product_rate', 'part_reached', 'measure_all', 'lay_out', 'time_entry',
-           'taking_part', 'time_table', 'ratio_table', 'large_parts', 'summary_table', 'about_lines', 'not_timed',
-           'loss_lines', 'report', 'slope_of', 'time_growth', 'memory_growth', 'growth_picture', 'measure_growth',
-           'timed_elsewhere', 'first_call', 'requirements_of', 'installed_size', 'measure_cold', 'read_names',
-           'read_sizes', 'writable', 'run_bench', 'cold_report', 'growth_report']
+           'come_to_rest', 'serve', 'Process', 'hired', 'largest_difference', 'prepare', 'best_process', 'take_turns',
+           'quartiles', 'measure_case', 'say_case', 'unit_time', 'title_of', 'processor', 'vector_units', 'cores',
+           'this_machine', 'ratio_of', 'summarize', 'product_rate', 'part_reached', 'measure_all', 'lay_out',
+           'time_entry', 'taking_part', 'time_table', 'ratio_table', 'large_parts', 'summary_table', 'about_lines',
+           'not_timed', 'loss_lines', 'report', 'slope_of', 'time_growth', 'memory_growth', 'growth_picture',
+           'measure_growth', 'timed_elsewhere', 'first_call', 'requirements_of', 'installed_size', 'measure_cold',
+           'read_names', 'read_sizes', 'writable', 'run_bench', 'cold_report', 'growth_report']
 
 # %% ../nbs/60_bench.ipynb #ce510445
 import collections
@@ -588,6 +588,20 @@ def answer(
     make(case._replace(T=1)).run()      # whatever has to be loaded or compiled, is
     return peak_memory(make(case).run)
 
+# %% ../nbs/60_bench.ipynb #edbbcf38
+def come_to_rest(
+    spent: Callable[[], float] = time.process_time,  # processor time of all threads so far, in seconds
+    look: float = 0.005,  # seconds between two looks
+    most: int = 400,  # looks after which it is given up
+) -> int:  # how many looks it took
+    "Wait until the threads of this process no longer use the processor"
+    now = spent()
+    for looks in range(1, most + 1):
+        time.sleep(look)
+        before, now = now, spent()
+        if now - before < look / 5: break
+    return looks
+
 # %% ../nbs/60_bench.ipynb #3be0e971
 def serve(
     name: str,  # a contender
@@ -599,6 +613,7 @@ def serve(
         for line in sys.stdin:
             try: said = {'answer': answer(name, jobs, json.loads(line))}
             except Exception as e: said = {'error': ' '.join(f'{type(e).__name__}: {e}'.split())[:300]}
+            come_to_rest()
             print(json.dumps(said), file=answers, flush=True)
 
 # %% ../nbs/60_bench.ipynb #01618fe4
@@ -638,7 +653,8 @@ class Process:
 
     def close(self) -> None:
         "End the process"
-        for end in (self.process.stdin, self.process.stdout): end.close() if end else None
+        for end in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(BrokenPipeError): end.close() if end else None    # a word it died before reading
         self.process.wait()
         self.errors.close()
 
@@ -704,15 +720,12 @@ def best_process(
 def take_turns(
     ready: Mapping[str, tuple[Process, int, float]],  # by contender, from best_process
     rounds: int,  # how many
-    pause: float = 0.03,  # seconds between turns
     slow: float = 1.0,  # seconds a call from which three rounds are enough
 ) -> dict[str, list[float]]:  # by contender, seconds a call in each round
     "Time all contenders in turns"
     times: dict[str, list[float]] = {name: [] for name in ready}
     for k, (name, (process, calls, each)) in itertools.product(range(rounds), ready.items()):
-        if k >= 3 and each > slow: continue
-        time.sleep(pause)
-        times[name].append(process.ask(calls=calls))
+        if k < 3 or each <= slow: times[name].append(process.ask(calls=calls))
     return times
 
 # %% ../nbs/60_bench.ipynb #32d063a7

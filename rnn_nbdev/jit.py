@@ -220,14 +220,15 @@ def multiply(
     ra2: int,  # from one row of it to the next
     K2: int,  # its columns; 0 for none
     B: int,  # address of the first panel
-    stride: int,  # from one panel to the next
+    stride: int,  # from one panel to the next; negative to take the last first
     panels: int,  # how many
 ) -> None:
     "C = I + [A1 A2] B for as many rows and panels as there are"
     size = bytes_of(one)
     width, blocks = BYTES * VECTORS // size, (m + ROWS - 1) // ROWS
-    for j in range(panels if blocks > 0 else 0):
-        b, r = B + j*stride*size, 0
+    for turn in range(panels if blocks > 0 else 0):
+        j, r = turn if stride > 0 else panels - 1 - turn, 0
+        b = B + j*abs(stride)*size
         for block in range(blocks):
             k = m // blocks + (1 if block < m % blocks else 0)
             c, i = C + (r*ldc + j*width)*size, I + (r*ldi + j*width)*size
@@ -1604,15 +1605,16 @@ def name_gradients(
 def stream_step(
     cell: int,  # RNN, LSTM, GRU or AFTER
     all: NDArray,  # everything, one after the other
-    sizes: NDArray,  # m, n_x, n_a, panels in B1, panels in B2
+    sizes: NDArray,  # m, n_x, n_a, panels in B1, panels in B2, 1 or -1 in turn: the order of the panels
     places: NDArray,  # where in `all` stand x, a, c, z, s, p, B1, b1, B2, b2, brc
 ) -> None:
     "One step: x and the states in, the states out, all within `all`"
-    m, n_x, n, panels1, panels2 = sizes
+    m, n_x, n, panels1, panels2, order = sizes
+    sizes[5] = -order
     x, a, c, z, s, p, B1, b1, B2, b2, brc = places
     one, size, base = all.dtype.type(1), all.itemsize, address(all)
     width = BYTES * VECTORS // size
-    stride, ldz, ldp = (n + n_x) * width, max(panels1*width, 2*n + panels2*width), panels2 * width
+    stride, ldz, ldp = (n + n_x) * width * order, max(panels1*width, 2*n + panels2*width), panels2 * width
     at = lambda place: base + place * size
     multiply(one, m, at(z), ldz, at(b1), 0, at(a), n, 1, n, at(x), n_x, n_x, at(B1), stride, panels1)
     for r in range(m):
@@ -1659,9 +1661,10 @@ class JitStream:
         z = np.zeros((m, max(work.b1.size, 2*n + work.b2.size)), call.dtype)
         parts = work.X, work.A[0], work.C[:1], z, work.A[1], work.P, work.B1, work.b1, work.B2, work.b2, work.brc
         self.places = np.cumsum([0, *(-(-p.size // 16) * 16 for p in parts)])[:-1]      # each at a multiple of 16
-        self.all = np.zeros(self.places[-1] + parts[-1].size + 2*width, call.dtype)
+        self.all = room((self.places[-1] + parts[-1].size + 2*width,), call.dtype)
+        self.all[:] = 0
         for place, array in zip(self.places, parts): self.all[place:place + array.size] = array.ravel()
-        self.sizes, self.cell = np.array([m, n_x, n, len(work.B1), len(work.B2)]), CODES[cell]
+        self.sizes, self.cell = np.array([m, n_x, n, len(work.B1), len(work.B2), 1]), CODES[cell]
         view = lambda place, columns: self.all[place:place + m*columns].reshape(m, columns).T
         columns = n_x, n, n if cell == 'lstm' else 0
         self.x, self._a, self._c = (view(place, k) for place, k in zip(self.places, columns))

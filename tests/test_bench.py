@@ -110,7 +110,7 @@ def test_who_differs_is_named_and_not_timed(tmp_path):
 def test_rounds_are_interleaved_and_slow_ones_end_sooner():
     log = []
     ready = {name: (Pretended(name, log, each), 1, each) for name, each in {'a': 0.1, 'b': 5.0, 'c': 0.2}.items()}
-    times = bench.take_turns(ready, 5, pause=0)
+    times = bench.take_turns(ready, 5)
     assert log == ['a', 'b', 'c'] * 3 + ['a', 'c'] * 2
     assert {name: len(t) for name, t in times.items()} == {'a': 5, 'b': 3, 'c': 5}
 

@@ -193,7 +193,7 @@ def as_columns(
     x: NDArray,  # (n, m) or (n, m, T)
 ) -> NDArray:  # (n, m) or (n, m T), without a copy if x is in the package's memory layout
     "All examples of all steps side by side"
-    return x.reshape(len(x), -1, order='F')
+    return np.asfortranarray(x.reshape(len(x), -1, order='F'))      # one layout, so that the same sums round alike
 
 # %% ../nbs/10_rnn.ipynb #d3e5d637
 def affine_forward(

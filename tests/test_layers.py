@@ -153,6 +153,28 @@ def test_padding_changes_no_bit(engine, cell, ways, pool, dtype):
     for result in results[1:]: same(result, results[0])
 
 
+@pytest.mark.parametrize('order', ['C', 'F'])
+@pytest.mark.parametrize('sizes', [(40, 17, 1, 8), (17, 17, 1, 17), (3, 8, 40, 1), (40, 40, 8, 1), (8, 1, 40, 3)], ids=str)
+@engines
+def test_full_lengths_and_none_are_the_same_to_the_last_bit(engine, sizes, order):
+    "Whatever the memory order: of one example, of one step, of one unit it can be read in more than one way"
+    n, n_a, m, T = sizes
+    for dtype, pool, directions in itertools.product((np.float32, np.float64), (None, 'mean', 'max'), (1, 2)):
+        parts = {'noise': Dropout(.3, every_step=True), 'dense': Dense(n, n),
+                 'deep': stacked(n, n_a, 'gru', 2, directions, dropout=.3, residual=True), 'pool': pool and Pool(pool),
+                 'output': Dense(n_a * directions, 3)}
+        network, rng = Chain({k: v for k, v in parts.items() if v}), np.random.default_rng(0)
+        parameters, results = network.init(rng, dtype), []
+        values = rng.standard_normal((n, m, T)).astype(dtype)
+        for lengths, given in itertools.product((None, np.full(m, T)), 'CF' if order == 'C' else 'F'):
+            x = values.copy(order=given)
+            with engine_of(engine):
+                y, final, cache = network.forward(parameters, x, lengths=lengths, rng=np.random.default_rng(1))
+                dy = np.array(np.random.default_rng(2).standard_normal(y.shape), dtype, order=order)
+                results.append((y, final, network.backward(dy, cache, final)))
+        for result in results[1:]: same(result, results[0])
+
+
 @by_cell
 def test_tokens_in_the_padding_are_not_even_looked_at(cell):
     network, rng = Chain({'e': Embedding(5, 3), 'r': Recurrent(3, 2, **CELLS[cell])}), np.random.default_rng(0)

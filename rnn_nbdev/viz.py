@@ -888,7 +888,8 @@ def _heat_map(ax: Axes, name: str, values: np.ndarray, row: float) -> None:
     if not gate: _minus_signs(ax, values, row)
     ax.spines[:].set_visible(False)
     ax.tick_params(axis='x', length=0)
-    ax.yaxis.set_major_locator(MaxNLocator(min(len(values), max(1, int(len(values)*row/0.2))), integer=True))
+    room = max(1, int(len(values)*row/0.2))
+    ax.yaxis.set_major_locator(MaxNLocator(min(len(values), room), integer=True, min_n_ticks=1))
 
 # %% ../nbs/05_viz.ipynb #b5b34f25
 def plot_gates(gates: Mapping[str, np.ndarray],        # name -> (n_units, T), any number of them
@@ -960,6 +961,7 @@ def plot_curves(x: np.ndarray,                             # (n,)
     for name, where in (marks or {}).items(): _mark(ax, name, where)
     _dress(ax, xlabel, ylabel)
     if x.dtype.kind in 'iu' and not logx: ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if x.dtype.kind in 'iu' and logx and len(x) <= 8: ax.set_xticks(x, map(str, x)), ax.set_xticks([], minor=True)
     _legend(ax)
     if title: ax.set_title(title, size=10.5, color=INK, pad=18 if marks else 8)
     picture.alt = f"{ylabel} over {xlabel}: {', '.join(curves)}"

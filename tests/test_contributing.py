@@ -18,7 +18,7 @@ bin = Path(sys.executable).parent
 def example() -> tuple[str, list[tuple[str, str]]]:
     "The name of the notebook, and its cells: kind and source, in the order of the page"
     prose = '\n\n'.join(''.join(cell['source']) for cell in json.loads(page.read_text(encoding='utf-8'))['cells'])
-    part = re.search(r'### A worked example: `(nbs/\S+\.ipynb)`\n(.*?)\nWhat is left out here', prose, re.DOTALL)
+    part = re.search(r'### A worked example: `(nbs/\S+\.ipynb)`\n(.*?)\nWith the notebook in', prose, re.DOTALL)
     return part[1], re.findall(r'^```(markdown|python)\n(.*?)\n```$', part[2], re.DOTALL | re.MULTILINE)
 
 
@@ -28,6 +28,7 @@ def written(path: Path, cells: list[tuple[str, str]]) -> None:
              'source': source.splitlines(True)} for i, (kind, source) in enumerate(cells)]
     for cell in made:
         if cell['cell_type'] == 'code': cell.update(execution_count=None, outputs=[])
+        if '#| code-fold' in ''.join(cell['source']): cell['metadata'] = {'jupyter': {'source_hidden': True}}
     meta = {'kernelspec': {'display_name': 'python3', 'language': 'python', 'name': 'python3'}}
     path.write_text(json.dumps({'cells': made, 'metadata': meta, 'nbformat': 4, 'nbformat_minor': 5}), encoding='utf-8')
 

@@ -133,6 +133,36 @@ def test_a_chapter_begins_with_its_module_and_ends_with_the_export(path):
     assert text(cells(path)[-1]) == '#| hide\nimport nbdev; nbdev.nbdev_export()'
 
 
+def folded(path: Path) -> list[dict]:
+    "The cells of a page that the site folds away under the words `A solution`"
+    return [cell for cell in cells(path, 'code') if '#| code-summary: A solution' in text(cell)]
+
+
+pages = [path for path in notebooks if path.stem not in ('index', 'contributing')]     # two pages that teach nothing
+
+
+@pytest.mark.parametrize('path', pages, ids=lambda path: path.stem)
+def test_a_page_begins_with_what_its_reader_will_be_able_to_do(path):
+    opening = text(cells(path, 'markdown')[1]).split('\n## ')[0]
+    assert re.search(r'[Aa]fter (this (chapter|page)|it) you\b', opening), opening
+
+
+@pytest.mark.parametrize('path', pages, ids=lambda path: path.stem)
+def test_a_page_ends_with_exercises_whose_solutions_are_folded_and_run(path):
+    whole = cells(path)
+    [start] = [i for i, cell in enumerate(whole) if re.search(r'^## Exercises$', text(cell), re.MULTILINE)]
+    rest = [cell for cell in whole[start:] if 'nbdev_export()' not in text(cell)]
+    prose = '\n'.join(text(cell) for cell in rest if cell['cell_type'] == 'markdown').split('## Exercises\n')[-1]
+    assert not re.search(r'^## ', prose, re.MULTILINE), 'a section follows the exercises'
+    solutions = folded(path)
+    questions = re.findall(r'^\*\*\d+\.', prose, re.MULTILINE)
+    assert len(solutions) == len(questions) >= 1 and all(cell in rest for cell in solutions)
+    for cell in solutions:
+        assert '#| code-fold: true' in text(cell) and cell['metadata'] == {'jupyter': {'source_hidden': True}}
+        assert not re.search(r'^#\|\s*(eval: false|slow)', text(cell), re.MULTILINE), 'the tests must run it'
+        assert 'assert' in text(cell).split('\n', 2)[2], 'a solution is checked'
+
+
 @by_name
 def test_prose_installs_from_the_clone(path):
     "No index holds the package before its first release: `pip install rnn_nbdev` in a page would find nothing"

@@ -97,6 +97,18 @@ rules = ['color-contrast', 'link-in-text-block', 'bypass', 'region', 'landmark-o
          'duplicate-id-aria', 'meta-viewport', 'aria-allowed-attr', 'aria-valid-attr', 'aria-valid-attr-value',
          'aria-required-attr', 'aria-roles', 'frame-title', 'td-headers-attr', 'th-has-data-cells']
 
+# A picture that is drawn too small to read: its letters have 8 points or more, at 100 pixels an inch, so that two thirds
+# of its size leave them more than 7 pixels high.
+small_pictures = '''() => [...document.querySelectorAll('main img')].map((e, i) => {
+    const share = e.getBoundingClientRect().width / e.naturalWidth
+    return share && share < 0.64 ? `picture ${i + 1} is shown at ${share.toFixed(2)} of its size` : ''
+}).filter(Boolean)'''
+
+# Code that has to be scrolled sideways hides what it says.
+cut_code = '''() => [...document.querySelectorAll('main pre > code.sourceCode')]
+    .filter(e => e.parentElement.scrollWidth > e.parentElement.clientWidth + 1)
+    .map(e => `code is wider than its box: ${e.textContent.trim().slice(0, 40)}`)'''
+
 brightness = '''() => {
     const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/[\\d.]+/g).map(Number)
     return (0.299 * r + 0.587 * g + 0.114 * b) / 255
@@ -153,8 +165,9 @@ def look_at_equations(page, watch: Watch, expected: int | None) -> None:
 
 
 def look_on_a_phone(page, watch: Watch) -> None:
-    "Nothing sticks out to the right"
+    "Nothing sticks out to the right, code is seen whole, and pictures are large enough to read"
     page.set_viewport_size({'width': phone, 'height': 844})
     wide = page.evaluate('document.documentElement.scrollWidth')
     for fault in page.evaluate(sticking_out, phone): watch.note(f'on a phone, {fault}')
     if wide > phone: watch.note(f'on a phone, the page is {wide} wide')
+    for fault in page.evaluate(small_pictures) + page.evaluate(cut_code): watch.note(f'on a phone, {fault}')

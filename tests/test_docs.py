@@ -118,6 +118,8 @@ def test_each_page_is_markdown_too(site):
     assert text.startswith('# Front\n\n> about Front\n\nSee [the cells](cells.html.md#one), [deep](more/deep.html.md)')
     assert '```python\ndraw()\n```\n\n*Picture: a dot*' in text and '    $5 and $6' in text and 'fig-alt' not in text
     assert '](../cells.html.md)' in (site[0]/'more/deep.html.md').read_text()
+    link = '<link rel="alternate" type="text/markdown" href="deep.html.md"></head>'
+    assert link in (site[0]/'more/deep.html').read_text()
 
 
 def test_llms_txt_has_title_summary_and_every_page(site):
@@ -169,9 +171,11 @@ def test_missing_pages_and_markdown_are_faults(tmp_path):
     site, proc, names = built(tmp_path)
     (site/'cells.html').unlink()
     (site/'more/deep.html.md').unlink()
+    (site/'index.html').write_text((site/'index.html').read_text().replace('text/markdown', 'text/plain'))
     (site/'llms.txt').write_text('# Site\n')
     found = docs_check.site_faults(site, proc, names)
     assert 'no page cells.html' in found['nbs/10_cells.ipynb']
+    assert 'names no Markdown page' in found['nbs/index.ipynb']
     assert 'no Markdown more/deep.html.md' in found['nbs/more/01_deep.ipynb']
     assert any('cells.html' in fault and 'no such page' in fault for fault in found['nbs/index.ipynb'])
     assert 'does not begin with a title and a summary' in found['llms.txt']

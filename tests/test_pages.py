@@ -63,6 +63,33 @@ def test_search_finds_and_leads_there(chrome, base):
     context.close()
 
 
+def test_a_page_leads_to_its_markdown(chrome, base):
+    page = chrome.new_context(viewport={'width': 1280, 'height': 900}).new_page()
+    page.goto(f'{base}/explanations/adam.html')
+    assert page.get_by_role('link', name='This page as Markdown').get_attribute('href').endswith('/adam.html.md')
+    page.context.close()
+
+
+def test_the_keyboard_shows_where_it_is(chrome, base):
+    page = chrome.new_context(viewport={'width': 1280, 'height': 900}).new_page()
+    page.goto(f'{base}/lstm.html')
+    for _ in range(40):
+        page.keyboard.press('Tab')
+        outline = page.evaluate('getComputedStyle(document.activeElement).outline')
+        assert 'none' not in outline and '2px' in outline, page.evaluate('document.activeElement.outerHTML')
+    page.context.close()
+
+
+def test_a_solution_is_folded_and_opens(chrome, base):
+    page = chrome.new_context(viewport={'width': 1280, 'height': 900}).new_page()
+    page.goto(f'{base}/lstm.html')
+    solution = page.locator('details', has_text='A solution').first
+    assert not solution.locator('pre').first.is_visible()
+    solution.locator('summary').click()
+    assert solution.locator('pre').first.is_visible()
+    page.context.close()
+
+
 def test_the_theme_can_be_chosen_and_stays(chrome, base):
     context = chrome.new_context(viewport={'width': 1280, 'height': 900}, color_scheme='light')
     page = context.new_page()
@@ -142,10 +169,10 @@ bad = {
     'no equation': ('BODY', '<p><span class="math inline">\\(x\\)</span></p>', 'equations are not MathML'),
     'equations missing': ('BODY', '<math><mi>y</mi></math>', '2 equations as MathML, where'),
     'too wide': ('BODY', '<pre style="width: 700px">wide</pre>', 'on a phone, pre'),
-    'code cut off': ('BODY', '<pre style="overflow-x: auto"><code class="sourceCode">' + 'x = 1 + ' * 20 + '</code></pre>',
+    'code cut off': ('BODY', f'<pre style="overflow-x: auto"><code class="sourceCode">{"x = 1 + " * 20}</code></pre>',
                      'code is wider than its box'),
-    'small picture': ('BODY', '<img alt="a square" width="90" src="data:image/svg+xml,%3Csvg xmlns=\'http://www.w3.org/2000/'
-                      'svg\' width=\'300\' height=\'300\'/%3E">', 'shown at 0.30 of its size'),
+    'small picture': ('BODY', '<img alt="a square" width="90" src="data:image/svg+xml,%3Csvg xmlns=\'http://www.w3.org/'
+                      '2000/svg\' width=\'300\' height=\'300\'/%3E">', 'shown at 0.30 of its size'),
     'picture without words': ('BODY', '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">', 'image-alt'),
     'contrast': ('BODY', '<p style="color: #999; background: #aaa">faint</p>', 'color-contrast'),
     'landmarks': ('AFTER', '<p>outside of every landmark</p>', 'region'),

@@ -97,8 +97,8 @@ rules = ['color-contrast', 'link-in-text-block', 'bypass', 'region', 'landmark-o
          'duplicate-id-aria', 'meta-viewport', 'aria-allowed-attr', 'aria-valid-attr', 'aria-valid-attr-value',
          'aria-required-attr', 'aria-roles', 'frame-title', 'td-headers-attr', 'th-has-data-cells']
 
-# A picture that is drawn too small to read: its letters have 8 points or more, at 100 pixels an inch, so that two thirds
-# of its size leave them more than 7 pixels high.
+# A picture that is shown too small to read: its letters have 8 points or more, at 100 pixels an inch, so that two
+# thirds of its size leave them more than 7 pixels high.
 small_pictures = '''() => [...document.querySelectorAll('main img')].map((e, i) => {
     const share = e.getBoundingClientRect().width / e.naturalWidth
     return share && share < 0.64 ? `picture ${i + 1} is shown at ${share.toFixed(2)} of its size` : ''

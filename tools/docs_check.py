@@ -37,6 +37,7 @@ class Page:
     running: list[tuple[str, str]] = field(default_factory=list)    # those of them that stand in the text
     files: list[str] = field(default_factory=list)                  # styles, scripts, pictures
     pictures: list[tuple[str, str | None]] = field(default_factory=list)   # source and alternative text
+    twin: str = ''                                                  # the same page as Markdown
     text: str = ''                                                  # the words, but for code and equations
 
 
@@ -56,6 +57,7 @@ class Reader(HTMLParser):
         if tag == 'a' and found.get('href') is not None: self.open.append((found['href'], []))
         if tag in ('img', 'script', 'source') and found.get('src'): page.files.append(found['src'])
         if tag == 'link' and found.get('rel') in ('stylesheet', 'icon'): page.files.append(found['href'])
+        if tag == 'link' and found.get('type') == 'text/markdown': page.twin = found['href']
         if tag == 'img': page.pictures.append((found.get('src', ''), found.get('alt')))
         if tag == 'svg' and 'main' in self.inside and 'svg' not in self.inside and 'a' not in self.inside:
             page.pictures.append(('svg', found.get('alt') or found.get('aria-label')))
@@ -157,6 +159,7 @@ def site_faults(site: Path, proc: Path, names: dict[str, str], project: Path = r
         if not Path(f'{site/name}.md').is_file(): own.append(f'no Markdown {name}.md')
         if order.count(book) != 1: own.append(f'stands {order.count(book)} times in nbs/sidebar.yml')
         if said := docs_site.complaints(proc/book, proc/'references.bib'): own.append(said)
+        if name in every and every[name].twin != f'{posixpath.basename(name)}.md': own.append('names no Markdown page')
         if name in every: own += page_faults(name, every[name], site, every, project)
     found['nbs/sidebar.yml'] = [f'{book} does not exist' for book in order if book not in names]
     text = (site/'llms.txt').read_text(encoding='utf-8') if (site/'llms.txt').exists() else ''

@@ -318,7 +318,11 @@ def llms(proc: Path, names: dict[str, str]) -> str:
 
 
 def finish(site: Path, proc: Path, names: dict[str, str]) -> None:
-    "Add each page as Markdown, and llms.txt"
+    "Add each page as Markdown, which the page itself names, and llms.txt"
     for book, name in names.items():
         Path(f'{site/name}.md').write_text(markdown(proc/book), encoding='utf-8')
+        if not (site/name).is_file(): continue
+        text = (site/name).read_text(encoding='utf-8')
+        twin = f'<link rel="alternate" type="text/markdown" href="{posixpath.basename(name)}.md">'
+        if twin not in text: (site/name).write_text(text.replace('</head>', f'{twin}</head>', 1), encoding='utf-8')
     (site/'llms.txt').write_text(llms(proc, names), encoding='utf-8')

@@ -117,6 +117,7 @@ def test_each_page_is_markdown_too(site):
     text = (site[0]/'index.html.md').read_text()
     assert text.startswith('# Front\n\n> about Front\n\nSee [the cells](cells.html.md#one), [deep](more/deep.html.md)')
     assert '```python\ndraw()\n```\n\n*Picture: a dot*' in text and '    $5 and $6' in text and 'fig-alt' not in text
+    assert '`code @nobody2000x`, (Doe 2000).' in text and '\n## Works cited\n\n- Doe, Jo. 2000.' in text
     assert '](../cells.html.md)' in (site[0]/'more/deep.html.md').read_text()
     link = '<link rel="alternate" type="text/markdown" href="deep.html.md"></head>'
     assert link in (site[0]/'more/deep.html').read_text()

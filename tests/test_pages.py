@@ -102,6 +102,24 @@ def test_the_theme_can_be_chosen_and_stays(chrome, base):
     context.close()
 
 
+# ------------------------------------------------------------------------------- names lead to their reference
+
+def unlinked(text: str, known: set[str]) -> list[str]:
+    "Names of functions and classes that stand in the running text of a page as plain code"
+    prose = re.sub(r'<pre.*?</pre>|<header.*?</header>|<a .*?</a>', '', text.split('<main', 1)[1], flags=re.DOTALL)
+    return [name for name in re.findall(r'<code>([^<]+)</code>', prose) if name in known]
+
+
+def test_every_name_in_prose_leads_to_its_reference():
+    from rnn_nbdev._modidx import d
+    known = {name.split('.')[2] for names in d['syms'].values() for name in names if name.count('.') == 2}
+    found = {name: lost for name in names if (lost := unlinked((site/name).read_text(encoding='utf-8'), known))}
+    assert found == {}
+    code = '<code>softmax</code>'
+    good = f'<main><header>{code}</header><a href="x">{code}</a><pre>{code}</pre>'
+    assert unlinked(good, known) == [] and unlinked(f'{good}<p>{code}</p>', known) == ['softmax']
+
+
 # ----------------------------------------------------------------------- what a stranger finds within two clicks
 
 every = docs_check.pages(site)

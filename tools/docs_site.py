@@ -264,6 +264,16 @@ def markdown(path: Path) -> str:
     return f"# {about.get('title', path.stem)}\n\n> {about.get('description', '')}\n\n{text}\n"
 
 
+def cited(text: str, bibliography: Path) -> str:
+    "A Markdown page with its citations in words, and the works cited at its end"
+    unique = list(dict.fromkeys(piece for piece in pieces(text) if not piece.startswith('$')))
+    if not unique: return text
+    options = ['--citeproc', f'--bibliography={bibliography}', '--to=gfm-raw_html']
+    made = pandoc('\n\n'.join(unique), *options)[0].strip().split('\n\n')
+    works = '\n'.join(f'- {work}' for work in made[len(unique):])
+    return with_pieces(text, dict(zip(unique, made))) + f'\n## Works cited\n\n{works}\n'
+
+
 def without_options(source: str) -> tuple[str, dict]:
     "The code of a cell, and the options that it starts with"
     lines, found = source.split('\n'), []
@@ -320,7 +330,7 @@ def llms(proc: Path, names: dict[str, str]) -> str:
 def finish(site: Path, proc: Path, names: dict[str, str]) -> None:
     "Add each page as Markdown, which the page itself names, and llms.txt"
     for book, name in names.items():
-        Path(f'{site/name}.md').write_text(markdown(proc/book), encoding='utf-8')
+        Path(f'{site/name}.md').write_text(cited(markdown(proc/book), proc/'references.bib'), encoding='utf-8')
         if not (site/name).is_file(): continue
         text = (site/name).read_text(encoding='utf-8')
         twin = f'<link rel="alternate" type="text/markdown" href="{posixpath.basename(name)}.md">'

@@ -30,7 +30,8 @@ def written(path: Path, cells: list[tuple[str, str]]) -> None:
         if cell['cell_type'] == 'code': cell.update(execution_count=None, outputs=[])
         if '#| code-fold' in ''.join(cell['source']): cell['metadata'] = {'jupyter': {'source_hidden': True}}
     meta = {'kernelspec': {'display_name': 'python3', 'language': 'python', 'name': 'python3'}}
-    path.write_text(json.dumps({'cells': made, 'metadata': meta, 'nbformat': 4, 'nbformat_minor': 5}), encoding='utf-8')
+    whole = {'cells': made, 'metadata': meta, 'nbformat': 4, 'nbformat_minor': 5}
+    path.write_text(json.dumps(whole, indent=1, sort_keys=True) + '\n', encoding='utf-8')
 
 
 @pytest.fixture(scope='module')
@@ -83,3 +84,57 @@ def test_its_proof_can_fail(project):
     done = in_copy(project, bin/'nbdev_test', '--path', broken)
     broken.unlink()
     assert done.returncode != 0 and 'check_gradients(partial' in done.stdout + done.stderr, done.stderr
+
+
+# --------------------------------------------------------------------------- when two changes of one notebook meet
+
+def git(folder: Path, *words: str) -> subprocess.CompletedProcess:
+    "git in a folder, as somebody, whatever the machine's own configuration says"
+    who = ['-c', 'user.name=A', '-c', 'user.email=a@b.c', '-c', 'init.defaultBranch=main', '-c', 'commit.gpgsign=false']
+    return subprocess.run(['git', *who, *words], cwd=folder, capture_output=True, text=True)
+
+
+def merged(folder: Path, ours: dict[int, str], theirs: dict[int, str], driver: bool) -> list[str]:
+    "The cells of a notebook after two changes of it were merged; with the project's driver, or by git alone and mended"
+    book = folder/'nbs/book.ipynb'
+    book.parent.mkdir(parents=True)
+    first = [('markdown', '# A book'), ('python', 'one = 1'), ('python', 'two = 2'), ('python', 'three = 3')]
+
+    def change(sources: dict[int, str]) -> None:
+        written(book, [(kind, sources.get(i, source)) for i, (kind, source) in enumerate(first)])
+        git(folder, 'add', '.')
+        git(folder, 'commit', '-m', 'a change')
+    git(folder, 'init')
+    for name in ('settings.ini', '.gitattributes'): (folder/name).write_bytes((root/name).read_bytes())
+    if driver:
+        git(folder, 'config', 'merge.nbdev-merge.driver', f'{bin}/nbdev_merge %O %A %B %P')
+    change({})
+    git(folder, 'switch', '-c', 'theirs')
+    change(theirs)
+    git(folder, 'switch', 'main')
+    change(ours)
+    git(folder, 'merge', 'theirs')
+    if not driver:
+        with pytest.raises(ValueError): json.loads(book.read_text(encoding='utf-8'))
+        in_copy(folder, bin/'nbdev_fix', book)
+    return [''.join(cell['source']) for cell in json.loads(book.read_text(encoding='utf-8'))['cells']]
+
+
+def test_cells_that_one_side_changed_are_merged_silently(tmp_path):
+    found = merged(tmp_path, {1: 'one = 10'}, {3: 'three = 30'}, True)
+    assert found == ['# A book', 'one = 10', 'two = 2', 'three = 30']
+
+
+@pytest.mark.parametrize('driver', [True, False])
+def test_a_cell_that_both_changed_stands_there_twice_between_marks(driver, tmp_path):
+    cells = merged(tmp_path, {2: 'two = 20'}, {2: 'two = 22'}, driver)
+    marks = [i for i, cell in enumerate(cells) if re.match(r'`?(<<<<<<<|=======|>>>>>>>)', cell)]
+    assert len(marks) == 3, cells
+    assert cells[marks[0] + 1:marks[1]] == ['two = 20'] and cells[marks[1] + 1:marks[2]] == ['two = 22']
+    assert cells[:marks[0]] + cells[marks[2] + 1:] == ['# A book', 'one = 1', 'three = 3']
+
+
+def test_the_page_names_the_commands_that_were_tried():
+    prose = page.read_text(encoding='utf-8')
+    assert 'make hooks' in prose and '.venv/bin/nbdev_fix nbs/NAME.ipynb' in prose
+    assert '.venv/bin/nbdev_merge %O %A %B %P' in (root/'tools/hooks.sh').read_text(encoding='utf-8')

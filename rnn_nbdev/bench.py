@@ -599,8 +599,8 @@ def come_to_rest(
     for looks in range(1, most + 1):
         time.sleep(look)
         before, now = now, spent()
-        if now - before < look / 5: break
-    return looks
+        if now - before < look / 5: return looks
+    return most
 
 # %% ../nbs/60_bench.ipynb #3be0e971
 def serve(

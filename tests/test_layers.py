@@ -154,7 +154,8 @@ def test_padding_changes_no_bit(engine, cell, ways, pool, dtype):
 
 
 @pytest.mark.parametrize('order', ['C', 'F'])
-@pytest.mark.parametrize('sizes', [(40, 17, 1, 8), (17, 17, 1, 17), (3, 8, 40, 1), (40, 40, 8, 1), (8, 1, 40, 3)], ids=str)
+@pytest.mark.parametrize('sizes', ids=str,
+                         argvalues=[(40, 17, 1, 8), (17, 17, 1, 17), (3, 8, 40, 1), (40, 40, 8, 1), (8, 1, 40, 3)])
 @engines
 def test_full_lengths_and_none_are_the_same_to_the_last_bit(engine, sizes, order):
     "Whatever the memory order: of one example, of one step, of one unit it can be read in more than one way"

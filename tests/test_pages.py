@@ -187,7 +187,7 @@ bad = {
     'no equation': ('BODY', '<p><span class="math inline">\\(x\\)</span></p>', 'equations are not MathML'),
     'equations missing': ('BODY', '<math><mi>y</mi></math>', '2 equations as MathML, where'),
     'too wide': ('BODY', '<pre style="width: 700px">wide</pre>', 'on a phone, pre'),
-    'code cut off': ('BODY', f'<pre style="overflow-x: auto"><code class="sourceCode">{"x = 1 + " * 20}</code></pre>',
+    'code cut off': ('BODY', f'<pre style="overflow-x: auto"><code class="python">{"x = 1 + " * 20}</code></pre>',
                      'code is wider than its box'),
     'small picture': ('BODY', '<img alt="a square" width="90" src="data:image/svg+xml,%3Csvg xmlns=\'http://www.w3.org/'
                       '2000/svg\' width=\'300\' height=\'300\'/%3E">', 'shown at 0.30 of its size'),

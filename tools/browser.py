@@ -104,8 +104,8 @@ small_pictures = '''() => [...document.querySelectorAll('main img')].map((e, i) 
     return share && share < 0.64 ? `picture ${i + 1} is shown at ${share.toFixed(2)} of its size` : ''
 }).filter(Boolean)'''
 
-# Code that has to be scrolled sideways hides what it says.
-cut_code = '''() => [...document.querySelectorAll('main pre > code.sourceCode')]
+# Code that has to be scrolled sideways hides what it says. Commands with words beside them may: their columns help.
+cut_code = '''() => [...document.querySelectorAll('main pre > code.python')]
     .filter(e => e.parentElement.scrollWidth > e.parentElement.clientWidth + 1)
     .map(e => `code is wider than its box: ${e.textContent.trim().slice(0, 40)}`)'''
 

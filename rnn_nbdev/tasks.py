@@ -8,8 +8,8 @@ __all__ = ['HAS_SKLEARN', 'CLASSES', 'VALUES', 'as_list', 'list_depth', 'from_li
            'weighted_loss', 'SequenceTask', 'scores_of', 'check_at_least_zero', 'check_fraction', 'up_and_down',
            'training_steps', 'Watch', 'train_network', 'set_aside', 'split_task', 'part_of_task', 'Member',
            'train_member', 'generator_of', 'check_target', 'check_sample_weight', 'class_weights', 'product_of',
-           'plain_option', 'Saved', 'parts_of', 'save_estimator', 'take_weights', 'load_estimator', 'forget',
-           'SequenceOptions', 'check_sequence_options', 'check_table', 'check_sequences', 'sequence_record',
+           'plain_option', 'option_from', 'Saved', 'parts_of', 'save_estimator', 'take_weights', 'load_estimator',
+           'forget', 'SequenceOptions', 'check_sequence_options', 'check_table', 'check_sequences', 'sequence_record',
            'restore_sequences', 'SequenceEstimator', 'learn_sequences', 'sequence_task', 'that_count',
            'classifier_task', 'SequenceClassifier', 'check_seen', 'regressor_task', 'SequenceRegressor']
 
@@ -93,8 +93,9 @@ def as_sequence(
     name: str,  # what an error calls it
     n_x: int | None = None,  # features that it should have; None for any number
 ) -> NDArray:  # (T, n)
-    "One sequence as an array; raises TypeError or ValueError for what is none, is empty, or holds NaN"
+    "One sequence as an array; raises TypeError or ValueError for what is none, is empty, or holds NaN or gaps"
     if isinstance(x, str): raise TypeError(f'{name}: got text, expected an array (steps, features)')
+    if np.ma.is_masked(x): raise ValueError(f'{name}: got masked entries, expected numbers alone')
     x = from_lists(x, name) if isinstance(x, (list, tuple)) else np.asarray(x)
     if x.dtype.kind not in 'biuf': raise TypeError(f'{name}: got {x.dtype}, expected real numbers')
     if x.ndim == 1: x = x[:, None]
@@ -513,7 +514,9 @@ def check_target(
     m: int,  # sequences
     several: bool = False,  # whether (m, n_y) will do
 ) -> NDArray:  # (m,), or (m, n_y)
-    "Targets as an array; raises ValueError where they are missing, not finite, or not as many as the sequences"
+    "Targets as an array; raises ValueError or TypeError where they are missing, mixed, not finite, or not one a sequence"
+    if isinstance(y, (list, tuple)) and 0 < sum(isinstance(k, str) for k in y) < len(y):
+        raise TypeError('y: got text beside other values, expected targets of one kind')
     if y is None: raise ValueError('y: got None; this estimator requires y to be passed, but the target y is None')
     y = check_array(y, ensure_2d=False, dtype=np.float64, input_name='y') if several else column_or_1d(y, warn=True)
     assert_all_finite(y, input_name='y')
@@ -563,7 +566,15 @@ def plain_option(
 ) -> Any:  # as JSON can hold it
     "An option without NumPy's types; a generator, whose place in its stream is nobody's to keep, becomes None"
     if isinstance(value, (np.random.Generator, np.random.RandomState)): return None
+    if isinstance(value, Mapping): return {'pairs': [[plain_option(k), plain_option(v)] for k, v in value.items()]}
     return value.item() if isinstance(value, np.generic) else value
+
+# %% ../nbs/43_tasks.ipynb #a380df86
+def option_from(
+    plain: Any,  # from plain_option
+) -> Any:  # the option
+    "An option as it was"
+    return dict(plain['pairs']) if isinstance(plain, Mapping) and 'pairs' in plain else plain
 
 # %% ../nbs/43_tasks.ipynb #c379a241
 class Saved(BaseEstimator):
@@ -635,7 +646,7 @@ def load_estimator(
 ) -> Any:  # a fitted estimator
     "Read a fitted estimator; raises ValueError for a file that is damaged, foreign or at odds with itself"
     arrays, about = load_arrays(path, f'{kind.__name__} 1')
-    estimator = kind(**about['options'])
+    estimator = kind(**{name: option_from(value) for name, value in about['options'].items()})
     estimator.restore(about['learned'])
     try:
         for start, part in parts_of(estimator).items(): take_weights(part, arrays, start)

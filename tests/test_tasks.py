@@ -263,6 +263,15 @@ def test_a_classifier_comes_back_from_its_file(classes, tmp_path):
     assert again.score(sequences, y) == fitted.score(sequences, y)
 
 
+def test_class_weights_come_back_whatever_the_classes_are_called(tmp_path):
+    up = (names == 'up').astype(int)
+    fitted = clone(quick).set_params(class_weight={np.int64(1): np.float64(2)}).fit(sequences, up)
+    fitted.save(tmp_path/'c')
+    again = SequenceClassifier.load(tmp_path/'c')
+    assert again.class_weight == {1: 2.0}
+    assert (again.fit(sequences, up).predict_proba(sequences) == fitted.predict_proba(sequences)).all()
+
+
 def test_a_regressor_comes_back_and_a_wrong_file_is_refused(tmp_path):
     fitted = clone(measure).set_params(random_state=np.random.default_rng(0)).fit(sequences, targets(measure))
     fitted.save(str(tmp_path/'r'))
@@ -346,6 +355,8 @@ refusals = {
     'truth values and numbers': (lambda: quick.fit([X[0] > 0, X[1]], ['a', 'b']), r'X\[1\]: got float64 beside bool'),
     'targets in a table': (lambda: quick.fit(X, np.zeros((24, 2))), '1d array'),
     'text to measure': (lambda: measure.fit(X, ['long'] * 24), 'string|numeric|convert'),
+    'text and numbers as classes': (lambda: quick.fit(X, [1, 'a'] * 12), 'y: got text beside other values'),
+    'masked entries': (lambda: quick.fit([*X[:-1], np.ma.masked_greater(X[-1], 0)], y), r'X\[23\]: got masked entries'),
 }
 refusals |= {
     'sequence: three axes': (lambda: tasks.as_sequence(np.zeros((2, 2, 2)), 'x'), r'x: got shape \(2, 2, 2\)'),
@@ -423,6 +434,58 @@ def test_the_baseline_repeats_the_last_season():
     assert (f.naive == np.resize(series[88:100], 20)).all() and f.quantiles.shape == (3, 20)
     assert (np.diff(f.quantiles, axis=0) >= 0).all() and '90%' in str(f)
     assert skill(1, 2) == 0.5 and skill(0, 0) == 0
+
+
+def test_a_weighted_sum_is_ridge_regression_on_the_past():
+    "Against scikit-learn's, with the penalty that its own generalized cross-validation would choose"
+    from sklearn.linear_model import Ridge
+    draw = np.random.default_rng(0)
+    noisy, lags = series + draw.normal(size=120), forecast.lags_of(12, 5)
+    assert lags.tolist() == [1, 2, 3, 4, 5, 12] and forecast.lags_of(3, 5).tolist() == [1, 2, 3, 4, 5]
+    rows = np.array([[*(noisy[i - lag] for lag in lags), *hour[i]] for i in range(12, 120)])
+    scaled, found = StandardScaler().fit(rows), []
+    for penalty in forecast.PENALTIES:
+        by = Ridge(penalty).fit(scaled.transform(rows), noisy[12:])
+        Z = scaled.transform(rows)
+        hat = Z @ np.linalg.solve(Z.T @ Z + penalty * np.eye(8), Z.T) + 1 / 108
+        off = noisy[12:] - by.predict(Z)
+        found.append((np.mean(off**2) / (1 - np.trace(hat) / 108)**2, by))
+    best = min(found, key=lambda pair: pair[0])[1]
+    fitted = forecast.weighted_sum(noisy, hour, 12, 5)
+    np.testing.assert_allclose(fitted.weights, best.coef_ / scaled.scale_, rtol=1e-8)
+    known, said = list(noisy), []
+    for row in hour[:4]:
+        terms = [*(known[-lag] for lag in lags), *row]
+        said.append(best.predict(scaled.transform([terms]))[0])
+        known.append(said[-1])
+    np.testing.assert_allclose(fitted.ahead(noisy[-17:, None], hour[:4, None])[:, 0], said, rtol=1e-8)
+
+
+def test_the_share_of_the_weighted_sum():
+    "0 leaves the network alone, 1 gives the sum's median; quantiles move together, no further beyond the horizon"
+    of = {share: clone(brief).set_params(linear=share).fit(None, series[:100]).forecast(steps=9)
+          for share in (0, 0.5, 1)}
+    said = forecast.weighted_sum(series[:100], np.zeros((100, 0)), 12, 12)
+    said = said.ahead(series[76:100, None], np.zeros((6, 1, 0)))[:, 0]
+    np.testing.assert_allclose(of[1].median[:6], said)
+    np.testing.assert_allclose(of[0.5].quantiles, (of[0].quantiles + of[1].quantiles) / 2)
+    moved = of[1].quantiles - of[0].quantiles
+    np.testing.assert_allclose(moved, moved[:1].repeat(3, axis=0))
+    np.testing.assert_allclose(moved[:, 6:], moved[:, 5:6].repeat(3, axis=1))
+
+
+def test_a_network_alone_does_not_see_the_level():
+    "The same changes from another level give the same forecast, that much higher"
+    fitted = clone(brief).set_params(linear=0).fit(None, series[:100])
+    low, high = (fitted.extended(None, series[76:100] + level).forecast() for level in (0, 1000))
+    np.testing.assert_allclose(high.quantiles, low.quantiles + 1000, rtol=1e-6)
+
+
+def test_a_series_too_short_for_its_weights_is_forecast_all_the_same():
+    for y in (series[:30], np.full(30, 3.0), 1e100 * series[:30]):
+        found = clone(brief).set_params(steps=2).fit(None, y).forecast()
+        assert np.isfinite(found.quantiles).all()
+    assert np.allclose(clone(brief).set_params(steps=2, linear=1).fit(None, np.full(30, 3.0)).predict(), 3)
 
 
 def test_a_trend_is_learned_that_the_baseline_misses():
@@ -569,6 +632,11 @@ forecasts_refused = {
     'no room for the calibration': (lambda: trained(calibration=90), 'for the calib'),
     'no room to stop in time': (lambda: clone(brief).set_params(validation_fraction=0.5).fit(None, series[:40]),
                                 'validation_fraction: got 0.5'),
+    'share below 0': (lambda: trained(linear=-0.1), 'linear: got -0.1'),
+    'share above 1': (lambda: trained(linear=1.1), 'linear: got 1.1'),
+    'share that is none': (lambda: trained(linear='half'), "linear: got 'half'"),
+    'sum: too short': (lambda: forecast.weighted_sum(series[:12], hour[:12], 12, 5), 'y: got 12 steps'),
+    'sum: rows': (lambda: forecast.weighted_sum(series, hour[:-1], 12, 5), 'X: got 119 rows'),
     'no forecaster': (lambda: rolling_origin(measure, None, series, first=100), 'forecaster: got SequenceRegressor'),
     'an origin at nothing': (lambda: rolling_origin(brief, None, series, first=0), 'first: got 0'),
     'covariates of a roll': (lambda: rolling_origin(brief, hour[:-1], series, first=100), 'X: got 119 rows'),

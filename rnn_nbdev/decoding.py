@@ -8,7 +8,7 @@ __all__ = ['allowed', 'choice_probabilities', 'choose', 'next_scores', 'write_to
            'best_of']
 
 # %% ../nbs/45_decoding.ipynb #9a384e52
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from .files import Arrays
 from .init import check_sizes
 from .layers import Chain
 from .numerics import log_softmax, softmax
+from .optim import check_within
 from .text import ByteVocabulary, TextModel, Vocabulary, check_weights
 
 # %% ../nbs/45_decoding.ipynb #e7e39197
@@ -128,7 +129,7 @@ def check_prompt(
     unknown = vocabulary.unknown(prompt)
     if unknown: raise ValueError(f'prompt: the model does not know {unknown!r}; expected characters of its text alone')
     check_sizes(length=length)
-    if isinstance(stop, str) or not all(isinstance(s, str) and s for s in stop):
+    if isinstance(stop, str) or not isinstance(stop, Collection) or not all(isinstance(s, str) and s for s in stop):
         raise ValueError(f'stop: got {stop!r}, expected a sequence of strings that are not empty')
     never = vocabulary.unknown(''.join(stop))
     if never: raise ValueError(f'stop: the model never writes {never!r}; expected characters of its text alone')
@@ -139,12 +140,11 @@ def check_choice(
     top_k: int | None,  # 1 or more
     top_p: float | None,  # above 0, at most 1
 ) -> None:
-    "Raise ValueError for a way of choosing that makes no sense"
-    if not 0 <= temperature < np.inf:
-        raise ValueError(f'temperature: got {temperature}, expected 0 or a positive number')
+    "Raise ValueError or TypeError for a way of choosing that makes no sense"
+    check_within(0, np.inf, '0 or a positive number', temperature=temperature)
     check_sizes(top_k=top_k)
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f'top_p: got {top_p}, expected a probability above 0 and at most 1')
+    words = 'a probability above 0 and at most 1'
+    if top_p is not None: check_within(np.nextafter(0, 1), np.nextafter(1, 2), words, top_p=top_p)
 
 # %% ../nbs/45_decoding.ipynb #3a544e8c
 def prompt_tokens(
@@ -168,10 +168,12 @@ def write(
     rng: np.random.Generator | None = None,  # source of randomness; seed 0 by default
 ) -> Iterator[str]:  # piece after piece, as soon as it is certain; without stop strings, token by token
     "Write on from a prompt; raises ValueError or TypeError before the first character for what makes no sense"
+    check_weights(model, parameters)
     check_prompt(model.vocabulary, prompt, length, stop)
     check_choice(temperature, top_k, top_p)
-    check_weights(model, parameters)
-    source = rng or np.random.default_rng(0)
+    source = np.random.default_rng(0) if rng is None else rng
+    if not isinstance(source, np.random.Generator):
+        raise TypeError(f'rng: got {type(rng).__name__}, expected a numpy.random.Generator')
     def pick(z: NDArray) -> int: return choose(z, temperature, top_k, top_p, source)
     tokens = write_tokens(model, parameters, prompt_tokens(model.vocabulary, prompt), length, pick)
     return until(decoded(model.vocabulary, tokens), stop)
@@ -253,10 +255,10 @@ def beam_search(
     alpha: float = 1.0,  # scores are log-probabilities over length**alpha: 1 for the mean, 0 for the sum
 ) -> list[Hypothesis]:  # at most `beam`, the best first
     "The likeliest continuations that a beam finds; raises ValueError or TypeError for what makes no sense"
+    check_weights(model, parameters)
     check_prompt(model.vocabulary, prompt, length, stop)
     check_sizes(beam=beam)
-    if not 0 <= alpha < np.inf: raise ValueError(f'alpha: got {alpha}, expected 0 or a positive number')
-    check_weights(model, parameters)
+    check_within(0, np.inf, '0 or a positive number', alpha=alpha)
     live, state = [Hypothesis((), '', 0.0, False)], None
     done: list[Hypothesis] = []
     tokens = prompt_tokens(model.vocabulary, prompt)[None]

@@ -281,6 +281,44 @@ def test_weights_that_are_not_those_of_the_network(how, error, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+# name of the argument that is told -> a use of it that makes no sense
+NONSENSE = {
+    'text: nothing': (lambda t, p: build_vocabulary(None), 'text: got NoneType'),
+    'text: bytes': (lambda t, p: build_vocabulary(b'abc'), 'text: got bytes'),
+    'tokens: below 0': (lambda t, p: VOCABULARY.decode([-1]), 'tokens: got -1 to -1'),
+    'tokens: too large': (lambda t, p: VOCABULARY.decode([1, 99]), 'tokens: got 1 to 99'),
+    'tokens: halves': (lambda t, p: VOCABULARY.decode([1.5]), 'tokens: got float64'),
+    'tokens: no byte': (lambda t, p: ByteVocabulary().decode([256]), 'tokens: got 256 to 256, expected 0 to 255'),
+    'tokens: two axes': (lambda t, p: Streams(np.ones((9, 9), int), 1, 2), r'tokens: got int64 of shape \(9, 9\)'),
+    'tokens: a list': (lambda t, p: Streams([1, 2, 3, 4], 1, 1), 'tokens: got list'),
+    'tokens: numbers that are none': (lambda t, p: fitting_streams(np.ones(9), 1, 1), 'tokens: got float64'),
+    'tokens: no array': (lambda t, p: fitting_streams(None, 1, 1), 'tokens: got NoneType'),
+    'k: too far': (lambda t, p: t.streams.read(10**6, 0), 'k: got stretch 1000000'),
+    'k: before the beginning': (lambda t, p: t.streams.read(0, -1), 'k: got stretch 0 from -1'),
+    'vocabulary': (lambda t, p: TextModel('abc'), 'vocabulary: got str'),
+    'tokens: not of the model': (lambda t, p: replace(t, held_out=np.array([1, 99])), 'tokens: got 1 to 99'),
+    'eval_most': (lambda t, p: replace(t, eval_most=0), 'eval_most: got 0'),
+    'model': (lambda t, p: write(None, p), 'model: got NoneType'),
+    'parameters': (lambda t, p: write(t.model, None), 'parameters: got NoneType'),
+    'temperature': (lambda t, p: write(t.model, p, temperature='warm'), "temperature: got 'warm'"),
+    'top_p': (lambda t, p: write(t.model, p, top_p='most'), "top_p: got 'most'"),
+    'stop': (lambda t, p: write(t.model, p, stop=None), 'stop: got None'),
+    'rng': (lambda t, p: write(t.model, p, rng=3), 'rng: got int'),
+    'alpha': (lambda t, p: beam_search(t.model, p, alpha='all'), "alpha: got 'all'"),
+    'temperature of a measurement': (lambda t, p: surprises(t.model, p, t.held_out, temperature='warm'), 'temperat'),
+    'units': (lambda t, p: bits(1.0, 1, 0), 'units: got 0'),
+    'run': (lambda t, p: load_model(3), 'run: got 3, expected a path'),
+    'path': (lambda t, p: read_bytes(3), 'text: got 3, expected a path'),
+    'pattern': (lambda t, p: read_bytes('.', 3), 'pattern: got 3')}
+
+
+@pytest.mark.parametrize('name', NONSENSE)
+def test_what_makes_no_sense_is_told_by_name(name):
+    t = task()
+    use, words = NONSENSE[name]
+    with pytest.raises((ValueError, TypeError), match=f'^{words}'): use(t, t.begin(np.random.default_rng(1))[0])
+
+
 # ------------------------------------------------------------------------------------------------- depth, dropout, fuse
 
 @pytest.mark.parametrize('cell', CELLS)

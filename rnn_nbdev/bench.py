@@ -1008,7 +1008,7 @@ def report(
         add(title, lay_out(time_table(rows, result['product_rate'] if task in ('train', 'infer') else None), markdown))
         for mine in (name for name in OURS[:2] if name in taking_part(rows) and task != 'product'):
             table = ratio_table(rows, mine)
-            if len(table[0]) > 1: parts.append(lay_out(table, markdown))
+            if any(word for line in table[1:] for word in line[1:]): parts.append(lay_out(table, markdown))
     add('Not timed', listed(not_timed(result)))
     add('The first losses of the character model', listed(loss_lines(result)))
     return '\n\n'.join(parts) + '\n'

@@ -49,7 +49,7 @@ setup(
         *(f'Programming Language :: Python :: {v}' for v in ('3.11', '3.12', '3.13')),
     ],
     packages=[name],
-    package_data={name: ['py.typed', 'datasets/*']},
+    package_data={name: ['py.typed', '*.pyi', 'datasets/*']},
     include_package_data=False,
     install_requires=listed('requirements'),
     extras_require={key.removesuffix(suffix): listed(key) for key in cfg if key.endswith(suffix)},

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from fastcore.meta import delegates
@@ -37,7 +37,7 @@ from .train import Task, TrainingPlan, begin, train_step
 
 # %% ../nbs/43_tasks.ipynb #822d65b1
 HAS_SKLEARN = importlib.util.find_spec('sklearn') is not None
-if HAS_SKLEARN:
+if TYPE_CHECKING or HAS_SKLEARN:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.metrics import accuracy_score
     from sklearn.utils import assert_all_finite, check_array, column_or_1d
@@ -45,9 +45,9 @@ if HAS_SKLEARN:
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
 else:
-    class BaseEstimator:  # type: ignore[no-redef]
+    class BaseEstimator:
         "Stands where scikit-learn's class would: an estimator can't be made"
-        def __init_subclass__(cls) -> None: cls.__new__ = cls.refuse    # type: ignore[method-assign, assignment]
+        def __init_subclass__(cls) -> None: cls.__new__ = cls.refuse
 
         @staticmethod
         def refuse(*arguments: Any,  # whatever is given
@@ -56,8 +56,8 @@ else:
             "Raise ImportError"
             raise ImportError('this estimator needs scikit-learn: pip install rnn_nbdev[tasks]')
 
-    class ClassifierMixin: "Stands where scikit-learn's class would"  # type: ignore[no-redef]
-    class RegressorMixin: "Stands where scikit-learn's class would"  # type: ignore[no-redef]
+    class ClassifierMixin: "Stands where scikit-learn's class would"
+    class RegressorMixin: "Stands where scikit-learn's class would"
 
 # %% ../nbs/43_tasks.ipynb #ee9608e0
 def as_list(

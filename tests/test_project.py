@@ -262,6 +262,25 @@ def test_every_public_name_is_importable_and_listed():
             assert name in dir(rnn_nbdev)
 
 
+def test_type_checkers_see_every_chapter():
+    stub = (package/'__init__.pyi').read_text(encoding='utf-8')
+    assert re.findall(r'^from \.(\w+) import \*$', stub, re.MULTILINE) == [name for name in modules if name != 'cli']
+
+
+def test_type_checkers_know_the_names_and_their_types(tmp_path):
+    script = tmp_path/'script.py'
+    script.write_text('import numpy as np\n'
+                      'from rnn_nbdev import SequenceClassifier, lstm_forward, lstm_forwrad\n'
+                      'SequenceClassifier(units=4).fit([np.zeros((3, 2))], [1])\n'
+                      "lstm_forward(np.zeros((3, 1, 5)), 'a0', {})\n", encoding='utf-8')
+    command = [sys.executable, '-m', 'mypy', '--strict', '--no-error-summary', '--config-file=',
+               '--cache-dir', tmp_path, '--follow-imports=silent', '--ignore-missing-imports', script]
+    said = subprocess.run(command, capture_output=True, text=True, cwd=root).stdout
+    lines = said.splitlines()
+    assert len(lines) == 2, said
+    assert 'has no attribute "lstm_forwrad"' in lines[0] and 'Argument 2 to "lstm_forward"' in lines[1], said
+
+
 def test_no_two_chapters_export_one_name():
     "The package itself could offer only one of them"
     homes: dict[str, str] = {}

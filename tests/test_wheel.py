@@ -43,7 +43,8 @@ def test_the_build_warns_of_nothing(built):
 def test_the_wheel_holds_the_package_and_nothing_else(built):
     names = set(zipfile.ZipFile(built[0]).namelist())
     info = f"rnn_nbdev-{settings['version']}.dist-info"
-    package = {f'rnn_nbdev/{path.name}' for path in (root/'rnn_nbdev').glob('*.py')} | {'rnn_nbdev/py.typed'}
+    package = {f'rnn_nbdev/{path.name}' for path in (root/'rnn_nbdev').glob('*.py')}
+    package |= {'rnn_nbdev/py.typed', 'rnn_nbdev/__init__.pyi'}
     package |= {f'rnn_nbdev/datasets/{record.file}' for record in DATA_SETS} | {'rnn_nbdev/datasets/DATA.md'}
     data = {'licenses/LICENSE', 'METADATA', 'WHEEL', 'entry_points.txt', 'top_level.txt', 'RECORD'}
     assert names == package | {f'{info}/{name}' for name in data}

@@ -361,6 +361,8 @@ def check_times(
     t = np.asarray(times)
     if t.dtype.kind not in 'iufM': raise TypeError(f'times: got {t.dtype}, expected numbers or datetime64')
     if t.shape != (T,): raise ValueError(f'times: got shape {t.shape}, expected {(T,)}, one a step')
+    if after is not None and (np.asarray(after).dtype.kind == 'M') != (t.dtype.kind == 'M'):
+        raise TypeError(f'times: got {t.dtype} after {np.asarray(after).dtype}, expected all numbers or all datetime64')
     if after is not None: t = np.concatenate([np.asarray(after, t.dtype)[None], t])
     back = np.flatnonzero(~(t[1:] > t[:-1]))
     if len(back): raise ValueError(f'times: got {t[back[0] + 1]} after {t[back[0]]}, expected times that only grow')
@@ -475,7 +477,7 @@ class ForecastOptions(Saved):
                  units: int = 32,  # size of each hidden state
                  layers: int = 1,  # recurrent layers, one above the other
                  cell: str = 'gru',  # 'rnn', 'lstm' or 'gru'
-                 linear: float = 0.5,  # share of the weighted sum in the forecast, from 0 to 1; the rest is the network's
+                 linear: float = 0.5,  # share of the weighted sum in a forecast, from 0 to 1; the rest is the network's
                  dropout: float = 0.1,  # share of units left out in training
                  noise: float = 0.1,  # standard deviation of what is added to the scaled series in training
                  steps: int = 500,  # batches in training, at most
@@ -547,6 +549,7 @@ def check_covariates(
     if X is None:
         forecaster.n_features_in_ = 0
         return np.zeros((forecaster.horizon if T is None else T, 0))
+    if np.ma.is_masked(X): raise ValueError('X: got masked entries, expected numbers alone')
     X = validate_data(forecaster, X, reset=reset, dtype=np.float64)
     if T is not None and len(X) != T: raise ValueError(f'X: got {len(X)} rows, expected {T}, one a step')
     return X

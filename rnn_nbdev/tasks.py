@@ -64,7 +64,7 @@ def as_list(
     X: Any,  # what the user holds
 ) -> list | None:  # its sequences, one by one; None for a table
     "The sequences of a list or of an array with three axes"
-    if getattr(X, 'ndim', None) == 3: return list(np.asarray(X))
+    if getattr(X, 'ndim', None) == 3: return list(np.asanyarray(X))
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1: X = list(X)
     if not isinstance(X, (list, tuple)): return None
     return None if list_depth(X) == 2 and not any(isinstance(x, np.ndarray) for x in X) else list(X)
@@ -514,10 +514,11 @@ def check_target(
     m: int,  # sequences
     several: bool = False,  # whether (m, n_y) will do
 ) -> NDArray:  # (m,), or (m, n_y)
-    "Targets as an array; raises ValueError or TypeError where they are missing, mixed, not finite, or not one a sequence"
+    "Targets as an array; raises ValueError or TypeError unless they are finite, of one kind, and one a sequence"
     if isinstance(y, (list, tuple)) and 0 < sum(isinstance(k, str) for k in y) < len(y):
         raise TypeError('y: got text beside other values, expected targets of one kind')
     if y is None: raise ValueError('y: got None; this estimator requires y to be passed, but the target y is None')
+    if np.ma.is_masked(y): raise ValueError('y: got masked entries, expected values alone')
     y = check_array(y, ensure_2d=False, dtype=np.float64, input_name='y') if several else column_or_1d(y, warn=True)
     assert_all_finite(y, input_name='y')
     if len(y) != m: raise ValueError(f'y: got {len(y)} targets, expected {m}, one a sequence')
@@ -566,6 +567,7 @@ def plain_option(
 ) -> Any:  # as JSON can hold it
     "An option without NumPy's types; a generator, whose place in its stream is nobody's to keep, becomes None"
     if isinstance(value, (np.random.Generator, np.random.RandomState)): return None
+    if isinstance(value, np.ndarray): return value.tolist()
     if isinstance(value, Mapping): return {'pairs': [[plain_option(k), plain_option(v)] for k, v in value.items()]}
     return value.item() if isinstance(value, np.generic) else value
 
@@ -708,6 +710,7 @@ def check_table(
 ) -> list[NDArray]:  # each row a sequence (T, 1)
     "The rows of a table; raises ValueError where it is none, or has other columns than what was fitted"
     if isinstance(X, (list, tuple)): X = from_lists(X, 'X')
+    if np.ma.is_masked(X): raise ValueError('X: got masked entries, expected numbers alone')
     if not reset and not estimator.of_tables_:
         raise ValueError(f'X: got a table of shape {np.shape(X)}, expected a list of sequences, as in fit; [x] for one')
     return list(validate_data(estimator, X, reset=reset)[:, :, None])

@@ -356,6 +356,9 @@ refusals = {
     'targets in a table': (lambda: quick.fit(X, np.zeros((24, 2))), '1d array'),
     'text to measure': (lambda: measure.fit(X, ['long'] * 24), 'string|numeric|convert'),
     'text and numbers as classes': (lambda: quick.fit(X, [1, 'a'] * 12), 'y: got text beside other values'),
+    'masked table': (lambda: quick.fit(np.ma.masked_less(np.ones((24, 3)), 2), y), 'X: got masked entries'),
+    'masked block': (lambda: quick.fit(np.ma.masked_less(np.ones((24, 3, 1)), 2), y), r'X\[0\]: got masked entries'),
+    'masked targets': (lambda: measure.fit(X, np.ma.masked_greater(targets(measure), 0)), 'y: got masked entries'),
     'masked entries': (lambda: quick.fit([*X[:-1], np.ma.masked_greater(X[-1], 0)], y), r'X\[23\]: got masked entries'),
 }
 refusals |= {
@@ -569,7 +572,7 @@ def test_corrected_intervals_hold_what_they_promise():
 
 
 def test_a_forecaster_with_its_correction_comes_back_from_its_file(tmp_path):
-    fitted = clone(calibrated).set_params(steps=3).fit(hour[:100], series[:100])
+    fitted = clone(calibrated).set_params(steps=3, quantiles=np.array([0.1, 0.5, 0.9])).fit(hour[:100], series[:100])
     fitted = fitted.extended(hour[100:104], series[100:104])
     fitted.save(tmp_path/'f')
     again = Forecaster.load(tmp_path/'f')
@@ -632,6 +635,10 @@ forecasts_refused = {
     'no room for the calibration': (lambda: trained(calibration=90), 'for the calib'),
     'no room to stop in time': (lambda: clone(brief).set_params(validation_fraction=0.5).fit(None, series[:40]),
                                 'validation_fraction: got 0.5'),
+    'masked series': (lambda: brief.fit(None, np.ma.masked_greater(series, 8)), 'y: got masked entries'),
+    'masked covariates': (lambda: brief.fit(np.ma.masked_greater(hour, 0.5), series), 'X: got masked entries'),
+    'another kind of time': (lambda: clone(brief).set_params(steps=1).fit(None, series, t).extended(
+        None, [1.0], np.array(['2024-01-01'], 'M8[D]')), r'times: got datetime64\[D\] after int64'),
     'share below 0': (lambda: trained(linear=-0.1), 'linear: got -0.1'),
     'share above 1': (lambda: trained(linear=1.1), 'linear: got 1.1'),
     'share that is none': (lambda: trained(linear='half'), "linear: got 'half'"),

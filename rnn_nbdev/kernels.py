@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['GATES', 'LINE', 'STEPS', 'FLOATS', 'stack_gates', 'unstack_gates', 'Block', 'room', 'rooms', 'Packed',
-           'pack_parameters', 'as_seen', 'as_seen_back', 'half_up', 'lstm_steps', 'gates_derivative', 'lstm_steps_back',
-           'rnn_steps', 'rnn_steps_back', 'mix', 'gru_steps', 'gru_derivatives', 'gru_steps_back', 'gru_after_steps',
-           'gru_after_steps_back', 'state_names', 'cell_shapes', 'check_lengths', 'check_tokens', 'check_range',
-           'check_state', 'Call', 'check_call', 'Plan', 'make_plan', 'gather', 'scatter', 'drop_columns', 'one_by_one',
-           'textbook_cells', 'upstream', 'textbook_forward', 'textbook_backward', 'Input', 'make_input',
-           'input_product', 'sum_by_row', 'steps_at_once', 'Memory', 'new_memory', 'some_steps', 'clear', 'run_forward',
-           'plan_of', 'drop_rows', 'by_name', 'numpy_forward', 'run_backward', 'recurrent_gradient', 'input_gradient',
-           'weight_gradients', 'numpy_backward', 'input_size', 'NumpyStream']
+           'pack_parameters', 'as_seen', 'as_seen_back', 'stacked', 'half_up', 'lstm_steps', 'gates_derivative',
+           'lstm_steps_back', 'rnn_steps', 'rnn_steps_back', 'mix', 'gru_steps', 'gru_derivatives', 'gru_steps_back',
+           'gru_after_steps', 'gru_after_steps_back', 'state_names', 'cell_shapes', 'check_lengths', 'check_tokens',
+           'check_range', 'check_state', 'Call', 'check_call', 'Plan', 'make_plan', 'gather', 'scatter', 'drop_columns',
+           'one_by_one', 'textbook_cells', 'upstream', 'textbook_forward', 'textbook_backward', 'Input', 'make_input',
+           'input_rows', 'sum_by_row', 'steps_at_once', 'Memory', 'new_memory', 'some_steps', 'clear', 'across',
+           'run_forward', 'plan_of', 'drop_rows', 'by_name', 'numpy_forward', 'run_backward', 'recurrent_gradient',
+           'input_gradient', 'weight_gradients', 'numpy_backward', 'input_size', 'NumpyStream']
 
 # %% ../nbs/15_kernels.ipynb #7555c7bc
 import functools
@@ -114,41 +114,57 @@ def rooms(
 class Packed(NamedTuple):
     "A cell's parameters as the kernels want them; G is the number of gates"
     full: NDArray  # (G n_a, n_a + n_x): the gates' weights one below the other, acting on [a_prev; x]
-    W: NDArray  # (n_x, G n_a): the input weights, transposed, with the half of each sigmoid in them
-    U: NDArray  # (n_a, G n_a): the recurrent weights, likewise
-    b: NDArray  # (G n_a,): the biases, likewise
-    brc: NDArray  # (n_a,): the bias inside the reset, where the reset is after the product; empty otherwise
-    d: NDArray | None = None  # (m, n_a): what the gates see of each example's state is multiplied by this; None for 1
+    W: NDArray  # (G n_a, n_a + n_x + 1): the same and the bias, acting on [a_prev; x; 1], with the half of each sigmoid
+    Wa: NDArray  # (n_a, G n_a): the transposed weights on the state, in the order in which the way back wants them
+    d: NDArray | None = None  # (n_a, m): what the gates see of each state's units is multiplied by this; None for 1
 
 # %% ../nbs/15_kernels.ipynb #e5ebfcc1
 def pack_parameters(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
     parameters: Mapping[str, NDArray],  # textbook names
+    m: int = 2,  # examples
 ) -> Packed:  # the same numbers, ready for the kernels
     "A cell's parameters as the kernels want them"
     full, b = stack_gates(cell, parameters)
-    n_a = len(full) // len(GATES[cell])
-    scale = np.repeat(np.array([1 if g in 'ac' else 0.5 for g in GATES[cell]], full.dtype), n_a)
-    scaled = np.ascontiguousarray((full * scale[:, None]).T)
-    inside = parameters['brc'][:, 0] if cell == 'gru_after' else b[:0]
-    return Packed(full, scaled[n_a:], scaled[:n_a], b * scale, inside)
+    n = len(full) // len(GATES[cell])
+    scale = np.repeat(np.array([1 if g in 'ac' else 0.5 for g in GATES[cell]], full.dtype), n)[:, None]
+    W, Wa = scale * np.column_stack((full, b)), full[:, :n].T
+    if cell == 'gru': W[:n] = np.roll(W[:n], -n, axis=1)          # the candidate's weights act on [x; 1; reset state]
+    if cell == 'gru_after':                                       # a fourth part, q, that sees the state and a 1
+        W = np.concatenate((W, W[:n]))
+        W[:n, :n], W[3*n:, n:-1], W[3*n:, -1] = 0, 0, parameters['brc'][:, 0]
+        Wa = np.roll(Wa, -n, axis=1)
+    return Packed(full, np.asarray(W, order='F' if m == 1 else 'C'), np.ascontiguousarray(Wa))
 
 # %% ../nbs/15_kernels.ipynb #9ee04d99
 def as_seen(
-    a: NDArray,  # states, (k, n_a) or (B, k, n_a), of the first k examples
+    a: NDArray,  # states, (n_a, k) or (B, n_a, k), of the first k examples
     packed: Packed,  # for what is left out of each
 ) -> NDArray:  # the same, as the gates see them
     "States without the units that are left out"
-    return a if packed.d is None else a * packed.d[:a.shape[-2]]
+    return a if packed.d is None else a * packed.d[:, :a.shape[-1]]
 
 # %% ../nbs/15_kernels.ipynb #9e5fec88
 def as_seen_back(
-    da: NDArray,  # gradient of states as the gates see them, (k, n_a); out: of the states themselves
+    da: NDArray,  # gradient of states as the gates see them, (n_a, k); out: of the states themselves
     packed: Packed,  # for what is left out of each
 ) -> NDArray:  # the same array
     "Back through `as_seen`, in place"
-    if packed.d is not None: da *= packed.d[:len(da)]
+    if packed.d is not None: da *= packed.d[:, :da.shape[1]]
     return da
+
+# %% ../nbs/15_kernels.ipynb #688d8a31
+def stacked(
+    R: NDArray,  # [a; x; 1] of each step, (B + 1, n_a + n_x + 1 or more, m); its a is H where the gates see all of it
+    H: NDArray,  # hidden states, (B + 1, n_a, m)
+    t: int,  # the step
+    k: int,  # how many examples run
+    packed: Packed,  # the weights, and what is left out of each state
+) -> NDArray:  # (n_a + n_x + 1, k)
+    "What the gates of a step see: the state, the input and a one"
+    n, K = H.shape[1], packed.W.shape[1]
+    if packed.d is not None: np.multiply(H[t, :, :k], packed.d[:, :k], out=R[t, :n, :k])
+    return R[t, :K, :k]
 
 # %% ../nbs/15_kernels.ipynb #94e6a5c1
 def half_up(
@@ -160,115 +176,109 @@ def half_up(
 
 # %% ../nbs/15_kernels.ipynb #cbaf1d48
 def lstm_steps(
-    Z: NDArray,  # in: the input's part of all scores, (B, m, 4 n_a); out: the gates
-    A: NDArray,  # hidden states, (B + 1, m, n_a); the first is given
+    Z: NDArray,  # out: the gates, (B, 4 n_a, m)
+    R: NDArray,  # [a; x; 1] of each step, (B + 1, n_a + n_x + 1, m); a for the first step alone
+    H: NDArray,  # hidden states, (B + 1, n_a, m); the first is given
     C: NDArray,  # cell states, likewise
-    S: NDArray,  # out: tanh of the cell states, (B, m, n_a)
+    S: NDArray,  # out: tanh of the cell states, (B, n_a, m)
     packed: Packed,  # the weights
     counts: NDArray,  # (B,): examples that run at each step
-    P: NDArray,  # room for a product, (m, G n_a)
 ) -> None:
     "Some steps of the LSTM, in place"
-    n = A.shape[2]
+    n = H.shape[1]
     for t, k in enumerate(counts):
-        z, s, a, c, p = Z[t, :k], S[t, :k], A[t + 1, :k], C[t + 1, :k], P[:k]
-        z += np.matmul(as_seen(A[t, :k], packed), packed.U, out=p)
+        z, s, c = Z[t, :, :k], S[t, :, :k], C[t + 1, :, :k]
+        np.matmul(packed.W, stacked(R, H, t, k, packed), out=z)
         np.tanh(z, out=z)
-        half_up(z[:, :3*n])
-        np.multiply(z[:, n:2*n], C[t, :k], out=c)
-        c += np.multiply(z[:, 2*n:3*n], z[:, 3*n:], out=p[:, :n])
+        half_up(z[:3*n])
+        np.multiply(z[n:2*n], C[t, :, :k], out=c)
+        c += np.multiply(z[2*n:3*n], z[3*n:], out=s)
         np.tanh(c, out=s)
-        np.multiply(z[:, :n], s, out=a)
+        np.multiply(z[:n], s, out=H[t + 1, :, :k])
 
 # %% ../nbs/15_kernels.ipynb #eb877715
 def gates_derivative(
-    Z: NDArray,  # gates, (B, m, G n_a)
-    dZ: NDArray,  # out: derivative of each gate by its score
-    sigmoids: int,  # how many columns from the left are sigmoids
-    start: int = 0,  # where they begin
+    Z: NDArray,  # gates, (B, G n_a, m) or more rows
+    dZ: NDArray,  # out: derivative of each gate by its score, (B, G n_a, m) or more rows
+    sigmoids: slice,  # which rows are sigmoids
+    tanhs: slice,  # which rows are tanh
 ) -> None:
     "The derivatives of all gates, from the gates"
-    np.multiply(Z, Z, out=dZ[:, :, :Z.shape[2]])
-    d = dZ[:, :, :Z.shape[2]]
-    s = slice(start, start + sigmoids)
-    np.subtract(Z[:, :, s], d[:, :, s], out=d[:, :, s])                 # sigmoid: s - s^2
-    for rest in (slice(0, start), slice(start + sigmoids, None)):
-        np.subtract(1, d[:, :, rest], out=d[:, :, rest])                # tanh: 1 - c^2
+    for rows in (sigmoids, tanhs): np.multiply(Z[:, rows], Z[:, rows], out=dZ[:, rows])
+    np.subtract(Z[:, sigmoids], dZ[:, sigmoids], out=dZ[:, sigmoids])          # s - s^2
+    np.subtract(1, dZ[:, tanhs], out=dZ[:, tanhs])                             # 1 - c^2
 
 # %% ../nbs/15_kernels.ipynb #452deb41
 def lstm_steps_back(
-    dA: NDArray | None,  # direct gradient of each hidden state, (B, m, n_a)
-    dstate: list[NDArray],  # in: gradients of a and c after the steps, (m, n_a) each; out: before them
-    dZ: NDArray,  # out: gradient of all scores, (B, m, 4 n_a)
+    dA: NDArray | None,  # direct gradient of each hidden state, (B, n_a, m)
+    dstate: list[NDArray],  # in: gradients of a and c after the steps, (n_a, m) each; out: before them
+    dZ: NDArray,  # out: gradient of all scores, (B, 4 n_a, m)
     Z: NDArray,  # the gates
-    A: NDArray,  # hidden states, (B + 1, m, n_a)
-    C: NDArray,  # cell states, likewise
-    S: NDArray,  # tanh of the cell states, (B, m, n_a)
+    H: NDArray,  # nothing of use
+    C: NDArray,  # cell states, (B + 1, n_a, m)
+    S: NDArray,  # tanh of the cell states, (B, n_a, m)
     packed: Packed,  # the weights
     counts: NDArray,  # (B,): examples that run at each step
 ) -> None:
     "Back through some steps of the LSTM, in place"
-    n, (B, m, _) = A.shape[2], Z.shape
-    gates_derivative(Z, dZ, 3*n)
-    dZ[:, :, :n] *= S
-    dZ[:, :, n:2*n] *= C[:-1]
-    dZ[:, :, 2*n:3*n] *= Z[:, :, 3*n:]
-    dZ[:, :, 3*n:] *= Z[:, :, 2*n:3*n]
+    B, n, m = S.shape
+    gates_derivative(Z, dZ, slice(3*n), slice(3*n, None))
+    dZ[:, :n] *= S
+    dZ[:, n:2*n] *= C[:-1]
+    dZ[:, 2*n:3*n] *= Z[:, 3*n:]
+    dZ[:, 3*n:] *= Z[:, 2*n:3*n]
     Q = 1 - S * S
-    Q *= Z[:, :, :n]
-    by_gate, U, P = dZ.reshape(B, m, 4, n), packed.full[:, :n], np.empty((m, n), Z.dtype)
+    Q *= Z[:, :n]
+    by_gate, P = dZ.reshape(B, 4, n, m), np.empty((n, m), Z.dtype)
     for t in reversed(range(B)):
         k = counts[t]
-        da, dc = (d[:k] for d in dstate)
-        if dA is not None: da += dA[t, :k]
-        dc += np.multiply(da, Q[t, :k], out=P[:k])
-        dZ[t, :k, :n] *= da
-        by_gate[t, :k, 1:] *= dc[:, None]
-        dc *= Z[t, :k, n:2*n]
-        as_seen_back(np.matmul(dZ[t, :k], U, out=da), packed)
+        da, dc = (d[:, :k] for d in dstate)
+        if dA is not None: da += dA[t, :, :k]
+        dc += np.multiply(da, Q[t, :, :k], out=P[:, :k])
+        by_gate[t, 0, :, :k] *= da
+        by_gate[t, 1:, :, :k] *= dc
+        dc *= Z[t, n:2*n, :k]
+        as_seen_back(np.matmul(packed.Wa, dZ[t, :, :k], out=da), packed)
 
 # %% ../nbs/15_kernels.ipynb #5128b569
 def rnn_steps(
-    Z: NDArray,  # the input's part of the scores, (B, m, n_a)
-    A: NDArray,  # states, (B + 1, m, n_a); the first is given
+    Z: NDArray,  # nothing
+    R: NDArray,  # [a; x; 1] of each step, (B + 1, n_a + n_x + 1, m); a for the first step alone
+    H: NDArray,  # states, (B + 1, n_a, m); the first is given
     C: NDArray,  # nothing
     S: NDArray,  # nothing
     packed: Packed,  # the weights
     counts: NDArray,  # (B,): examples that run at each step
-    P: NDArray,  # room for a product, (m, G n_a)
 ) -> None:
     "Some steps of the plain network, in place"
     for t, k in enumerate(counts):
-        a = np.matmul(as_seen(A[t, :k], packed), packed.U, out=A[t + 1, :k])
-        a += Z[t, :k]
+        a = np.matmul(packed.W, stacked(R, H, t, k, packed), out=H[t + 1, :, :k])
         np.tanh(a, out=a)
 
 # %% ../nbs/15_kernels.ipynb #d78781a6
 def rnn_steps_back(
-    dA: NDArray | None,  # direct gradient of each state, (B, m, n_a)
-    dstate: list[NDArray],  # in: gradient of a after the steps, (m, n_a); out: before them
-    dZ: NDArray,  # out: gradient of the scores, (B, m, n_a)
-    Z: NDArray,  # nothing of use
-    A: NDArray,  # states, (B + 1, m, n_a)
+    dA: NDArray | None,  # direct gradient of each state, (B, n_a, m)
+    dstate: list[NDArray],  # in: gradient of a after the steps, (n_a, m); out: before them
+    dZ: NDArray,  # out: gradient of the scores, (B, n_a, m)
+    Z: NDArray,  # nothing
+    H: NDArray,  # states, (B + 1, n_a, m)
     C: NDArray,  # nothing
     S: NDArray,  # nothing
     packed: Packed,  # the weights
     counts: NDArray,  # (B,): examples that run at each step
 ) -> None:
     "Back through some steps of the plain network, in place"
-    n = A.shape[2]
-    np.multiply(A[1:], A[1:], out=dZ)
-    np.subtract(1, dZ, out=dZ)
+    gates_derivative(H[1:], dZ, slice(0), slice(None))
     for t in reversed(range(len(dZ))):
         k = counts[t]
-        da = dstate[0][:k]
-        if dA is not None: da += dA[t, :k]
-        dZ[t, :k] *= da
-        as_seen_back(np.matmul(dZ[t, :k], packed.full[:, :n], out=da), packed)
+        da = dstate[0][:, :k]
+        if dA is not None: da += dA[t, :, :k]
+        dZ[t, :, :k] *= da
+        as_seen_back(np.matmul(packed.Wa, dZ[t, :, :k], out=da), packed)
 
 # %% ../nbs/15_kernels.ipynb #98b02723
 def mix(
-    a: NDArray,  # out: the new state, (k, n_a)
+    a: NDArray,  # out: the new state, (n_a, k)
     c: NDArray,  # candidate
     u: NDArray,  # update gate
     a_prev: NDArray,  # old state
@@ -280,120 +290,118 @@ def mix(
 
 # %% ../nbs/15_kernels.ipynb #93f6c56b
 def gru_steps(
-    Z: NDArray,  # in: the input's part of all scores, (B, m, 3 n_a); out: the gates c, u, r
-    A: NDArray,  # states, (B + 1, m, n_a); the first is given
+    Z: NDArray,  # out: the gates c, u, r, (B, 3 n_a, m)
+    R: NDArray,  # [a; x; 1; reset state] of each step, (B + 1, 2 n_a + n_x + 1, m); a for the first step alone
+    H: NDArray,  # states, (B + 1, n_a, m); the first is given
     C: NDArray,  # nothing
-    S: NDArray,  # out: the reset state r * a, (B, m, n_a)
+    S: NDArray,  # nothing
     packed: Packed,  # the weights
     counts: NDArray,  # (B,): examples that run at each step
-    P: NDArray,  # room for a product, (m, G n_a)
 ) -> None:
     "Some steps of the GRU whose reset acts before the product, in place"
-    n = A.shape[2]
-    Uc, Uur = packed.U[:, :n], packed.U[:, n:]
+    n, K = H.shape[1], packed.W.shape[1]
     for t, k in enumerate(counts):
-        c, ur, s, a_prev, a, p = Z[t, :k, :n], Z[t, :k, n:], S[t, :k], A[t, :k], A[t + 1, :k], P[:k]
-        seen = as_seen(a_prev, packed)
-        ur += np.matmul(seen, Uur, out=p[:, n:])
+        c, ur, seen = Z[t, :n, :k], Z[t, n:, :k], stacked(R, H, t, k, packed)
+        np.matmul(packed.W[n:], seen, out=ur)
         np.tanh(ur, out=ur)
         half_up(ur)
-        np.multiply(ur[:, n:], seen, out=s)
-        c += np.matmul(s, Uc, out=p[:, :n])
+        np.multiply(ur[n:], seen[:n], out=R[t, K:, :k])
+        np.matmul(packed.W[:n], R[t, n:, :k], out=c)
         np.tanh(c, out=c)
-        mix(a, c, ur[:, :n], a_prev)
+        mix(H[t + 1, :, :k], c, ur[:n], H[t, :, :k])
 
 # %% ../nbs/15_kernels.ipynb #b2999f77
 def gru_derivatives(
-    dZ: NDArray,  # out: (B, m, 3 n_a) or wider
+    dZ: NDArray,  # out: (B, 3 n_a, m) or more rows
     Z: NDArray,  # the gates c, u, r
-    a_prev: NDArray,  # old states, (B, m, n_a)
-    reset: NDArray,  # what the reset gate multiplies, (B, m, n_a)
+    a_prev: NDArray,  # old states, (B, n_a, m)
+    reset: NDArray,  # what the reset gate multiplies, (B, n_a, m)
 ) -> None:
     "What the GRU's gradients are multiplied by, for all steps at once"
-    n = a_prev.shape[2]
-    gates_derivative(Z, dZ, 2*n, n)
-    dZ[:, :, :n] *= Z[:, :, n:2*n]                      # c: u (1 - c^2)
-    dZ[:, :, n:2*n] *= Z[:, :, :n] - a_prev             # u: (c - a_prev) u (1 - u)
-    dZ[:, :, 2*n:3*n] *= reset                          # r: reset r (1 - r)
+    n = a_prev.shape[1]
+    gates_derivative(Z, dZ, slice(n, 3*n), slice(n))
+    dZ[:, :n] *= Z[:, n:2*n]                      # c: u (1 - c^2)
+    dZ[:, n:2*n] *= Z[:, :n] - a_prev             # u: (c - a_prev) u (1 - u)
+    dZ[:, 2*n:3*n] *= reset                       # r: reset r (1 - r)
 
 # %% ../nbs/15_kernels.ipynb #d69b8eb2
 def gru_steps_back(
-    dA: NDArray | None,  # direct gradient of each state, (B, m, n_a)
-    dstate: list[NDArray],  # in: gradient of a after the steps, (m, n_a); out: before them
-    dZ: NDArray,  # out: gradient of the scores c, u, r, (B, m, 3 n_a)
+    dA: NDArray | None,  # direct gradient of each state, (B, n_a, m)
+    dstate: list[NDArray],  # in: gradient of a after the steps, (n_a, m); out: before them
+    dZ: NDArray,  # out: gradient of the scores c, u, r, (B, 3 n_a, m)
     Z: NDArray,  # the gates c, u, r
-    A: NDArray,  # states, (B + 1, m, n_a)
+    H: NDArray,  # states, (B + 1, n_a, m)
     C: NDArray,  # nothing
-    S: NDArray,  # the reset state, (B, m, n_a)
+    S: NDArray,  # nothing of use
     packed: Packed,  # the weights
     counts: NDArray,  # (B,): examples that run at each step
 ) -> None:
     "Back through some steps of the GRU whose reset acts before the product, in place"
-    n, P = A.shape[2], np.empty(A.shape[1:], Z.dtype)
-    gru_derivatives(dZ, Z, A[:-1], as_seen(A[:-1], packed))
-    keep = 1 - Z[:, :, n:2*n]
+    n, P = H.shape[1], np.empty(H.shape[1:], Z.dtype)
+    gru_derivatives(dZ, Z, H[:-1], as_seen(H[:-1], packed))
+    keep = 1 - Z[:, n:2*n]
     for t in reversed(range(len(dZ))):
         k = counts[t]
-        da, d, p = dstate[0][:k], dZ[t, :k], P[:k]
-        if dA is not None: da += dA[t, :k]
-        d[:, :n] *= da
-        d[:, n:2*n] *= da
-        ds = np.matmul(d[:, :n], packed.full[:n, :n], out=p)
-        d[:, 2*n:] *= ds
-        ds *= Z[t, :k, 2*n:]
-        da *= keep[t, :k]
+        da, d, p = dstate[0][:, :k], dZ[t, :, :k], P[:, :k]
+        if dA is not None: da += dA[t, :, :k]
+        d[:n] *= da
+        d[n:2*n] *= da
+        ds = np.matmul(packed.Wa[:, :n], d[:n], out=p)
+        d[2*n:] *= ds
+        ds *= Z[t, 2*n:, :k]
+        da *= keep[t, :, :k]
         da += as_seen_back(ds, packed)
-        da += as_seen_back(np.matmul(d[:, n:], packed.full[n:, :n], out=p), packed)
+        da += as_seen_back(np.matmul(packed.Wa[:, n:], d[n:], out=p), packed)
 
 # %% ../nbs/15_kernels.ipynb #99c3f503
 def gru_after_steps(
-    Z: NDArray,  # in: the input's part of all scores, (B, m, 3 n_a); out: the gates c, u, r
-    A: NDArray,  # states, (B + 1, m, n_a); the first is given
+    Z: NDArray,  # out: the gates c, u, r, and q, the candidate's product with the state, (B, 4 n_a, m)
+    R: NDArray,  # [a; x; 1] of each step, (B + 1, n_a + n_x + 1, m); a for the first step alone
+    H: NDArray,  # states, (B + 1, n_a, m); the first is given
     C: NDArray,  # nothing
-    S: NDArray,  # out: q, the candidate's product with the state, (B, m, n_a)
+    S: NDArray,  # nothing
     packed: Packed,  # the weights
     counts: NDArray,  # (B,): examples that run at each step
-    P: NDArray,  # room for a product, (m, G n_a)
 ) -> None:
     "Some steps of the GRU whose reset acts after the product, in place"
-    n = A.shape[2]
+    n = H.shape[1]
     for t, k in enumerate(counts):
-        c, ur, q, a_prev, p = Z[t, :k, :n], Z[t, :k, n:], S[t, :k], A[t, :k], P[:k]
-        np.matmul(as_seen(a_prev, packed), packed.U, out=p)
-        np.add(p[:, :n], packed.brc, out=q)
-        ur += p[:, n:]
+        z, a, seen = Z[t, :, :k], H[t + 1, :, :k], stacked(R, H, t, k, packed)
+        c, ur, q = z[:n], z[n:3*n], z[3*n:]
+        np.matmul(packed.W[n:], seen, out=z[n:])
+        np.matmul(packed.W[:n, n:], seen[n:], out=c)
         np.tanh(ur, out=ur)
         half_up(ur)
-        c += np.multiply(ur[:, n:], q, out=p[:, :n])
+        c += np.multiply(ur[n:], q, out=a)
         np.tanh(c, out=c)
-        mix(A[t + 1, :k], c, ur[:, :n], a_prev)
+        mix(a, c, ur[:n], H[t, :, :k])
 
 # %% ../nbs/15_kernels.ipynb #7ed6819b
 def gru_after_steps_back(
-    dA: NDArray | None,  # direct gradient of each state, (B, m, n_a)
-    dstate: list[NDArray],  # in: gradient of a after the steps, (m, n_a); out: before them
-    dZ: NDArray,  # out: gradient of the scores c, u, r and of q, (B, m, 4 n_a)
-    Z: NDArray,  # the gates c, u, r
-    A: NDArray,  # states, (B + 1, m, n_a)
+    dA: NDArray | None,  # direct gradient of each state, (B, n_a, m)
+    dstate: list[NDArray],  # in: gradient of a after the steps, (n_a, m); out: before them
+    dZ: NDArray,  # out: gradient of the scores c, u, r and of q, (B, 4 n_a, m)
+    Z: NDArray,  # the gates c, u, r, and q
+    H: NDArray,  # states, (B + 1, n_a, m)
     C: NDArray,  # nothing
-    S: NDArray,  # q, (B, m, n_a)
+    S: NDArray,  # nothing
     packed: Packed,  # the weights
     counts: NDArray,  # (B,): examples that run at each step
 ) -> None:
     "Back through some steps of the GRU whose reset acts after the product, in place"
-    n, P = A.shape[2], np.empty(A.shape[1:], Z.dtype)
-    gru_derivatives(dZ, Z, A[:-1], S)
-    keep, U = 1 - Z[:, :, n:2*n], np.concatenate((packed.full[n:, :n], packed.full[:n, :n]))
+    n, P = H.shape[1], np.empty(H.shape[1:], Z.dtype)
+    gru_derivatives(dZ, Z, H[:-1], Z[:, 3*n:])
+    keep = 1 - Z[:, n:2*n]
     for t in reversed(range(len(dZ))):
         k = counts[t]
-        da, d, p = dstate[0][:k], dZ[t, :k], P[:k]
-        if dA is not None: da += dA[t, :k]
-        d[:, :n] *= da
-        d[:, n:2*n] *= da
-        d[:, 2*n:3*n] *= d[:, :n]
-        np.multiply(d[:, :n], Z[t, :k, 2*n:], out=d[:, 3*n:])
-        da *= keep[t, :k]
-        da += as_seen_back(np.matmul(d[:, n:], U, out=p), packed)
+        da, d, p = dstate[0][:, :k], dZ[t, :, :k], P[:, :k]
+        if dA is not None: da += dA[t, :, :k]
+        d[:n] *= da
+        d[n:2*n] *= da
+        d[2*n:3*n] *= d[:n]
+        np.multiply(d[:n], Z[t, 2*n:3*n, :k], out=d[3*n:])
+        da *= keep[t, :, :k]
+        da += as_seen_back(np.matmul(packed.Wa, d[n:], out=p), packed)
 
 # %% ../nbs/15_kernels.ipynb #4ee8bf8e
 STEPS = MappingProxyType({'rnn': (rnn_steps, rnn_steps_back), 'lstm': (lstm_steps, lstm_steps_back),
@@ -697,19 +705,12 @@ def make_input(
     distinct, index = np.unique(x, return_inverse=True)     # fewer tokens here than in the table
     return Input(table[distinct], index.reshape(x.shape), distinct)
 
-# %% ../nbs/15_kernels.ipynb #4bc8a81c
-def input_product(
-    source: Input,  # the input, or for tokens the product of each distinct token
-    packed: Packed,  # the weights
-    steps: slice,  # which steps
-    out: NDArray,  # (B, m, G n_a)
-) -> None:
-    "The input's part of the scores of some steps"
-    if source.where is not None: np.take(source.rows, source.where[steps], axis=0, out=out, mode='clip')
-    else:
-        rows = source.rows[steps]
-        np.matmul(rows.reshape(-1, rows.shape[2]), packed.W, out=out.reshape(-1, out.shape[2]))
-        out += packed.b
+# %% ../nbs/15_kernels.ipynb #c9fa8cf9
+def input_rows(
+    source: Input,  # the input
+) -> NDArray:  # (T, m, n_x)
+    "The input of all steps, as rows; that of tokens is looked up"
+    return source.rows if source.where is None else source.rows[source.where]
 
 # %% ../nbs/15_kernels.ipynb #cbb66852
 def sum_by_row(
@@ -737,75 +738,82 @@ def steps_at_once(
 # %% ../nbs/15_kernels.ipynb #477e5668
 class Memory(NamedTuple):
     "What the way back needs"
-    Z: NDArray  # gates, (T, m, G n_a)
-    A: NDArray  # states a, (T + 1, m, n_a)
-    C: NDArray  # states c, likewise; empty but for the LSTM
-    S: NDArray  # LSTM: tanh(c); GRU: reset state or q; (T, m, n_a); empty for the plain network
+    Z: NDArray  # gates, (T, G n_a, m), followed by q where the reset is after; empty for the plain network
+    A: NDArray  # states a as rows, (T + 1, m, n_a); empty where nobody wants them
+    C: NDArray  # states c, (T + 1, n_a, m); empty but for the LSTM
+    S: NDArray  # LSTM: tanh(c), (T, n_a, m); GRU: reset state as rows, (T, m, n_a); empty for the others
+    X: NDArray  # input as rows, (T, m, n_x)
 
 # %% ../nbs/15_kernels.ipynb #464fb44e
 def new_memory(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-    state: list[NDArray],  # initial state, (m, n_a) each
+    start: list[NDArray],  # initial state, (n_a, m) each
     steps: int,  # how many steps' gates to hold
-    outputs: int,  # how many steps' outputs to hold
+    outputs: int,  # how many steps' outputs to hold; 0 for none
+    X: NDArray,  # input as rows, (T, m, n_x)
 ) -> Memory:  # uninitialized but for the initial state
     "Room for some steps of a cell"
-    (m, n), dtype = state[0].shape, state[0].dtype
-    A, C = room((outputs + 1, m, n), dtype), room((steps + 1 if cell == 'lstm' else 0, m, n), dtype)
-    A[0], C[:1] = state[0], state[-1]
-    S = room((0 if cell == 'rnn' else steps, m, n), dtype)
-    return Memory(room((steps, m, len(GATES[cell]) * n), dtype), A, C, S)
+    (n, m), dtype = start[0].shape, start[0].dtype
+    gates = {'rnn': 0, 'gru_after': 4}.get(cell, len(GATES[cell]))
+    A, C = room((outputs + 1 if outputs else 0, m, n), dtype), room((steps + 1 if cell == 'lstm' else 0, n, m), dtype)
+    A[:1], C[:1] = start[0].T, start[-1]
+    S = room({'lstm': (steps, n, m), 'gru': (steps, m, n)}.get(cell, (0, n, m)), dtype)
+    return Memory(room((steps if gates else 0, gates * n, m), dtype), A, C, S, X)
 
 # %% ../nbs/15_kernels.ipynb #79944ea0
 def some_steps(
     memory: Memory,  # room for some steps
-    here: slice,  # which of its steps' gates
-    there: slice,  # which of its outputs
-) -> tuple[NDArray, NDArray, NDArray, NDArray]:  # Z, A, C, S of those steps
-    "The arrays of some steps; A and C with the state before the first"
-    Z, A, C, S = memory
-    more = lambda s: slice(s.start, s.stop + 1)
-    return Z[here], A[more(there)], C[more(here)], S[here]
+    here: slice,  # which of them
+) -> tuple[NDArray, NDArray, NDArray]:  # Z, C, S of those steps
+    "The arrays of some steps; C with the state before the first"
+    return memory.Z[here], memory.C[here.start:here.stop + 1], memory.S[here]
 
 # %% ../nbs/15_kernels.ipynb #617ca380
 def clear(
     counts: NDArray,  # (B,): examples that run at each step
-    m: int,  # examples
-    *arrays: NDArray,  # (B, m, n) each, or empty
+    *arrays: NDArray,  # (B or more, n, m) each, or empty
 ) -> None:
     "Zero where an example has no step"
-    for t in np.flatnonzero(counts < m):
-        for array in arrays:
-            if len(array): array[t, counts[t]:] = 0
+    for array in arrays:
+        for t in np.flatnonzero(counts < array.shape[2]) if array.size else (): array[t, :, counts[t]:] = 0
+
+# %% ../nbs/15_kernels.ipynb #4e0b1ac6
+def across(
+    array: NDArray,  # (B, p, q)
+) -> NDArray:  # (B, q, p)
+    "The same memory with rows for columns, step by step"
+    return array.transpose(0, 2, 1)
 
 # %% ../nbs/15_kernels.ipynb #e0359170
 def run_forward(
     call: Call,  # the call
     plan: Plan | None,  # the order of its steps
     packed: Packed,  # the weights
-    source: Input,  # the input
-    start: list[NDArray],  # initial state, (m, n_a) each
+    X: NDArray,  # input as rows, (T, m, n_x)
+    start: list[NDArray],  # initial state, (n_a, m) each
     training: bool,  # whether to keep everything
     outputs: bool,  # whether to keep every output
-) -> tuple[Memory, list[NDArray]]:  # what was kept; final state, (m, n_a) each
+) -> tuple[Memory, list[NDArray]]:  # what was kept; final state, (n_a, m) each
     "All steps, a few at a time"
-    T, m = call.T, call.m
+    T, m, n, (rows, K), dtype = call.T, call.m, call.n_a, packed.W.shape, call.dtype
     counts, lengths = (np.full(T, m), np.full(m, T)) if plan is None else (plan.counts, plan.lengths)
-    B = min(T, steps_at_once(m, packed.U.shape[1], call.dtype.itemsize))
-    memory = new_memory(call.cell, start, T if training else B, T if training or outputs else B)
-    if source.where is not None: source = source._replace(rows=source.rows @ packed.W + packed.b)
-    final, P = [s.copy() for s in start], np.empty((m, packed.U.shape[1]), call.dtype)
+    B = min(T, steps_at_once(m, rows, dtype.itemsize))
+    memory = new_memory(call.cell, start, T if training else B, T if training or outputs else 0, X)
+    R = room((B + 1, K + n if call.cell == 'gru' else K, m), dtype)
+    H = R[:, :n] if packed.d is None else room((B + 1, n, m), dtype)
+    R[:, K - 1], H[0], final = 1, start[0], [s.copy() for s in start]
     for t in range(0, T, B):
-        now = slice(t, min(t + B, T))
-        first = slice(0, now.stop - t)
-        Z, A, C, S = some_steps(memory, now if training else first, now if training or outputs else first)
-        input_product(source, packed, now, Z)
-        STEPS[call.cell][0](Z, A, C, S, packed, counts[now], P)
-        clear(counts[now], m, A[1:], C[1:], S)
+        now, size = slice(t, min(t + B, T)), min(B, T - t)
+        Z, C, S = some_steps(memory, now if training else slice(0, size))
+        R[:size, n:K - 1] = across(X[now])
+        STEPS[call.cell][0](Z, R, H, C, S, packed, counts[now])
+        clear(counts[now], H[1:], R[:, K:], Z, C[1:], *[S] * (call.cell == 'lstm'))
+        if len(memory.A): memory.A[t + 1:now.stop + 1] = across(H[1:size + 1])
+        if call.cell == 'gru': S[:] = across(R[:size, K:])
         ended = np.flatnonzero((lengths > t) & (lengths <= now.stop))
-        for f, states in zip(final, (A, C)): f[ended] = states[lengths[ended] - t, ended]
-        if not training:
-            for states in (C,) if outputs else (A, C): states[:1] = states[-1:]
+        for f, states in zip(final, (H, C)): f[:, ended] = states[lengths[ended] - t, :, ended].T
+        H[0] = H[size]
+        if not training: C[:1] = C[-1:]
     return memory, final
 
 # %% ../nbs/15_kernels.ipynb #4e1ebe39
@@ -854,13 +862,13 @@ def numpy_forward(
     "A cell over a sequence, in NumPy; raises ValueError where something doesn't fit"
     call = check_call(cell, x, state, parameters, lengths, table, drop)
     plan = plan_of(call, reverse)
-    packed = pack_parameters(cell, call.parameters)._replace(d=drop_rows(call, plan))
-    source = make_input(call, plan)
-    start = [s.T if plan is None else s.T[plan.order] for s in call.state.values()]
-    memory, final = run_forward(call, plan, packed, source, start, training, outputs)
+    source, left = make_input(call, plan), drop_rows(call, plan)
+    packed = pack_parameters(cell, call.parameters, call.m)._replace(d=None if left is None else left.T.copy())
+    start = [s if plan is None else s[:, plan.order] for s in call.state.values()]
+    memory, final = run_forward(call, plan, packed, input_rows(source), start, training, outputs)
     a = None if not outputs else memory.A[1:].T if plan is None else scatter(memory.A[1:], plan)
     if training and plan is None and a is not None: a.flags.writeable = False     # it is part of the cache
-    return a, by_name(call, plan, final), (call, plan, packed, source, memory) if training else None
+    return a, by_name(call, plan, [s.T for s in final]), (call, plan, packed, source, memory) if training else None
 
 # %% ../nbs/15_kernels.ipynb #0e91ae79
 def run_backward(
@@ -868,35 +876,37 @@ def run_backward(
     plan: Plan | None,  # the order of its steps
     packed: Packed,  # the weights
     memory: Memory,  # what the way forward kept
-    dA: NDArray | None,  # direct gradient of each state, (T, m, n_a)
-    dstates: list[NDArray],  # in: gradient of the final state, (m, n_a) each; out: of the initial state
-) -> NDArray:  # gradient of all scores, (T, m, G n_a), followed by that of q where the reset is after
+    dA: NDArray | None,  # direct gradient of each state as rows, (T, m, n_a)
+    dstates: list[NDArray],  # in: gradient of the final state, (n_a, m) each; out: of the initial state
+) -> NDArray:  # gradient of all scores, (G n_a, T, m), followed by that of q where the reset is after
     "All steps back, a few at a time"
-    T, m = call.T, call.m
+    T, m, width = call.T, call.m, call.n_a * (4 if call.cell == 'gru_after' else len(GATES[call.cell]))
     counts = np.full(T, m) if plan is None else plan.counts
-    width = memory.Z.shape[2] + (call.n_a if call.cell == 'gru_after' else 0)
-    dZ, B = room((T, m, width), call.dtype), steps_at_once(m, 2 * width, call.dtype.itemsize)
+    B = min(T, steps_at_once(m, 2 * width, call.dtype.itemsize))
+    D, dZ = room((width, T, m), call.dtype), room((B, width, m), call.dtype)
     for t in reversed(range(0, T, B)):
-        now = slice(t, min(t + B, T))
-        above = None if dA is None else dA[now]
-        STEPS[call.cell][1](above, dstates, dZ[now], *some_steps(memory, now, now), packed, counts[now])
-        clear(counts[now], m, dZ[now])
-    return dZ
+        now, size = slice(t, min(t + B, T)), min(B, T - t)
+        above = None if dA is None else np.ascontiguousarray(across(dA[now]))
+        H = across(memory.A[t:now.stop + 1])
+        if call.cell != 'lstm': H = np.ascontiguousarray(H)
+        Z, C, S = some_steps(memory, now)
+        STEPS[call.cell][1](above, dstates, dZ[:size], Z, H, C, S, packed, counts[now])
+        clear(counts[now], dZ)
+        D[:, now] = dZ[:size].transpose(1, 0, 2)
+    return D
 
 # %% ../nbs/15_kernels.ipynb #3b6fe4bc
 def recurrent_gradient(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-    d: NDArray,  # gradient of all scores, (T m, G n_a) or wider
+    d: NDArray,  # gradient of all scores, (G n_a, T m) or more rows
     a_prev: NDArray,  # states before each step, as the gates see them, (T m, n_a)
     S: NDArray,  # the GRU's reset states, (T, m, n_a)
 ) -> NDArray:  # (G n_a, n_a)
     "The gradient of the recurrent weights of all gates"
     n = a_prev.shape[1]
-    if cell == 'gru_after':
-        urq = d[:, n:].T @ a_prev
-        return np.concatenate((urq[2*n:], urq[:2*n]))
-    if cell == 'gru': return np.concatenate((d[:, :n].T @ S.reshape(-1, n), d[:, n:].T @ a_prev))
-    return d.T @ a_prev
+    if cell == 'gru_after': return np.roll(d[n:] @ a_prev, n, axis=0)             # u, r, q to q, u, r
+    if cell == 'gru': return np.concatenate((d[:n] @ S.reshape(-1, n), d[n:] @ a_prev))
+    return d @ a_prev
 
 # %% ../nbs/15_kernels.ipynb #0923a37e
 def input_gradient(
@@ -917,21 +927,23 @@ def weight_gradients(
     packed: Packed,  # the weights
     source: Input,  # the input
     memory: Memory,  # what the way forward kept
-    dZ: NDArray,  # gradient of all scores, (T, m, G n_a) or wider
+    D: NDArray,  # gradient of all scores, (G n_a, T, m) or more rows
     inputs: bool,  # whether to give the gradient of the input
 ) -> tuple[dict[str, NDArray], NDArray | None]:  # gradients by name; of the input's rows (T, m, n_x) or (n_tokens, n_x)
     "One product over all steps for each gradient that is a sum over steps"
-    n, G = call.n_a, packed.U.shape[1]
-    flat = lambda array: array.reshape(-1, array.shape[-1])
-    d, rows = flat(dZ), flat(source.rows)
-    din = d[:, :G] if source.where is None else sum_by_row(d[:, :G], source.where.reshape(-1), len(rows))
+    n, G = call.n_a, len(packed.full)
+    d, A = D.reshape(len(D), -1), memory.A[:-1]
+    A = A if packed.d is None else A * packed.d.T
     dfull = np.empty_like(packed.full)
-    dfull[:, :n] = recurrent_gradient(call.cell, d, flat(as_seen(memory.A[:-1], packed)), memory.S)
-    dfull[:, n:] = din.T @ rows
-    db = dZ.sum(axis=1).sum(axis=0)         # step by step first: fewer roundings
+    dfull[:, :n] = recurrent_gradient(call.cell, d, A.reshape(-1, n), memory.S)
+    dfull[:, n:] = d[:G] @ memory.X.reshape(d.shape[1], -1)
+    db = d.sum(axis=1)
     d_named = unstack_gates(call.cell, dfull, db[:G], db[G:] if call.cell == 'gru_after' else None)
-    dinput = input_gradient(call, source, din @ packed.full[:, n:]) if inputs else None
-    return {name: d_named[name] for name in call.parameters}, dinput
+    named = {name: d_named[name] for name in call.parameters}
+    if not inputs: return named, None
+    drows = d[:G].T @ packed.full[:, n:]
+    if source.where is not None: drows = sum_by_row(drows, source.where.reshape(-1), len(source.rows))
+    return named, input_gradient(call, source, drows)
 
 # %% ../nbs/15_kernels.ipynb #3ba8cca0
 def numpy_backward(
@@ -944,11 +956,11 @@ def numpy_backward(
     call, plan, packed, source, memory = cache
     above, end = upstream(call, da, dstate)
     dA = None if above is None else above.T if plan is None else gather(above, plan)
-    dstates = [np.array(d.T if plan is None else d.T[plan.order], order='C') for d in end.values()]
-    dZ = run_backward(call, plan, packed, memory, dA, dstates)
-    dparameters, dinput = weight_gradients(call, packed, source, memory, dZ, inputs)
+    dstates = [np.array(d if plan is None else d[:, plan.order], order='C') for d in end.values()]
+    D = run_backward(call, plan, packed, memory, dA, dstates)
+    dparameters, dinput = weight_gradients(call, packed, source, memory, D, inputs)
     if dinput is not None: dinput = dinput.T if plan is None or call.table is not None else scatter(dinput, plan)
-    return dinput, dparameters, by_name(call, plan, dstates)
+    return dinput, dparameters, by_name(call, plan, [d.T for d in dstates])
 
 # %% ../nbs/15_kernels.ipynb #a66f8a2b
 def input_size(
@@ -976,27 +988,28 @@ class NumpyStream:
         n_x = input_size(cell, parameters)
         m = np.shape(state['a'])[1] if np.ndim(state.get('a', 0)) == 2 else 1
         call = check_call(cell, np.zeros((n_x, m, 1), np.float32), state, parameters)
-        self.cell, self.n_x, self.packed = cell, n_x, pack_parameters(cell, call.parameters)
-        self.memory = new_memory(cell, [s.T for s in call.state.values()], 1, 1)
-        self.x, self.scratch = np.empty((m, n_x), call.dtype), np.empty_like(self.memory.Z[0])
-        self.counts = np.full(1, m)
+        self.cell, self.packed, self.counts = cell, pack_parameters(cell, call.parameters, m), np.full(1, m)
+        start, n, K = [*call.state.values()], call.n_a, self.packed.W.shape[1]
+        self.memory = new_memory(cell, start, 1, 0, np.empty((1, m, n_x), call.dtype))
+        self.R = np.ones((2, K + n if cell == 'gru' else K, m), call.dtype)
+        self.H, self.x = self.R[:, :n], self.R[0, n:K - 1]
+        self.H[0] = start[0]
 
     def step(
         self,
         x_t: ArrayLike,  # (n_x, m), or (n_x,) for one example
     ) -> NDArray:  # a (n_a, m): a view that the next step overwrites
         "One step; raises ValueError if the input doesn't fit"
-        x_t, (Z, A, C, S) = np.asarray(x_t), self.memory
-        if x_t.shape != self.x.shape[::-1] and (x_t.shape != (self.n_x,) or len(self.x) > 1):
-            raise ValueError(f'x_t: got shape {x_t.shape}, expected {self.x.shape[::-1]}')
-        self.x.T[:] = x_t if x_t.ndim == 2 else x_t[:, None]
-        np.matmul(self.x, self.packed.W, out=Z[0])
-        Z[0] += self.packed.b
-        STEPS[self.cell][0](Z, A, C, S, self.packed, self.counts, self.scratch)
-        A[0], C[:1] = A[1], C[1:]
-        return A[1].T
+        x_t, (Z, _, C, S, _) = np.asarray(x_t), self.memory
+        n_x, m = self.x.shape
+        if x_t.shape != (n_x, m) and (x_t.shape != (n_x,) or m > 1):
+            raise ValueError(f'x_t: got shape {x_t.shape}, expected {self.x.shape}')
+        self.x[:] = x_t if x_t.ndim == 2 else x_t[:, None]
+        STEPS[self.cell][0](Z, self.R, self.H, C, S, self.packed, self.counts)
+        self.H[0], C[:1] = self.H[1], C[1:]
+        return self.H[1]
 
     @property
     def state(self) -> dict[str, NDArray]:
         "A copy of the state after the last step: a (n_a, m), and c for the LSTM"
-        return {name: s[0].T.copy() for name, s in zip(state_names(self.cell), (self.memory.A, self.memory.C))}
+        return {name: s[0].copy() for name, s in zip(state_names(self.cell), (self.H, self.memory.C))}

@@ -142,7 +142,7 @@ def check_choice(
 ) -> None:
     "Raise ValueError or TypeError for a way of choosing that makes no sense"
     check_within(0, np.inf, '0 or a positive number', temperature=temperature)
-    check_sizes(top_k=top_k)
+    if top_k is not None: check_sizes(top_k=top_k)
     words = 'a probability above 0 and at most 1'
     if top_p is not None: check_within(np.nextafter(0, 1), np.nextafter(1, 2), words, top_p=top_p)
 

@@ -12,11 +12,11 @@ from numpy.typing import DTypeLike, NDArray
 
 # %% ../nbs/03_init.ipynb #810b99f5
 def check_sizes(
-    **sizes: object,  # by name; None for a size that is not wanted
+    **sizes: object,  # by name
 ) -> None:
     "Raise ValueError unless every size is a whole number of at least 1"
     for name, n in sizes.items():
-        if n is not None and (not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1):
+        if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
             raise ValueError(f'{name}: got {n!r}, expected a whole number of at least 1')
 
 # %% ../nbs/03_init.ipynb #cca3990c
@@ -75,7 +75,7 @@ def initialize_rnn(
     dtype: DTypeLike = np.float64,  # number type
 ) -> dict[str, NDArray]:  # Wax (n_a, n_x), Waa (n_a, n_a), ba (n_a, 1), and Wya, by with an output layer
     "Parameters of the plain recurrent network; raises ValueError for a size below 1"
-    check_sizes(n_x=n_x, n_a=n_a, n_y=n_y)
+    check_sizes(n_x=n_x, n_a=n_a, n_y=1 if n_y is None else n_y)
     return {'Wax': glorot(rng, n_a, n_x, dtype), 'Waa': orthogonal(rng, n_a, dtype), 'ba': np.zeros((n_a, 1), dtype),
             **output_layer(rng, n_a, n_y, 'Wya', dtype)}
 
@@ -99,7 +99,7 @@ def initialize_lstm(
     dtype: DTypeLike = np.float64,  # number type
 ) -> dict[str, NDArray]:  # Wf Wi Wc Wo (n_a, n_a + n_x), bf bi bc bo (n_a, 1), and Wy, by with an output layer
     "Parameters of the LSTM; raises ValueError for a size below 1"
-    check_sizes(n_x=n_x, n_a=n_a, n_y=n_y)
+    check_sizes(n_x=n_x, n_a=n_a, n_y=1 if n_y is None else n_y)
     if not isinstance(forget_bias, (int, float, np.number)) or not np.isfinite(forget_bias):
         raise ValueError(f'forget_bias: got {forget_bias!r}, expected a finite number')
     gates = {f'W{g}': stacked_weights(rng, n_x, n_a, dtype) for g in 'fico'}
@@ -116,7 +116,7 @@ def initialize_gru(
     dtype: DTypeLike = np.float64,  # number type
 ) -> dict[str, NDArray]:  # Wu Wr Wc (n_a, n_a + n_x), bu br bc (n_a, 1), brc if reset_after, Wy, by if n_y
     "Parameters of the GRU; raises ValueError for a size below 1"
-    check_sizes(n_x=n_x, n_a=n_a, n_y=n_y)
+    check_sizes(n_x=n_x, n_a=n_a, n_y=1 if n_y is None else n_y)
     gates = {f'W{g}': stacked_weights(rng, n_x, n_a, dtype) for g in 'urc'}
     biases = {name: np.zeros((n_a, 1), dtype) for name in ('bu', 'br', 'bc') + (('brc',) if reset_after else ())}
     return {**gates, **biases, **output_layer(rng, n_a, n_y, dtype=dtype)}

@@ -557,8 +557,13 @@ class ChainLayers(Parts):
 
     def __post_init__(self) -> None:
         if not self.layers: raise ValueError('layers: got none, expected one or more')
+        if not isinstance(self.layers, Mapping):
+            raise TypeError(f'layers: got {type(self.layers).__name__}, expected layers by name')
         wrong = [name for name in self.layers if not name or '.' in name]
         if wrong: raise ValueError(f'layers: got the name {wrong[0]!r}, expected one without a dot')
+        for name, layer in self.layers.items():
+            if not callable(getattr(layer, 'forward', None)):
+                raise TypeError(f'layers: got {type(layer).__name__} as {name!r}, expected a layer')
 
     @property
     def parts(self) -> Mapping[str, Any]:

@@ -189,6 +189,7 @@ def sequence_network(
     dropout: float = 0.0,  # share of units left out before each layer but the first, in training
 ) -> Chain:  # gives (n_y, m)
     "Recurrent layers, pooling over time, scores; raises ValueError for a size or option that makes no sense"
+    if pool not in POOLS: raise ValueError(f'pool: got {pool!r}, expected one of {", ".join(POOLS)}')
     recurrent = stacked(n_x, units, cell, layers, directions, dropout=dropout)
     head = {'pool': Pool(pool), 'dropout': Dropout(dropout), 'output': Dense(units * directions, n_y)}
     return Chain({'recurrent': recurrent, **head})
@@ -303,6 +304,15 @@ class SequenceTask(NetworkTask):
     noise: float = 0.0  # standard deviation of what is added to each number
     weights: NDArray | None = None  # how much each sequence counts, (m,); None for all alike
     unit = 'sequence'
+
+    def __post_init__(self) -> None:
+        if not callable(getattr(self.network, 'forward', None)):
+            raise TypeError(f'network: got {type(self.network).__name__}, expected a layer or a chain of them')
+        if not isinstance(self.loss, Loss): raise TypeError(f'loss: got {type(self.loss).__name__}, expected a Loss')
+        check_sizes(batch_size=self.batch_size)
+        m = len(self.sequences)
+        if np.shape(self.targets)[-1:] != (m,):
+            raise ValueError(f'targets: got shape {np.shape(self.targets)}, expected ({m},) or (n_y, {m}): one a sequence')
 
     def new_round(self, rng: np.random.Generator) -> Arrays:
         return {'order': rng.permutation(len(self.sequences)), 'k': np.array(0)}
@@ -723,6 +733,8 @@ def check_sequences(
 ) -> list[NDArray]:  # each (T_i, n), nothing missing
     "What came, looked at; raises TypeError or ValueError where it is none or differs from what was fitted"
     if not reset: check_is_fitted(estimator)
+    if X is None or isinstance(X, str | bytes | Iterator):
+        raise TypeError(f'X: got {type(X).__name__}, expected a list of (steps, features) arrays')
     listed = as_list(X)
     rows = check_table(estimator, X, reset) if listed is None else listed
     sequences = as_sequences(rows, None if reset else len(estimator.scale_.mean))

@@ -443,7 +443,7 @@ def evaluate(
     temperature: float = 1.0,  # what the scores are divided by
 ) -> tuple[float, int]:  # loss in nats a token, how many tokens were predicted
     "The mean cross-entropy of a text under a model; raises ValueError for less than two tokens or bad weights"
-    check_sizes(most=most)
+    if most is not None: check_sizes(most=most)
     found = surprises(model, parameters, tokens[:most], m, T, temperature)
     return float(found.mean(dtype=np.float64)), found.size
 

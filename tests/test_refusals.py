@@ -401,6 +401,20 @@ def test_what_makes_no_sense_is_refused(name, start, wrong, tmp_path, monkeypatc
     assert not [*tmp_path.iterdir()], 'something was written'
 
 
+@pytest.mark.parametrize('layers_of_it, words', [
+    ([Dense(2, 3)], 'layers: got list'), ({'a': None}, "layers: got NoneType as 'a'"),
+    ({'a': 'b'}, "layers: got str as 'a'")])
+def test_a_chain_of_no_layers_is_refused(layers_of_it, words):
+    refused(words, Chain, layers_of_it)
+
+
+@pytest.mark.parametrize('call, name', [
+    (lambda n: Dense(2, n), 'n_out'), (lambda n: Recurrent(2, n), 'n_a'),
+    (lambda n: schedule.cosine_rate(0.1, n), 'steps')], ids=['dense', 'recurrent', 'schedule'])
+def test_a_size_of_none_is_refused(call, name):
+    refused(f'{name}: got None, expected a whole number', call, None)
+
+
 def test_damaged_and_foreign_files(tmp_path):
     path = tmp_path/'x'
     for data in (b'', b'\x00' * 8, b'\xff' * 30, b'{}' * 20):

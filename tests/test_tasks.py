@@ -349,6 +349,10 @@ refusals = {
     'a number': (lambda: quick.fit(3.0, y), 'array'),
     'text alone': (lambda: quick.fit('up', y), 'array'),
     'nothing': (lambda: quick.fit(None, y), 'array'),
+    'nothing, told as such': (lambda: quick.fit(None, y), '^X: got NoneType, expected a list'),
+    'an iterator': (lambda: quick.fit(iter(X), y), '^X: got list_iterator, expected a list'),
+    **{f'{name} of None': (lambda name=name: optioned(**{name: None}), f'^{name}: got None')
+       for name in ('units', 'layers', 'epochs', 'batch_size', 'members', 'patience', 'directions')},
     'four axes': (lambda: quick.fit(np.zeros((24, 3, 2, 1)), y), 'dim|axes|shape'),
     'lists of unequal lengths': (lambda: quick.fit([[1.0, 2.0], [1.0]], ['a', 'b']), 'X: got lists of unequal lengths'),
     'some arrays and some text': (lambda: quick.fit([X[0], 'up'], ['a', 'b']), r'X\[1\]: got text'),
@@ -376,7 +380,13 @@ refusals |= {
     'scores: none': (lambda: tasks.scores_of(known().network_, known().parameters_[0], []), 'sequences: got none'),
     'network: sizes': (lambda: tasks.sequence_network(0, 2), 'n_x|input'),
     'network: pool': (lambda: tasks.sequence_network(2, 2, pool='sum'), "got 'sum'"),
+    'network: pool by its name': (lambda: tasks.sequence_network(2, 2, pool='sum'), '^pool: got'),
+    'network: layers': (lambda: tasks.sequence_network(2, 2, layers=None), 'layers: got None'),
     'network: directions': (lambda: tasks.sequence_network(2, 2, directions=3), 'directions'),
+    'task: network': (lambda: sequence_task(network=None), 'network: got NoneType'),
+    'task: loss': (lambda: sequence_task(loss=None), 'loss: got NoneType, expected a Loss'),
+    'task: targets': (lambda: sequence_task(targets=np.zeros(3, int)), r'targets: got shape \(3,\), expected \(24,\)'),
+    'task: batch': (lambda: sequence_task(batch_size=0), 'batch_size: got 0'),
     'rate': (lambda: tasks.up_and_down(-1.0, 5), 'rate: got -1'),
     'rate: steps': (lambda: tasks.up_and_down(1.0, 0), 'steps: got 0'),
     'generator': (lambda: tasks.generator_of(-1), 'random_state: got -1'),
@@ -387,6 +397,13 @@ refusals |= {
     'loss: weights': (lambda: tasks.weighted_loss(tasks.VALUES, np.zeros((1, 3)), np.zeros((1, 3)), np.ones(2)),
                       'mask'),
 }
+
+
+def sequence_task(**given) -> tasks.SequenceTask:
+    "A task of sequences, some of whose fields are given"
+    network = tasks.sequence_network(2, 2, units=3)
+    plain = {'network': network, 'sequences': X, 'targets': np.zeros(24, int), 'loss': tasks.CLASSES}
+    return tasks.SequenceTask(**{**plain, **given})
 
 
 def optioned(**options) -> SequenceClassifier:

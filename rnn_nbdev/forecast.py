@@ -730,7 +730,12 @@ class Forecaster(ForecastFile):
         Forecaster().fit(None, y).predict()
         Forecaster().fit(X, y).predict(X_ahead)
 
-    with y of shape (T,), X of (T, k), and X_ahead of (steps, k), the covariates of the steps to come."""
+    with y of shape (T,), X of (T, k), and X_ahead of (steps, k), the covariates of the steps to come.
+
+    `cell` is 'rnn', 'lstm' or 'gru'; `noise` is the standard deviation of what is added to the scaled data in training;
+    `members` are networks whose quantiles are averaged; `calibration` is a number of past origins, `calibration_every`
+    steps apart, whose errors correct the intervals; with `validation_fraction`, a share of the series is set aside, and
+    training ends after `patience` looks, of twenty in all, without a lower loss there."""
     def fit(self,
             X: Any,  # covariates that are known in advance, (T, k), or None for none
             y: ArrayLike,  # the series, (T,)

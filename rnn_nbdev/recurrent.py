@@ -54,7 +54,7 @@ def engine() -> str:  # 'textbook', 'numpy' or 'jit'
 def use_engine(
     name: str | None,  # 'textbook', 'numpy' or 'jit'; None to go back to what the environment says
 ) -> None:
-    "Set the engine for this thread or task; raises ValueError if there is none of that name"
+    "Set the engine, 'textbook', 'numpy' or 'jit', for this thread or task; raises ValueError for any other name"
     _engine.set(None if name is None else check_engine(name))
 
 # %% ../nbs/17_recurrent.ipynb #9bcd0a97

@@ -310,9 +310,9 @@ class SequenceTask(NetworkTask):
             raise TypeError(f'network: got {type(self.network).__name__}, expected a layer or a chain of them')
         if not isinstance(self.loss, Loss): raise TypeError(f'loss: got {type(self.loss).__name__}, expected a Loss')
         check_sizes(batch_size=self.batch_size)
-        m = len(self.sequences)
-        if np.shape(self.targets)[-1:] != (m,):
-            raise ValueError(f'targets: got shape {np.shape(self.targets)}, expected ({m},) or (n_y, {m}): one a sequence')
+        m, shape = len(self.sequences), np.shape(self.targets)
+        if shape[-1:] != (m,):
+            raise ValueError(f'targets: got shape {shape}, expected ({m},) or (n_y, {m}): one a sequence')
 
     def new_round(self, rng: np.random.Generator) -> Arrays:
         return {'order': rng.permutation(len(self.sequences)), 'k': np.array(0)}
@@ -866,7 +866,12 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     Sequences come as a list of (steps, features) arrays, which may differ in length, or as one array (sequences, steps,
     features). One sequence alone stands in a list: `predict([x])`. An array with two axes is a table (sequences, steps)
-    of a single feature; only an estimator that was fitted to a table takes one in `predict` and `score`."""
+    of a single feature; only an estimator that was fitted to a table takes one in `predict` and `score`.
+
+    The features are scaled here. `cell` is 'rnn', 'lstm' or 'gru'; `directions` 1 or 2; `pool`, over time, 'mean', 'max',
+    'last' or 'ends'; `noise` is the standard deviation of what is added to the scaled features in training; `members`
+    are networks whose predictions are averaged; with `validation_fraction`, a share of the sequences is set aside, and
+    training ends after `patience` epochs without a lower loss there."""
     @delegates(SequenceOptions.__init__)
     def __init__(self,
                  class_weight: Any = None,  # 'balanced', or a dictionary of how much a class counts; None for all alike
@@ -943,7 +948,12 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
 
     Sequences come as a list of (steps, features) arrays, which may differ in length, or as one array (sequences, steps,
     features). One sequence alone stands in a list: `predict([x])`. An array with two axes is a table (sequences, steps)
-    of a single feature; only an estimator that was fitted to a table takes one in `predict` and `score`."""
+    of a single feature; only an estimator that was fitted to a table takes one in `predict` and `score`.
+
+    The features are scaled here. `cell` is 'rnn', 'lstm' or 'gru'; `directions` 1 or 2; `pool`, over time, 'mean', 'max',
+    'last' or 'ends'; `noise` is the standard deviation of what is added to the scaled features in training; `members`
+    are networks whose predictions are averaged; with `validation_fraction`, a share of the sequences is set aside, and
+    training ends after `patience` epochs without a lower loss there."""
     def __sklearn_tags__(self) -> Any:  # an object
         "What scikit-learn wants to know about an estimator"
         tags = super().__sklearn_tags__()

@@ -456,29 +456,30 @@ def test_the_baseline_repeats_the_last_season():
     assert skill(1, 2) == 0.5 and skill(0, 0) == 0
 
 
-def test_a_weighted_sum_is_ridge_regression_on_the_past():
+@pytest.mark.parametrize('seed, noise', [(0, 1), (1, 3), (2, 6), (3, 10), (4, 10), (5, 20)])
+def test_a_weighted_sum_is_ridge_regression_on_the_past(seed, noise):
     "Against scikit-learn's, with the penalty that its own generalized cross-validation would choose"
     from sklearn.linear_model import Ridge
-    draw = np.random.default_rng(0)
-    noisy, lags = series + draw.normal(size=120), forecast.lags_of(12, 5)
+    noisy = series + np.random.default_rng(seed).normal(size=120) * noise
+    lags = forecast.lags_of(12, 5)
     assert lags.tolist() == [1, 2, 3, 4, 5, 12] and forecast.lags_of(3, 5).tolist() == [1, 2, 3, 4, 5]
-    rows = np.array([[*(noisy[i - lag] for lag in lags), *hour[i]] for i in range(12, 120)])
+    rows = np.array([[*(noisy[i - lag] for lag in lags), *hour[i]] for i in range(12, 40)])
     scaled, found = StandardScaler().fit(rows), []
     for penalty in forecast.PENALTIES:
-        by = Ridge(penalty).fit(scaled.transform(rows), noisy[12:])
+        by = Ridge(penalty).fit(scaled.transform(rows), noisy[12:40])
         Z = scaled.transform(rows)
-        hat = Z @ np.linalg.solve(Z.T @ Z + penalty * np.eye(8), Z.T) + 1 / 108
-        off = noisy[12:] - by.predict(Z)
-        found.append((np.mean(off**2) / (1 - np.trace(hat) / 108)**2, by))
+        hat = Z @ np.linalg.solve(Z.T @ Z + penalty * np.eye(8), Z.T) + 1 / 28
+        off = noisy[12:40] - by.predict(Z)
+        found.append((np.mean(off**2) / (1 - np.trace(hat) / 28)**2, by))
     best = min(found, key=lambda pair: pair[0])[1]
-    fitted = forecast.weighted_sum(noisy, hour, 12, 5)
+    fitted = forecast.weighted_sum(noisy[:40], hour[:40], 12, 5)
     np.testing.assert_allclose(fitted.weights, best.coef_ / scaled.scale_, rtol=1e-8)
-    known, said = list(noisy), []
-    for row in hour[:4]:
+    known, said = list(noisy[:40]), []
+    for row in hour[40:44]:
         terms = [*(known[-lag] for lag in lags), *row]
         said.append(best.predict(scaled.transform([terms]))[0])
         known.append(said[-1])
-    np.testing.assert_allclose(fitted.ahead(noisy[-17:, None], hour[:4, None])[:, 0], said, rtol=1e-8)
+    np.testing.assert_allclose(fitted.ahead(noisy[23:40, None], hour[40:44, None])[:, 0], said, rtol=1e-8)
 
 
 def test_the_share_of_the_weighted_sum():

@@ -868,7 +868,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     features). One sequence alone stands in a list: `predict([x])`. An array with two axes is a table (sequences, steps)
     of a single feature; only an estimator that was fitted to a table takes one in `predict` and `score`.
 
-    The features are scaled here. `cell` is 'rnn', 'lstm' or 'gru'; `directions` 1 or 2; `pool`, over time, 'mean', 'max',
+    Features are scaled here. `cell` is 'rnn', 'lstm' or 'gru'; `directions` 1 or 2; `pool`, over time, 'mean', 'max',
     'last' or 'ends'; `noise` is the standard deviation of what is added to the scaled features in training; `members`
     are networks whose predictions are averaged; with `validation_fraction`, a share of the sequences is set aside, and
     training ends after `patience` epochs without a lower loss there."""
@@ -950,7 +950,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
     features). One sequence alone stands in a list: `predict([x])`. An array with two axes is a table (sequences, steps)
     of a single feature; only an estimator that was fitted to a table takes one in `predict` and `score`.
 
-    The features are scaled here. `cell` is 'rnn', 'lstm' or 'gru'; `directions` 1 or 2; `pool`, over time, 'mean', 'max',
+    Features are scaled here. `cell` is 'rnn', 'lstm' or 'gru'; `directions` 1 or 2; `pool`, over time, 'mean', 'max',
     'last' or 'ends'; `noise` is the standard deviation of what is added to the scaled features in training; `members`
     are networks whose predictions are averaged; with `validation_fraction`, a share of the sequences is set aside, and
     training ends after `patience` epochs without a lower loss there."""

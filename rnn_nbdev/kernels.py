@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GATES', 'LINE', 'STEPS', 'FLOATS', 'stack_gates', 'unstack_gates', 'Block', 'room', 'rooms', 'Packed',
-           'pack_parameters', 'as_seen', 'as_seen_back', 'stacked', 'half_up', 'lstm_steps', 'gates_derivative',
+           'pack_parameters', 'as_seen', 'as_seen_back', 'step_column', 'half_up', 'lstm_steps', 'gates_derivative',
            'lstm_steps_back', 'rnn_steps', 'rnn_steps_back', 'mix', 'gru_steps', 'gru_derivatives', 'gru_steps_back',
            'gru_after_steps', 'gru_after_steps_back', 'state_names', 'cell_shapes', 'check_lengths', 'check_tokens',
            'check_range', 'check_state', 'Call', 'check_call', 'Plan', 'make_plan', 'gather', 'scatter', 'drop_columns',
@@ -154,7 +154,7 @@ def as_seen_back(
     return da
 
 # %% ../nbs/15_kernels.ipynb #688d8a31
-def stacked(
+def step_column(
     R: NDArray,  # [a; x; 1] of each step, (B + 1, n_a + n_x + 1 or more, m); its a is H where the gates see all of it
     H: NDArray,  # hidden states, (B + 1, n_a, m)
     t: int,  # the step
@@ -188,7 +188,7 @@ def lstm_steps(
     n = H.shape[1]
     for t, k in enumerate(counts):
         z, s, c = Z[t, :, :k], S[t, :, :k], C[t + 1, :, :k]
-        np.matmul(packed.W, stacked(R, H, t, k, packed), out=z)
+        np.matmul(packed.W, step_column(R, H, t, k, packed), out=z)
         np.tanh(z, out=z)
         half_up(z[:3*n])
         np.multiply(z[n:2*n], C[t, :, :k], out=c)
@@ -252,7 +252,7 @@ def rnn_steps(
 ) -> None:
     "Some steps of the plain network, in place"
     for t, k in enumerate(counts):
-        a = np.matmul(packed.W, stacked(R, H, t, k, packed), out=H[t + 1, :, :k])
+        a = np.matmul(packed.W, step_column(R, H, t, k, packed), out=H[t + 1, :, :k])
         np.tanh(a, out=a)
 
 # %% ../nbs/15_kernels.ipynb #d78781a6
@@ -301,7 +301,7 @@ def gru_steps(
     "Some steps of the GRU whose reset acts before the product, in place"
     n, K = H.shape[1], packed.W.shape[1]
     for t, k in enumerate(counts):
-        c, ur, seen = Z[t, :n, :k], Z[t, n:, :k], stacked(R, H, t, k, packed)
+        c, ur, seen = Z[t, :n, :k], Z[t, n:, :k], step_column(R, H, t, k, packed)
         np.matmul(packed.W[n:], seen, out=ur)
         np.tanh(ur, out=ur)
         half_up(ur)
@@ -366,7 +366,7 @@ def gru_after_steps(
     "Some steps of the GRU whose reset acts after the product, in place"
     n = H.shape[1]
     for t, k in enumerate(counts):
-        z, a, seen = Z[t, :, :k], H[t + 1, :, :k], stacked(R, H, t, k, packed)
+        z, a, seen = Z[t, :, :k], H[t + 1, :, :k], step_column(R, H, t, k, packed)
         c, ur, q = z[:n], z[n:3*n], z[3*n:]
         np.matmul(packed.W[n:], seen, out=z[n:])
         np.matmul(packed.W[:n, n:], seen[n:], out=c)

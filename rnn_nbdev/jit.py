@@ -15,10 +15,10 @@ __all__ = ['COMPILES', 'FREEDOMS', 'OPTIONS', 'TANH_P', 'TANH_Q', 'BYTES', 'VECT
            'forward_shard', 'Back', 'rows_back', 'add_seen', 'state_back', 'input_back', 'pack_steps', 'add_product',
            'weights_back', 'backward_shard', 'pause', 'meet', 'input_ahead', 'forward_units', 'units_back',
            'unit_weights_back', 'unit_inputs_back', 'backward_units', 'own_blocks', 'common_blocks', 'take_part',
-           'take_turns_with', 'help_out', 'keep_watch', 'share_out', 'do_job', 'act', 'most_threads', 'core_teller',
-           'Gang', 'no_work', 'no_back', 'wake_up', 'run', 'cut', 'cut_units', 'gate_weights', 'pack_gates',
-           'token_scores', 'Loan', 'for_reading', 'make_work', 'shards', 'jit_forward', 'make_back', 'add_shards',
-           'pack_back', 'jit_backward', 'name_gradients', 'stream_step', 'JitStream']
+           'take_turns_with', 'help_out', 'keep_watch', 'share_out', 'do_job', 'act', 'compiled_before', 'most_threads',
+           'core_teller', 'Gang', 'no_work', 'no_back', 'wake_up', 'run', 'cut', 'cut_units', 'gate_weights',
+           'pack_gates', 'token_scores', 'Loan', 'for_reading', 'make_work', 'shards', 'jit_forward', 'make_back',
+           'add_shards', 'pack_back', 'jit_backward', 'name_gradients', 'stream_step', 'JitStream']
 
 # %% ../nbs/16_jit.ipynb #df7b02da
 import atexit
@@ -32,6 +32,7 @@ import platform
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -1195,6 +1196,13 @@ def act(
     if me > 0: return keep_watch(board, me, work, back)
     do_job(board, me, kind, cell, work, back, parts, keep, outputs)
     return True
+
+# %% ../nbs/16_jit.ipynb #3ccf0f39
+def compiled_before() -> bool:  # False as well where nothing can be kept on disk
+    "Whether what `act` compiles to is on disk, from this version of this module"
+    folder = Path(act.stats.cache_path or os.devnull)
+    kept = folder.glob(f'*.act-{act.py_func.__code__.co_firstlineno}.*.nbi')
+    return any(file.stat().st_mtime >= Path(__file__).stat().st_mtime for file in kept)
 
 # %% ../nbs/16_jit.ipynb #ff95cc8a
 def most_threads() -> int:  # at least 1

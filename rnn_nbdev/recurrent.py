@@ -10,6 +10,7 @@ __all__ = ['ENGINES', 'check_engine', 'has_numba', 'engine', 'use_engine', 'engi
 import importlib.util
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -70,9 +71,12 @@ def engine_of(
 # %% ../nbs/17_recurrent.ipynb #00dd55f0
 @cache
 def load_jit() -> Any:  # the module
-    "The compiled engine; the first time, it says so in the log"
+    "The compiled engine; the first time, it says so in the log, and at a terminal when it has yet to be compiled"
     from rnn_nbdev import jit
-    logging.getLogger('rnn_nbdev').info('recurrent passes run compiled, on up to %d threads', jit.most_threads())
+    log = logging.getLogger('rnn_nbdev')
+    log.info('recurrent passes run compiled, on up to %d threads', jit.most_threads())
+    if sys.stderr.isatty() and not jit.compiled_before():
+        log.warning('rnn_nbdev: compiling the kernels, once on this machine; this takes some seconds')
     return jit
 
 # %% ../nbs/17_recurrent.ipynb #9525a9e8

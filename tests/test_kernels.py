@@ -1,5 +1,7 @@
 "The fast kernels against the textbook: every size with 1 in every position, both types, lengths, directions, tokens."
 import itertools
+import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -460,3 +462,30 @@ def test_importing_the_interface_does_not_load_numba():
     import sys
     run = "import sys, rnn_nbdev.recurrent; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, '-c', run]).returncode == 0
+
+
+@needs_numba
+@pytest.mark.parametrize(('terminal', 'before'), list(itertools.product((False, True), repeat=2)))
+def test_who_waits_for_the_compiler_is_told(terminal, before, monkeypatch, caplog):
+    from rnn_nbdev import jit, recurrent
+    monkeypatch.setattr(recurrent.sys, 'stderr', SimpleNamespace(isatty=lambda: terminal))
+    monkeypatch.setattr(jit, 'compiled_before', lambda: before)
+    recurrent.load_jit.__wrapped__()
+    assert ('once on this machine' in caplog.text) == (terminal and not before)
+
+
+@needs_numba
+def test_what_is_on_disk_is_known_by_its_version(monkeypatch, tmp_path):
+    from rnn_nbdev import jit
+    line = jit.act.py_func.__code__.co_firstlineno
+    monkeypatch.setattr(jit, 'act', SimpleNamespace(py_func=jit.act.py_func, stats=SimpleNamespace(cache_path=None)))
+    assert not jit.compiled_before()                         # no place to keep it
+    jit.act.stats.cache_path = str(tmp_path)
+    assert not jit.compiled_before()                         # nothing there
+    (tmp_path/f'jit.act-{line + 1}.py3.nbi').touch()
+    assert not jit.compiled_before()                         # another version
+    file = tmp_path/f'jit.act-{line}.py3.nbi'
+    file.touch()
+    assert jit.compiled_before()
+    os.utime(file, (0, 0))                                   # older than the module
+    assert not jit.compiled_before()

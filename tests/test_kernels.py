@@ -489,3 +489,24 @@ def test_what_is_on_disk_is_known_by_its_version(monkeypatch, tmp_path):
     assert jit.compiled_before()
     os.utime(file, (0, 0))                                   # older than the module
     assert not jit.compiled_before()
+
+
+@by_cell
+@pytest.mark.parametrize('tokens', [False, True])
+@pytest.mark.parametrize('left_out', [False, True])
+@pytest.mark.parametrize(('lengths', 'reverse'), [(None, False), ([7, 3, 1, 4], True)])
+def test_steps_a_few_at_a_time(cell, tokens, left_out, lengths, reverse, monkeypatch):
+    "Blocks of two steps, the last of one: what goes over from block to block"
+    from rnn_nbdev.kernels import numpy_backward, numpy_forward
+    monkeypatch.setattr('rnn_nbdev.kernels.steps_at_once', lambda *_: 2)
+    x, state, parameters, da, dstate, table = case(cell, 3, 5, 4, 7, n_tokens=6 if tokens else None)
+    drop = np.random.default_rng(3).choice([0, 1.5], size=(5, 4)) if left_out else None
+    options = {'lengths': lengths, 'reverse': reverse, 'drop': drop, **table}
+    expected = textbook_forward(cell, x, state, parameters, **options)
+    given = numpy_forward(cell, x, state, parameters, **options)
+    assert_equal(given[:2], expected[:2], 1e-12)
+    assert_equal(numpy_backward(da, dstate, given[2]), textbook_backward(da, dstate, expected[2]), 1e-12)
+    assert_equal(numpy_forward(cell, x, state, parameters, training=False, **options)[:2], expected[:2], 1e-12)
+    last = numpy_forward(cell, x, state, parameters, training=False, outputs=False, **options)
+    assert last[0] is None
+    assert_equal(last[1], expected[1], 1e-12)

@@ -379,12 +379,12 @@ def draw_mask(
     rng: np.random.Generator | None,  # source of randomness
     p: float,  # share of units to leave out
     shape: tuple[int, ...],  # of the mask
-    dtype: DTypeLike,  # number type
+    dtype: DTypeLike,  # number type; float64 in the place of whole numbers, which 1 / (1 - p) seldom is
 ) -> NDArray:  # 0 where a unit is left out, else 1 / (1 - p)
     "What units are multiplied by; raises TypeError where there is nothing to draw from"
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f'rng: got {type(rng).__name__}, expected a numpy.random.Generator, from which dropout draws')
-    return ((rng.random(shape) >= p) / (1 - p)).astype(dtype)
+    return ((rng.random(shape) >= p) / (1 - p)).astype(dtype if np.dtype(dtype).kind == 'f' else np.float64)
 
 # %% ../nbs/20_layers.ipynb #b2772986
 CELLS = ('rnn', 'lstm', 'gru')

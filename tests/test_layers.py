@@ -590,3 +590,12 @@ def test_a_gradient_of_another_shape(layer):
     for lengths in (None, [4, 2]):
         y, _, cache = layer.forward(layer.init(rng, np.float64), x3, lengths=lengths, rng=rng)
         with pytest.raises(ValueError): layer.backward(zeros((*y.shape[:-1], y.shape[-1] + 1)), cache)
+
+
+@pytest.mark.parametrize('dtype', [np.int64, np.int8, bool, np.float32, np.float64])
+def test_dropout_of_whole_numbers_is_not_cut(dtype):
+    x = np.ones((40, 3, 5), dtype)
+    y, _, _ = Dropout(0.3).forward({}, x, training=True, rng=np.random.default_rng(0))
+    kept = y[y != 0]
+    assert y.dtype == (dtype if np.dtype(dtype).kind == 'f' else np.float64) and 0 < kept.size < y.size
+    np.testing.assert_allclose(kept, 1 / 0.7, rtol=1e-6)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rnn_nbdev.gradcheck import leaves
+from rnn_nbdev.kernels import drop_columns, textbook_cells
 from rnn_nbdev.layers import (
     Chain, Dense, Embedding, Recurrent, check_layer, draw_mask, lengthen, outputs_by_name, put_valid, shorten, summary,
     take_valid, valid_steps,
@@ -507,6 +508,46 @@ def test_gates_keep_their_names(cell):
     if cell == 'gru': wanted['cct'] = np.tanh(score('c', wanted['rt'] * a))
     if cell == 'gru_after': wanted['qt'] = p['Wc'][:, :4] @ a + p['brc']
     for name, values in wanted.items(): np.testing.assert_allclose(seen[name], values, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize('engine', ENGINES if has_numba() else ENGINES[:2])
+@pytest.mark.parametrize('reverse', [False, True])
+@by_cell
+def test_a_traced_run_shows_the_gates_of_this_run(cell, reverse, engine):
+    "Step by step through the textbook's cell, with the units left out that were left out; outputs and states stay"
+    layer, rng = Recurrent(3, 4, **CELLS[cell], reverse=reverse, dropout=.4), np.random.default_rng(0)
+    x, (parameters, state) = rng.standard_normal((3, 3, 4)), drawn(layer, rng)
+    draw, lengths = lambda: np.random.default_rng(1), LENGTHS
+    with engine_of(engine):
+        y, final, seen = layer.forward(parameters, x, state, lengths=lengths, rng=draw(), trace=True)
+        plain = layer.forward(parameters, x, state, lengths=lengths, rng=draw())
+    same((y, final), plain[:2])
+    np.testing.assert_allclose(seen['a'], y, rtol=1e-10, atol=1e-13)
+    step, drop = textbook_cells(layer.kernel)[0], layer.draw_drop(3, np.float64, True, draw())
+    names = {'rnn': {}, 'lstm': {'ft': 4, 'it': 5, 'cct': 6, 'ot': 7}}.get(cell, {'ut': 2, 'rt': 3, 'cct': 4})
+    for i, length in enumerate(lengths):
+        now, own = {k: s[:, i:i + 1] for k, s in state.items()}, drop_columns(parameters, drop[:, i])
+        for t in reversed(range(length)) if reverse else range(length):
+            now, cache = step(x[:, i:i + 1, t], now, own)
+            wanted = {**now, **{name: cache[k] for name, k in names.items()}}
+            for name, values in wanted.items():
+                np.testing.assert_allclose(seen[name][:, i, t], values[:, 0], rtol=1e-12, atol=1e-15)
+        assert not any(values[:, i, length:].any() for values in seen.values())
+    assert {*seen} == {*now, *names} | ({'qt'} if cell == 'gru_after' else set())
+
+
+def test_a_traced_network_is_the_same_network():
+    "With dropout everywhere, tokens, two directions and residual connections: names as `trace` gives them"
+    network, rng = replace(FULL, fuse=True), np.random.default_rng(0)
+    parameters, tokens = network.init(rng, np.float64), rng.integers(5, size=(3, 4))
+    draw = lambda: np.random.default_rng(2)
+    y, final, seen = network.forward(parameters, tokens, lengths=LENGTHS, rng=draw(), trace=True)
+    plain, end, _ = network.forward(parameters, tokens, lengths=LENGTHS, rng=draw())
+    for given, wanted in ((y, plain), *((final[name], end[name]) for name in end)):
+        np.testing.assert_allclose(given, wanted, rtol=1e-10, atol=1e-13)
+    assert [*seen] == [*trace(network, parameters, tokens, lengths=LENGTHS)]
+    inner = network.forward(parameters, tokens, training=False, lengths=LENGTHS, trace=True)
+    same(inner[2], trace(network, parameters, tokens, lengths=LENGTHS))
 
 
 def test_options_leave_the_names_of_parameters_alone():

@@ -1,6 +1,8 @@
 "Layers and training: whatever does not fit is refused in one line that names it, and nothing has changed by then."
 import importlib
+import inspect
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -164,7 +166,9 @@ def textbook(**changed):
     return optim.update_parameters_with_adam(**{'parameters': W, 'grads': grads, 'v': v, 's': s, 't': 1, **changed})
 
 
-ONE, RATES = np.ones(3), np.array([.1, .2, .3])
+ONE, RATES, D = np.ones(3), np.array([.1, .2, .3]), Chain({'d': Dense(2, 2)})
+EMBED, MISFIT = Embedding(5, 3), Chain({'a': Dense(2, 2), 'b': Dense(3, 2)})
+IN_IT = Chain({'c': Dense(2, 2), 'outer': MISFIT})
 BAD_PLANS = {'steps': 0, 'eval_every': 0, 'save_every': -1, 'accumulate': 0, 'keep_best': -1, 'max_norm': 0.,
              'max_value': math.nan}
 GENERATORS = {name: getattr(P, name) for name in (
@@ -184,23 +188,42 @@ TABLE = {
     'valid_steps': [('lengths', lambda: layers.valid_steps([4], 3)), ('lengths', lambda: layers.valid_steps([[1]], 3))],
     'tokens_that_count': [
         ('x', lambda: layers.tokens_that_count([[3]], None, 3)), ('x', lambda: layers.tokens_that_count([1], None, 3))],
-    'check_share': [('dropout', lambda: layers.check_share(1)), ('dropout', lambda: layers.check_share(True))],
+    'check_switches': [
+        ('a', lambda: layers.check_switches(a=1)), ('a', lambda: layers.check_switches(a='no')),
+        ('a', lambda: layers.check_switches(a=None))],
+    'check_word': [
+        ('a', lambda: layers.check_word(('b', 'c'), a='d')), ('a', lambda: layers.check_word(('b',), a=ONE))],
+    'check_cache': [('cache', lambda: layers.check_cache(None, tuple))],
+    'check_is_layer': [
+        ('layer', lambda: layers.check_is_layer(None)), ('layer', lambda: layers.check_is_layer(Dense)),
+        ('a: got int as b', lambda: layers.check_is_layer(3, 'a', ' as b'))],
+    'check_start': [('m', lambda: layers.check_start(0, float)), ('dtype', lambda: layers.check_start(1, int))],
+    'as_array': [('x', lambda: layers.as_array([[1, 2], [3]]))],
+    'check_share': [
+        ('a', lambda: layers.check_share(1, 'a')), ('dropout', lambda: layers.check_share(1)),
+        ('dropout', lambda: layers.check_share(True))],
     'draw_mask': [('rng', lambda: layers.draw_mask(None, .5, (2,), float))],
     'Embedding': [
         ('n_tokens', lambda: Embedding(0, 2)), ('n_out', lambda: Embedding(2, 1.5)),
-        ('padding', lambda: Embedding(2, 2, padding=2))],
+        ('padding', lambda: Embedding(2, 2, padding=2)), ('padding', lambda: Embedding(2, 2, padding=True)),
+        ('x: got rows of different lengths', lambda: run(EMBED, EMBED.init(RNG(0)), [[1, 2], [1]]))],
     'Dense': [('n_in', lambda: Dense(-1, 2)), ('n_out', lambda: Dense(2, 'x'))],
     'Recurrent': [
         ('n_x', lambda: Recurrent(0, 1)), ('n_a', lambda: Recurrent(1, 0)), ('cell', lambda: Recurrent(1, 1, 'cnn')),
-        ('reset_after', lambda: Recurrent(1, 1, 'lstm', True)), ('dropout', lambda: Recurrent(1, 1, dropout=1.))],
+        ('reset_after', lambda: Recurrent(1, 1, 'lstm', True)), ('dropout', lambda: Recurrent(1, 1, dropout=1.)),
+        ('reverse', lambda: Recurrent(1, 1, reverse=2))],
     'Chain': [
         ('layers', lambda: Chain({})), ('layers', lambda: Chain({'a.b': Dense(1, 1)})),
-        ('layers', lambda: Chain({'': Dense(1, 1)}))],
+        ('layers', lambda: Chain({'': Dense(1, 1)})), ('layers', lambda: Chain({1: Dense(1, 1)})),
+        ('fuse', lambda: Chain({'a': Dense(1, 1)}, fuse='yes')),
+        ('b.x: got shape (2, 1, 2), expected (3, m, T)', lambda: run(MISFIT, MISFIT.init(RNG(0)), np.ones((2, 1, 2)))),
+        ('outer.b.x', lambda: run(IN_IT, IN_IT.init(RNG(0)), np.ones((2, 1, 2)))),
+        ('x: got shape (3, 1, 2)', lambda: run(MISFIT, MISFIT.init(RNG(0)), np.ones((3, 1, 2))))],
     'check_layer': [
         ('x', lambda: layers.check_layer(Dense(2, 2), np.ones((3, 2, 2)), RNG(0))),
         ('lengths', lambda: layers.check_layer(Dense(2, 2), np.ones((2, 2, 2)), RNG(0), lengths=[3, 1]))],
     'outputs_by_name': [
-        ('x', lambda: list(layers.outputs_by_name(Chain({'d': Dense(2, 2)}), Dense(2, 2).init(RNG(0)), ONE)))],
+        ('x', lambda: list(layers.outputs_by_name(D, D.init(RNG(0)), ONE)))],
     # networks
     'lengths_to_pool': [('lengths', lambda: networks.lengths_to_pool([0, 1], 2, 3))],
     'Pool': [('how', lambda: Pool('sum'))],
@@ -208,11 +231,15 @@ TABLE = {
         ('layer', lambda: Bidirectional(Dense(2, 2))), ('merge', lambda: Bidirectional(Recurrent(1, 1), 1)),
         ('layer', lambda: Bidirectional(Recurrent(1, 1, reverse=True)))],
     'Dropout': [('dropout', lambda: Dropout(-1)), ('rng', lambda: Dropout().forward({}, np.ones((2, 2, 2))))],
-    'Residual': [('layer', lambda: run(Residual(Dense(3, 2)), Dense(3, 2).init(RNG(0)), np.ones((3, 2, 2))))],
+    'Residual': [
+        ('layer', lambda: Residual(3)),
+        ('layer', lambda: run(Residual(Dense(3, 2)), Dense(3, 2).init(RNG(0)), np.ones((3, 2, 2))))],
     'stacked': [
         ('n_x', lambda: stacked(0, 2)), ('layers', lambda: stacked(2, 2, layers=0)),
         ('directions', lambda: stacked(2, 2, directions=3)), ('dropout', lambda: stacked(2, 2, dropout=1)),
-        ('merge', lambda: stacked(2, 2, directions=2, merge='no'))],
+        ('merge', lambda: stacked(2, 2, directions=2, merge='no')), ('merge', lambda: stacked(2, 2, merge='avg')),
+        ('recurrent_dropout', lambda: stacked(2, 2, recurrent_dropout=1)),
+        ('residual', lambda: stacked(2, 2, residual='no'))],
     'gates_of': [('x', lambda: networks.gates_of(Recurrent(2, 2), Recurrent(2, 2).init(RNG(0)), np.ones((3, 2, 2))))],
     'trace': [('parameters', lambda: networks.trace(Chain({'d': Dense(2, 2)}), {'e.W': ONE}, np.ones((2, 2, 2))))],
     # files
@@ -401,6 +428,43 @@ def test_what_makes_no_sense_is_refused(name, start, wrong, tmp_path, monkeypatc
     assert not [*tmp_path.iterdir()], 'something was written'
 
 
+@by_layer
+def test_a_way_back_without_a_way_there(name):
+    "After forward without training, or with a trace, there is nothing to go back from; where there is, it is right"
+    layer, x, parameters, _ = ready(name)
+    for how in ({'training': False}, {'trace': True}):
+        y, _, cache = layer.forward(parameters, x, rng=RNG(0), **how)
+        dy = np.array(y)
+        try: layer.backward(dy, cache)
+        except TypeError as e: assert 'cache: got' in str(e) and 'training=True' in str(e)
+        else: assert how == {'training': False} and name in ('embedding', 'dense', 'pool', 'dropout')
+
+
+@by_layer
+def test_an_array_is_no_state(name):
+    layer, x, parameters, _ = ready(name)
+    y, _, cache = run(layer, parameters, x)
+    for bad in (ONE, [ONE], 'a'):
+        refused('state: got', run, layer, parameters, x, bad)
+        refused('dstate: got', layer.backward, np.array(y), cache, bad)
+
+
+@pytest.mark.parametrize('kind', [np.int64, np.int8, bool])
+@pytest.mark.parametrize('layer', [Dense(3, 2), Recurrent(3, 2), Recurrent(3, 2, dropout=.5), stacked(3, 2, 'gru')],
+                         ids=repr)
+def test_whole_numbers_take_the_type_of_the_weights(layer, kind):
+    "Results and gradients are what they are for the same numbers as floating point"
+    x = RNG(0).integers(2, size=(3, 2, 4)).astype(kind)
+    for dtype in (np.float32, np.float64):
+        parameters, results = layer.init(RNG(1), dtype), []
+        for given in (x, x.astype(dtype)):
+            y, _, cache = run(layer, parameters, given)
+            results.append([np.array(y), *layer.backward(np.ones_like(y), cache)[1].values()])
+        for a, b in zip(*results, strict=True):
+            assert a.dtype == b.dtype == dtype
+            np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize('layers_of_it, words', [
     ([Dense(2, 3)], 'layers: got list'), ({'a': None}, "layers: got NoneType as 'a'"),
     ({'a': 'b'}, "layers: got str as 'a'")])
@@ -432,12 +496,83 @@ def test_damaged_and_foreign_files(tmp_path):
         with pytest.raises(OSError): function(tmp_path/'none')
 
 
+# ----------------------------------------------------------------------------------------------- one argument at a time
+
+ANYTHING = 'none text thing array nan minus bool'
+BAD = dict(zip(ANYTHING.split(), (None, 'x', object(), np.ones((1, 2, 3, 4)), math.nan, -1, True), strict=True))
+SEQ, TOKENS, R3 = RNG(0).standard_normal((3, 2, 4)), np.array([[0, 1, 2, 3], [4, 3, 2, 1]]), Recurrent(3, 3)
+GIVEN = {'layer': R3, 'parameters': R3.init(RNG(0), np.float64), 'x': SEQ, 'lengths': [4, 2]}
+ALL_ZERO = {'state': 'none', 'lengths': 'none'}
+# name -> function, arguments, and for each argument which of BAD it takes, too; '*' where nobody looks
+CALLS = {
+    'valid_steps': (layers.valid_steps, {'lengths': [2, 1], 'T': 3}, {}),
+    'tokens_that_count': (layers.tokens_that_count, {'x': TOKENS, 'lengths': [4, 2], 'n_tokens': 5}, ALL_ZERO),
+    'check_layer': (
+        layers.check_layer, {'layer': Dense(3, 3), 'x': SEQ, 'rng': RNG(0)},
+        {'max_entries': 'none', 'complex_tolerance': '*', 'lengths': 'none'}),
+    'Embedding': (Embedding, {'n_tokens': 5, 'n_out': 3}, {'padding': 'none'}),
+    'Dense': (Dense, {'n_in': 5, 'n_out': 3}, {}),
+    'Recurrent': (Recurrent, {'n_x': 5, 'n_a': 3, 'cell': 'gru'}, {'reset_after': 'bool', 'reverse': 'bool'}),
+    'Chain': (Chain, {'layers': {'a': R3}}, {'fuse': 'bool'}),
+    'summary': (layers.summary, {'layer': R3}, {}),
+    'outputs_by_name': (
+        layers.outputs_by_name, {**GIVEN, 'layer': D, 'parameters': D.init(RNG(0)), 'x': np.ones((2, 2, 4))},
+        {**ALL_ZERO, 'name': '*'}),
+    'Pool': (Pool, {}, {}), 'Bidirectional': (Bidirectional, {'layer': R3}, {}),
+    'Dropout': (Dropout, {}, {'every_step': 'bool'}), 'Residual': (Residual, {'layer': R3}, {}),
+    'stacked': (stacked, {'n_x': 3, 'n_a': 3, 'cell': 'gru'}, {'residual': 'bool', 'reset_after': 'bool'}),
+    'gates_of': (networks.gates_of, GIVEN, ALL_ZERO), 'trace': (networks.trace, GIVEN, ALL_ZERO),
+}
+CALLED = {('Dropout', 'p'): 'dropout'}      # what an argument is called where it has another name
+
+
+def of_methods(name: str):
+    "The methods of a layer in the form of CALLS; where nothing is drawn, nobody asks for a random source"
+    layer, x, parameters, _ = ready(name)
+    y, _, cache = run(layer, parameters, x)
+    drawn = 'Dropout' in repr(layer) or 'dropout=0.3' in repr(layer)
+    free = {**ALL_ZERO, 'training': 'bool', 'trace': 'bool', 'table': 'none', 'rng': '' if drawn else '*'}
+    given = {'parameters': parameters, 'x': x, 'lengths': [4, 2], 'rng': RNG(0)}
+    return {f'{name}.init': (layer.init, {'rng': RNG(0)}, {}), f'{name}.start': (layer.start, {'m': 2}, {}),
+            f'{name}.forward': (layer.forward, given, free),
+            f'{name}.backward': (layer.backward, {'dy': np.array(y), 'cache': cache}, {'dstate': 'none'})}
+
+
+for layer_name in LAYERS: CALLS |= of_methods(layer_name)
+
+
+def done(function, given):
+    "The whole of a call, to the end of an iterator"
+    result = function(**given)
+    return [*result] if inspect.isgenerator(result) else result
+
+
+@pytest.mark.filterwarnings('ignore::RuntimeWarning')
+@pytest.mark.parametrize('name', CALLS)
+def test_one_argument_at_a_time(name, tmp_path, monkeypatch):
+    "None, text, an object, an array of another shape, NaN, -1, True: refused by its name, before any work, or taken"
+    monkeypatch.chdir(tmp_path)
+    function, given, taken = CALLS[name]
+    asked = inspect.signature(function).parameters
+    whole = {key: p.default for key, p in asked.items() if p.default is not p.empty} | given
+    assert whole.keys() == asked.keys()
+    done(function, whole)
+    for argument in whole:
+        for kind, bad in BAD.items():
+            if taken.get(argument) == '*': continue
+            if kind in taken.get(argument, '').split(): done(function, {**whole, argument: bad}); continue
+            message = refused('', lambda **more: done(function, more), **{**whole, argument: bad})
+            called = CALLED.get((name, argument), argument)
+            assert re.search(rf'\b{called}\b', message.split(':')[0]), f'{argument}={kind}: {message}'
+    assert not [*tmp_path.iterdir()], 'something was written'
+
+
 # What gets only what its caller has looked at, or has nothing to refuse; base classes, known by what is made of them.
 TRUSTED = {
     'layers': {
         'Arrays', 'Forward', 'Printed', 'Layer', 'Stateless', 'take_valid', 'put_valid', 'shorten', 'lengthen',
         'sum_by_token', 'EmbeddingSizes', 'RecurrentSizes', 'engine_for', 'of_layer', 'join', 'Parts', 'naming',
-        'looked_up_by_the_next', 'ChainLayers', 'summary'},
+        'looked_up_by_the_next', 'ChainLayers', 'summary', 'traced'},
     'networks': {'picked_steps', 'mean_step', 'mean_step_backward', 'TwoDirections', 'zero_padding'},
     'files': {'Arrays', 'fingerprint', 'load_arrays'},
     'optim': {'Arrays', 'Optimizer'},
@@ -449,6 +584,9 @@ TRUSTED = {
     'practice': {'in_notebook', 'show_picture'},
     'problems': {'Grammar', 'reach_of'},
 }
+# What has its faults in the rows of TABLE alone: only some of its arguments come from outside.
+BY_ROWS = {
+    'layers': {'as_array', 'lengths_of', 'draw_mask'}, 'networks': {'lengths_to_pool'}}
 
 
 @pytest.mark.parametrize('module', TRUSTED)
@@ -456,6 +594,8 @@ def test_no_public_name_was_forgotten(module):
     loaded = importlib.import_module(f'rnn_nbdev.{module}')
     public = {name for name in loaded.__all__ if callable(getattr(loaded, name))}
     assert public - TABLE.keys() == TRUSTED[module]
+    others = {name for name in public - CALLS.keys() - TRUSTED[module] if not name.startswith('check_')}
+    assert module not in BY_ROWS or others == BY_ROWS[module], 'not in CALLS'
 
 
 @pytest.mark.parametrize('folder', ['nodir', 'file', 'nodir/deeper'])

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COMPLEX_ALONE', 'leaves', 'assert_close', 'replaced', 'central_difference', 'complex_step', 'relative_error',
            'resolution', 'GradientRow', 'GradientReport', 'find_gradient', 'check_point', 'differentiable',
-           'named_gradients', 'error_of', 'pick_entries', 'run_piece', 'check_gradients']
+           'named_gradients', 'error_of', 'pick_entries', 'run_piece', 'check_demands', 'check_gradients']
 
 # %% ../nbs/01_gradcheck.ipynb #dce726b8
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .numerics import check_callable, in_short
 
 # %% ../nbs/01_gradcheck.ipynb #95d59154
 def leaves(
@@ -237,6 +239,23 @@ def run_piece(
     return upstream, given
 
 # %% ../nbs/01_gradcheck.ipynb #b81477aa
+def check_demands(
+    tolerance: float,  # for central differences
+    complex_tolerance: float | None,  # for the complex step
+    max_entries: int | None,  # of each array
+    rng: np.random.Generator | None,  # source of randomness
+) -> None:
+    "Raise TypeError or ValueError, naming it, for a demand on a gradient check that makes no sense"
+    number, real = lambda value, kinds: isinstance(value, kinds) and not isinstance(value, bool), (int, float, np.number)
+    if not number(tolerance, real) or not 0 < tolerance < np.inf:
+        raise ValueError(f'tolerance: got {in_short(tolerance)}, expected a number above 0')
+    if complex_tolerance is not None and not (number(complex_tolerance, real) and complex_tolerance >= 0):
+        raise ValueError(f'complex_tolerance: got {in_short(complex_tolerance)}, expected a number from 0, or None')
+    if max_entries is not None and not (number(max_entries, (int, np.integer)) and max_entries >= 1):
+        raise ValueError(f'max_entries: got {in_short(max_entries)}, expected 1 or more, or None for all')
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        raise TypeError(f'rng: got {in_short(rng)}, expected a numpy.random.Generator, or None')
+
 COMPLEX_ALONE = ('the complex step alone differs: forward drops the imaginary part (np.zeros, abs, float)? '
                  'complex_tolerance=None leaves the complex step out')
 
@@ -251,10 +270,10 @@ def check_gradients(
     rng: np.random.Generator | None = None,  # draws upstream gradients and entries; seed 0 by default
 ) -> GradientReport:  # one row an array
     "The worst relative error of every gradient; raises AssertionError if one is wrong, ValueError if none is measured"
-    if not isinstance(outputs, (tuple, list)) or not outputs:
-        raise ValueError(f'outputs: got {outputs!r}, expected which results have a gradient, such as (0,)')
-    if max_entries is not None and max_entries < 1:
-        raise ValueError(f'max_entries: got {max_entries}, expected 1 or more, or None for all')
+    if not isinstance(outputs, (tuple, list)) or not outputs or not all(isinstance(i, (int, np.integer)) for i in outputs):
+        raise ValueError(f'outputs: got {in_short(outputs)}, expected which results have a gradient, such as (0,)')
+    for name, pass_of_it in (('forward', forward), ('backward', backward)): check_callable(pass_of_it, name)
+    check_demands(tolerance, complex_tolerance, max_entries, rng)
     rng = np.random.default_rng(0) if rng is None else rng
     arrays = differentiable(inputs)
     upstream, given = run_piece(forward, backward, inputs, outputs, rng)

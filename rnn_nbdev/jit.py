@@ -39,9 +39,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from rnn_nbdev.kernels import (
-    FLOATS, GATES, Call, Input, Plan, by_name, check_call, drop_rows, gather, input_gradient, input_size, make_input,
-    plan_of, room, rooms, scatter, unstack_gates, upstream,
+    FLOATS, GATES, Call, Input, Plan, by_name, check_call, drop_rows, gather, input_gradient, make_input, plan_of,
+    room, rooms, scatter, stream_call, stream_state, unstack_gates, upstream,
 )
+from .numerics import check_numbers
 
 # %% ../nbs/16_jit.ipynb #477a4975
 COMPILES = importlib.util.find_spec('numba') is not None     # all else in this chapter needs it
@@ -1659,9 +1660,8 @@ class JitStream:
         parameters: Mapping[str, NDArray],  # textbook names, without output layer
         state: Mapping[str, NDArray],  # where it starts: a (n_a, m), and c for the LSTM
     ) -> None:
-        n_x = input_size(cell, parameters)
-        m = np.shape(state['a'])[1] if np.ndim(state.get('a', 0)) == 2 else 1
-        call = check_call(cell, np.zeros((n_x, m, 1), np.float32), state, parameters)
+        call = stream_call(cell, parameters, state)
+        self.start, m, n_x = call.state, call.m, len(call.x)
         weights, start = gate_weights(cell, call.parameters), [s.T for s in call.state.values()]
         source = Input(np.zeros((1, m, n_x), call.dtype), None, None)
         work = make_work(call, source, weights, start, np.full(1, m), False, False)
@@ -1683,11 +1683,21 @@ class JitStream:
     ) -> NDArray:  # a (n_a, m): a view that the next step overwrites
         "One step; raises ValueError if the input doesn't fit"
         x_t = np.asarray(x_t)
+        if x_t.dtype is not self.x.dtype: check_numbers(x_t, 'x_t')
         if x_t.shape == self.x.shape: self.x[:] = x_t
         elif x_t.shape == self.x.shape[:1] and self.x.shape[1] == 1: self.x[:, 0] = x_t
         else: raise ValueError(f'x_t: got shape {x_t.shape}, expected {self.x.shape}')
         stream_step(self.cell, self.all, self.sizes, self.places)
         return self._a
+
+    def reset(
+        self,
+        state: Mapping[str, NDArray] | None = None,  # a (n_a, m), and c for the LSTM; None for where it started
+    ) -> None:
+        "Begin anew, or go on from another state; raises ValueError if it doesn't fit"
+        state = stream_state(state, self.start)
+        self._a[:] = state['a']
+        if self._c.size: self._c[:] = state['c']
 
     @property
     def state(self) -> dict[str, NDArray]:

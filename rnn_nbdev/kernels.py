@@ -11,7 +11,8 @@ __all__ = ['GATES', 'LINE', 'STEPS', 'FLOATS', 'stack_gates', 'unstack_gates', '
            'one_by_one', 'textbook_cells', 'upstream', 'textbook_forward', 'textbook_backward', 'Input', 'make_input',
            'input_rows', 'sum_by_row', 'steps_at_once', 'Memory', 'new_memory', 'some_steps', 'clear', 'across',
            'run_forward', 'plan_of', 'drop_rows', 'by_name', 'numpy_forward', 'run_backward', 'recurrent_gradient',
-           'input_gradient', 'weight_gradients', 'numpy_backward', 'input_size', 'NumpyStream']
+           'input_gradient', 'weight_gradients', 'numpy_backward', 'input_size', 'stream_call', 'stream_state',
+           'NumpyStream']
 
 # %% ../nbs/15_kernels.ipynb #7555c7bc
 import functools
@@ -27,7 +28,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .gru import gru_cell_backward, gru_cell_forward, gru_shapes
 from .lstm import lstm_cell_backward, lstm_cell_forward, stacked_shapes
-from .numerics import check_shapes, floating_dtype
+from .numerics import check_named, check_numbers, check_shapes, floating_dtype
 from .rnn import rnn_cell_backward, rnn_cell_forward, rnn_shapes
 
 # %% ../nbs/15_kernels.ipynb #b8e426c7
@@ -468,6 +469,7 @@ def check_state(
     m: int,  # examples
 ) -> int:  # n_a
     "The size of the state; raises ValueError where an array is missing or doesn't fit"
+    check_named(state, 'state')
     if 'a' not in state or np.ndim(state['a']) != 2:
         raise ValueError(f'state: got {({n: np.shape(s) for n, s in state.items()})}, expected a with shape (n_a, {m})')
     n_a = len(state['a'])
@@ -970,10 +972,35 @@ def input_size(
     "How many features the input has, read from the weights; raises ValueError where they aren't there"
     if cell not in GATES: raise ValueError(f'cell: got {cell!r}, expected one of {", ".join(GATES)}')
     name = 'Wax' if cell == 'rnn' else 'Wc'
+    check_named(parameters, 'parameters')
     if np.ndim(parameters.get(name, 0)) != 2:
         raise ValueError(f'{name}: missing or not a matrix; got {sorted(parameters)}')
     rows, columns = np.shape(parameters[name])
-    return columns if cell == 'rnn' else columns - rows
+    if cell == 'rnn': return columns
+    if columns < rows: raise ValueError(f'{name}: got shape {(rows, columns)}, expected (n_a, n_a + n_x)')
+    return columns - rows
+
+def stream_call(
+    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
+    parameters: Mapping[str, NDArray],  # textbook names, without output layer
+    state: Mapping[str, NDArray],  # a (n_a, m), and c for the LSTM
+) -> Call:  # of one step, whose input is zero
+    "The arguments of a stream in one floating type, the state copied; raises TypeError or ValueError as `check_call`"
+    n_x = input_size(cell, parameters)
+    check_named(state, 'state')
+    m = np.shape(state['a'])[1] if np.ndim(state.get('a', 0)) == 2 else 1
+    call = check_call(cell, np.zeros((n_x, max(m, 1), 1), np.float32), state, parameters)
+    return call._replace(state={name: s.copy() for name, s in call.state.items()})
+
+def stream_state(
+    state: Mapping[str, NDArray] | None,  # a (n_a, m), and c for the LSTM; None for where the stream started
+    start: dict[str, NDArray],  # where it started
+) -> Mapping[str, NDArray]:  # where to go on
+    "The state that a stream goes on from; raises TypeError or ValueError if it isn't like the one that it started from"
+    if state is None: return start
+    check_named(state, 'state')
+    check_shapes(state, {name: s.shape for name, s in start.items()})
+    return state
 
 # %% ../nbs/15_kernels.ipynb #8b112a94
 class NumpyStream:
@@ -985,9 +1012,8 @@ class NumpyStream:
         parameters: Mapping[str, NDArray],  # textbook names, without output layer
         state: Mapping[str, NDArray],  # where it starts: a (n_a, m), and c for the LSTM
     ) -> None:
-        n_x = input_size(cell, parameters)
-        m = np.shape(state['a'])[1] if np.ndim(state.get('a', 0)) == 2 else 1
-        call = check_call(cell, np.zeros((n_x, m, 1), np.float32), state, parameters)
+        call = stream_call(cell, parameters, state)
+        self.start, m, n_x = call.state, call.m, len(call.x)
         self.cell, self.packed, self.counts = cell, pack_parameters(cell, call.parameters, m), np.full(1, m)
         start, n, K = [*call.state.values()], call.n_a, self.packed.W.shape[1]
         self.memory = new_memory(cell, start, 1, 0, np.empty((1, m, n_x), call.dtype))
@@ -1004,10 +1030,19 @@ class NumpyStream:
         n_x, m = self.x.shape
         if x_t.shape != (n_x, m) and (x_t.shape != (n_x,) or m > 1):
             raise ValueError(f'x_t: got shape {x_t.shape}, expected {self.x.shape}')
+        if x_t.dtype is not self.x.dtype: check_numbers(x_t, 'x_t')
         self.x[:] = x_t if x_t.ndim == 2 else x_t[:, None]
         STEPS[self.cell][0](Z, self.R, self.H, C, S, self.packed, self.counts)
         self.H[0], C[:1] = self.H[1], C[1:]
         return self.H[1]
+
+    def reset(
+        self,
+        state: Mapping[str, NDArray] | None = None,  # a (n_a, m), and c for the LSTM; None for where it started
+    ) -> None:
+        "Begin anew, or go on from another state; raises ValueError if it doesn't fit"
+        state = stream_state(state, self.start)
+        self.H[0], self.memory.C[:1] = state['a'], state.get('c', 0)
 
     @property
     def state(self) -> dict[str, NDArray]:

@@ -131,6 +131,6 @@ def Stream(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
     parameters: Mapping[str, NDArray],  # textbook names, without output layer
     state: Mapping[str, NDArray],  # where it starts: a (n_a, m), and c for the LSTM
-) -> Any:  # an object with step(x_t) -> a (n_a, m), and state
-    "A cell that takes one step at a time, its weights packed once"
+) -> Any:  # an object with step(x_t) -> a (n_a, m), state, and reset(state): None for where it started
+    "A cell that takes one step at a time, its weights packed once; what it is fed is not searched for NaN"
     return load_jit().JitStream(cell, parameters, state) if engine() == 'jit' else NumpyStream(cell, parameters, state)

@@ -5,20 +5,22 @@
 # %% auto #0
 __all__ = ['COMPILES', 'FREEDOMS', 'OPTIONS', 'TANH_P', 'TANH_Q', 'BYTES', 'VECTORS', 'ROWS', 'product_1', 'product_2',
            'product_3', 'product_4', 'product_5', 'product_6', 'MULTIPLY', 'borrowed', 'RNN', 'LSTM', 'GRU', 'AFTER',
-           'CODES', 'ATOMIC', 'peek', 'poke', 'swap', 'rest', 'give_way', 'stash', 'fetch', 'APART', 'FREE', 'POSTED',
-           'BUSY', 'ASLEEP', 'KIND', 'CELL', 'WORK', 'BACK', 'PARTS', 'KEEP', 'OUTPUTS', 'FORWARD', 'BACKWARD',
-           'UNITS_FORWARD', 'UNITS_BACKWARD', 'FIRST', 'LAST', 'CLAIM', 'STEP', 'WHO', 'READY', 'PANEL', 'PANELS',
-           'ACROSS', 'PATIENCE', 'LEAST', 'FEW', 'LEAST_STEP', 'compiled', 'inner', 'inlined', 'fast_tanh',
+           'DENSE', 'CODES', 'BLOCK', 'ATOMIC', 'peek', 'poke', 'swap', 'rest', 'give_way', 'stash', 'fetch', 'APART',
+           'FREE', 'POSTED', 'BUSY', 'ASLEEP', 'KIND', 'CELL', 'WORK', 'BACK', 'PARTS', 'KEEP', 'OUTPUTS', 'FORWARD',
+           'BACKWARD', 'UNITS_FORWARD', 'UNITS_BACKWARD', 'FIRST', 'LAST', 'CLAIM', 'STEP', 'WHO', 'READY', 'PANEL',
+           'PANELS', 'ACROSS', 'PATIENCE', 'LEAST', 'FEW', 'LEAST_STEP', 'compiled', 'inner', 'inlined', 'fast_tanh',
            'vector_shape', 'panel_width', 'bytes_of', 'make_product', 'emit_product', 'address', 'multiply',
            'pack_columns', 'pack_rows', 'squash', 'lstm_row', 'lstm_row_back', 'rnn_row', 'rnn_row_back', 'mix_row',
            'gru_row_back', 'reset_row_back', 'reset_after_row_back', 'Work', 'running', 'see', 'gru_step', 'end_step',
            'forward_shard', 'Back', 'rows_back', 'add_seen', 'state_back', 'input_back', 'pack_steps', 'add_product',
-           'weights_back', 'backward_shard', 'pause', 'meet', 'input_ahead', 'forward_units', 'units_back',
-           'unit_weights_back', 'unit_inputs_back', 'backward_units', 'own_blocks', 'common_blocks', 'take_part',
-           'take_turns_with', 'help_out', 'keep_watch', 'share_out', 'do_job', 'act', 'compiled_before', 'most_threads',
-           'core_teller', 'Gang', 'no_work', 'no_back', 'wake_up', 'run', 'cut', 'cut_units', 'gate_weights',
-           'pack_gates', 'token_scores', 'Loan', 'for_reading', 'make_work', 'shards', 'jit_forward', 'make_back',
-           'add_shards', 'pack_back', 'jit_backward', 'name_gradients', 'stream_step', 'JitStream']
+           'weights_back', 'backward_shard', 'dense_shard', 'dense_shard_back', 'pause', 'meet', 'input_ahead',
+           'forward_units', 'units_back', 'unit_weights_back', 'unit_inputs_back', 'backward_units', 'own_blocks',
+           'common_blocks', 'take_part', 'take_turns_with', 'help_out', 'keep_watch', 'share_out', 'do_job', 'act',
+           'compiled_before', 'most_threads', 'core_teller', 'Gang', 'no_work', 'no_back', 'wake_up', 'run', 'cut',
+           'cut_units', 'gate_weights', 'pack_gates', 'token_scores', 'Loan', 'for_reading', 'make_work', 'shards',
+           'jit_forward', 'make_back', 'add_shards', 'pack_back', 'jit_backward', 'name_gradients', 'row_shares',
+           'worth_compiled', 'dense_rows', 'dense_rows_back', 'jit_affine_forward', 'jit_affine_backward',
+           'stream_step', 'JitStream']
 
 # %% ../nbs/16_jit.ipynb #df7b02da
 import atexit
@@ -42,7 +44,7 @@ from rnn_nbdev.kernels import (
     FLOATS, GATES, Call, Input, Plan, by_name, check_call, drop_rows, gather, input_gradient, make_input, plan_of,
     room, rooms, scatter, stream_call, stream_state, unstack_gates, upstream,
 )
-from .numerics import check_numbers
+from .numerics import check_numbers, check_shapes
 
 # %% ../nbs/16_jit.ipynb #477a4975
 COMPILES = importlib.util.find_spec('numba') is not None     # all else in this chapter needs it
@@ -408,8 +410,8 @@ def reset_after_row_back(
     for j in range(n): dq[j] = dc[j] * r[j]
 
 # %% ../nbs/16_jit.ipynb #ee8e947e
-RNN, LSTM, GRU, AFTER = range(4)
-CODES = {'rnn': RNN, 'lstm': LSTM, 'gru': GRU, 'gru_after': AFTER}
+RNN, LSTM, GRU, AFTER, DENSE = range(5)
+CODES = {'rnn': RNN, 'lstm': LSTM, 'gru': GRU, 'gru_after': AFTER, 'dense': DENSE}
 
 # %% ../nbs/16_jit.ipynb #2bf75027
 class Work(NamedTuple):
@@ -768,6 +770,52 @@ def backward_shard(
     for r in range(rows):
         for j in range(n): da[m0 + r, j] = DA[r, j]
 
+# %% ../nbs/16_jit.ipynb #78eff7ae
+BLOCK = 96          # rows of an output layer that are taken at a time
+
+@inner
+def dense_shard(
+    work: Any,  # the arrays: X (1, rows, n_x), B1, b1, Z (1, rows, n_y), P
+    m0: int,  # first row
+    m1: int,  # one after the last
+) -> None:
+    "The scores of some rows"
+    X, Z, P, B = work.X, borrowed(work.Z), borrowed(work.P), work.B1
+    n_x, ldp, one, size, stride = X.shape[2], P.shape[1], X.dtype.type(1), X.itemsize, B.shape[1] * B.shape[2]
+    p, b = address(P) + m0*ldp*size, address(work.b1)
+    for start in range(m0, m1, BLOCK):
+        rows, x = min(BLOCK, m1 - start), address(X) + start*n_x*size
+        multiply(one, rows, p, ldp, b, 0, x, n_x, 1, n_x, x, 0, 0, address(B), stride, len(B))
+        for r in range(rows):
+            scores, z = P[m0 + r], Z[0, start + r]
+            for j in range(len(z)): z[j] = scores[j]
+
+# %% ../nbs/16_jit.ipynb #47bf1be0
+@inner
+def dense_shard_back(
+    work: Any,  # the arrays of the pass forward: X
+    back: Any,  # the arrays of the pass back: dA (1, rows, n_y), dX, Fx; of each share P, PX, dfull, db; zero
+    p: int,  # which share
+    m0: int,  # first row
+    m1: int,  # one after the last
+) -> None:
+    "From the gradients of the scores of some rows to those of the rows, the weights and the biases"
+    X, dZ, dX, P = work.X[0], borrowed(back.dA)[0], borrowed(back.dX)[0], borrowed(back.P)[p]
+    Fx, PX, dfull, one, size = back.Fx, back.PX[p], back.dfull[p], X.dtype.type(1), X.itemsize
+    n_x, n_y, ldp, width, stride = X.shape[1], dZ.shape[1], P.shape[1], Fx.shape[2], PX.shape[1] * Fx.shape[2]
+    db, block = back.db[p, :n_y], back.db[p, n_y:]
+    f, b, zero, total, panels = address(Fx), address(PX), address(back.zero), address(dfull), len(Fx)
+    for start in range(m0, m1, BLOCK):
+        rows, d = min(BLOCK, m1 - start), address(dZ) + start*n_y*size
+        multiply(one, rows, address(P), ldp, zero, 0, d, n_y, 1, n_y, d, 0, 0, f, n_y * width, panels)
+        for r in range(rows):
+            product, dx, dz = P[r], dX[start + r], dZ[start + r]
+            for j in range(n_x): dx[j] = product[j]
+            for j in range(n_y): block[j] = dz[j] if r == 0 else block[j] + dz[j]
+        for j in range(n_y): db[j] += block[j]            # a sum of sums: fewer roundings than one long sum
+        pack_rows(X[start:start + rows], PX, np.intp(0))
+        multiply(one, n_y, total, ldp, total, ldp, d, 1, n_y, rows, d, 0, 0, b, stride, panels)
+
 # %% ../nbs/16_jit.ipynb #bc1f452d
 def _peek(typingctx: Any, place: Any) -> Any:
     "The number at an address, as other threads left it"
@@ -1070,7 +1118,9 @@ def take_part(
         p = (me + i) % len(parts)
         if swap(address(parts) + p*APART + 8*CLAIM, 0, 1):
             m0, m1 = parts[p, FIRST], parts[p, LAST]
-            if kind == FORWARD: forward_shard(cell, work, m0, m1, keep != 0, outputs != 0)
+            if cell == DENSE and kind == FORWARD: dense_shard(work, m0, m1)
+            elif cell == DENSE: dense_shard_back(work, back, p, m0, m1)
+            elif kind == FORWARD: forward_shard(cell, work, m0, m1, keep != 0, outputs != 0)
             else: backward_shard(cell, work, own_blocks(back, p), m0, m1)
 
 # %% ../nbs/16_jit.ipynb #e00fc420
@@ -1608,6 +1658,90 @@ def name_gradients(
     full[:, :n], full[:, n:] = dfull[:, :n], din
     named = unstack_gates(call.cell, full, db[:G], db[G:] if call.cell == 'gru_after' else None)
     return {name: named[name] for name in call.parameters}, drows
+
+# %% ../nbs/16_jit.ipynb #37e620ab
+def row_shares(
+    N: int,  # rows
+    W: NDArray,  # what they are multiplied with
+    threads: int | None,  # how many; None to choose by the work there is
+) -> NDArray:  # a line for each share
+    "How the rows of an output layer are shared among threads"
+    ends = cut(None, N, threads or min(most_threads(), 1 + 2 * W.size * N // LEAST)) or [(0, 0)]
+    parts = np.zeros((len(ends), APART // 8), np.int64)
+    parts[:, FIRST], parts[:, LAST] = zip(*ends)
+    return parts
+
+
+# %% ../nbs/16_jit.ipynb #20675a01
+def worth_compiled(
+    a: NDArray,  # (n_a, m) or (n_a, m, T)
+    W: NDArray,  # (n_y, n_a)
+    b: NDArray,  # (n_y, 1)
+) -> bool:  # whether the compiled output layer can be used, and is worth it
+    "Whether all fits, is of one type, float32 or float64, and gives another thread something to do"
+    if not all(isinstance(array, np.ndarray) and array.dtype == a.dtype for array in (a, W, b)): return False
+    fits = a.ndim > 1 and W.shape == (len(W), len(a)) and b.shape == (len(W), 1)
+    return a.dtype in FLOATS and fits and 2 * a.size * len(W) >= LEAST
+
+
+# %% ../nbs/16_jit.ipynb #8364a32f
+def dense_rows(
+    rows: NDArray,  # (N, n_x), each row after the other
+    W: NDArray,  # (n_y, n_x)
+    b: NDArray,  # (n_y,)
+    threads: int | None = None,  # how many threads; None to choose by the work there is
+) -> NDArray:  # (N, n_y)
+    "Each row's scores W x + b"
+    N, n_y, dtype, parts = len(rows), len(W), rows.dtype, row_shares(len(rows), W, threads)
+    help = wake_up(len(parts), dtype)
+    B, bias = pack_gates({'c': (np.ascontiguousarray(W), b)}, 'c')
+    X, Z, P = for_reading(rows)[None], room((1, N, n_y), dtype), room((N, bias.size), dtype)
+    run(help, FORWARD, 'dense', no_work(dtype)._replace(X=X, B1=B, b1=bias, Z=Z, P=P), no_back(dtype), parts)
+    return Z[0]
+
+
+# %% ../nbs/16_jit.ipynb #a8c1e0b6
+def dense_rows_back(
+    dz: NDArray,  # gradient of the scores, (N, n_y)
+    rows: NDArray,  # (N, n_x)
+    W: NDArray,  # (n_y, n_x)
+    threads: int | None = None,  # how many threads; None to choose by the work there is
+) -> tuple[NDArray, NDArray, NDArray]:  # gradients of the rows (N, n_x), of W (n_y, n_x), of b (n_y,)
+    "Back through each row's scores"
+    (N, n_x), n_y, dtype, parts = rows.shape, len(W), rows.dtype, row_shares(len(rows), W, threads)
+    help, width, shares = wake_up(len(parts), dtype), panel_width(dtype), len(parts)
+    panels = -(-n_x // width)
+    Fx, P, PX, dX = rooms(dtype, (panels, n_y, width), (shares, BLOCK, panels * width),
+                          (shares, panels, BLOCK, width), (1, N, n_x))
+    pack_rows(np.ascontiguousarray(W), Fx, 0)
+    dfull, db, zero = (np.zeros(shape, dtype) for shape in (
+        (shares, n_y, panels * width), (shares, 2*n_y), (1, panels * width)))
+    back = no_back(dtype)._replace(dA=for_reading(dz)[None], Fx=Fx, dX=dX, P=P, PX=PX, dfull=dfull, db=db, zero=zero)
+    run(help, BACKWARD, 'dense', no_work(dtype)._replace(X=for_reading(rows)[None]), back, parts)
+    return dX[0], add_shards(dfull)[:, :n_x], add_shards(db)[:n_y]
+
+# %% ../nbs/16_jit.ipynb #18063fbf
+def jit_affine_forward(
+    a: NDArray,  # (n_a, m) or (n_a, m, T)
+    W: NDArray,  # (n_y, n_a)
+    b: NDArray,  # (n_y, 1)
+    threads: int | None = None,  # how many threads; None to choose by the work there is
+) -> tuple[NDArray, tuple]:  # z (n_y, m) or (n_y, m, T), cache
+    "The scores W a + b, compiled; for arrays that fit and are of one type, float32 or float64"
+    rows = for_reading(a.T).reshape(-1, len(a))
+    z = dense_rows(rows, W, b[:, 0], threads)
+    return z.reshape(*a.T.shape[:-1], len(W)).T, (a.shape, rows, W, threads)
+
+def jit_affine_backward(
+    dz: NDArray,  # gradient of the scores, (n_y, m) or (n_y, m, T)
+    cache: tuple,  # from jit_affine_forward
+) -> dict[str, NDArray]:  # da, shape of a; dW (n_y, n_a); db (n_y, 1)
+    "Back through the scores, compiled"
+    shape, rows, W, threads = cache
+    check_shapes({'dz': dz}, {'dz': (len(W), *shape[1:])})
+    da, dW, db = dense_rows_back(for_reading(dz.T).reshape(-1, len(W)), rows, W, threads)
+    return {'da': da.reshape(shape[::-1]).T, 'dW': dW, 'db': db[:, None]}
+
 
 # %% ../nbs/16_jit.ipynb #1d638bb3
 @compiled

@@ -25,8 +25,7 @@ from .init import check_draw, check_dtype, check_sizes, glorot, initialize_gru, 
 from .gradcheck import GradientReport, check_gradients
 from .kernels import cell_shapes, check_lengths, check_tokens, scatter, state_names, textbook_forward
 from .numerics import check_numbers, check_shapes, in_short, whole_as
-from .recurrent import engine_of, recurrent_backward, recurrent_forward
-from .rnn import affine_backward, affine_forward
+from .recurrent import engine_of, output_backward, output_forward, recurrent_backward, recurrent_forward
 
 # %% ../nbs/20_layers.ipynb #a6d18f01
 Arrays = dict[str, NDArray]
@@ -424,7 +423,7 @@ class Dense(Stateless):
         check_layer_parameters(parameters, {'W': (self.n_out, self.n_in), 'b': (self.n_out, 1)})
         x, = whole_as(parameters['W'].dtype, x)
         own, T = lengths_of(lengths, x, time=x.ndim == 3), x.shape[-1]
-        z, cache = affine_forward(x if own is None else take_valid(x, own), parameters['W'], parameters['b'])
+        z, cache = output_forward(x if own is None else take_valid(x, own), parameters['W'], parameters['b'])
         return z if own is None else put_valid(z, own, T), (cache, own, x.shape[1:])
 
     def run_back(self,
@@ -434,7 +433,7 @@ class Dense(Stateless):
         "The gradients of x, W and b"
         inner, own, shape = cache
         check_shapes({'dy': dy}, {'dy': (self.n_out, *shape)})
-        gradients = affine_backward(dy if own is None else take_valid(dy, own), inner)
+        gradients = output_backward(dy if own is None else take_valid(dy, own), inner)
         dx = gradients['da'] if own is None else put_valid(gradients['da'], own, shape[1])
         return dx, {'W': gradients['dW'], 'b': gradients['db']}
 

@@ -104,6 +104,12 @@ MUTATIONS = [
     ('kernels', 'if source.where is not None: drows = sum_by_row(', 'if False: drows = sum_by_row(',
      'the gradient of a table, place by place'),
     ('jit', 'b = B + j*abs(stride)*size', 'b = B + turn*abs(stride)*size', 'panels backwards, their results forwards'),
+    ('jit', 'multiply(one, n_y, total, ldp, total, ldp, d', 'multiply(one, n_y, total, ldp, zero, 0, d',
+     "of an output layer's gradient, the last block alone"),
+    ('jit', 'scores, z = P[m0 + r], Z[0, start + r]', 'scores, z = P[r], Z[0, start + r]',
+     "an output layer's scores from another share's place"),
+    ('jit', 'product, dx, dz = P[r], dX[start + r], dZ[start + r]', 'product, dx, dz = P[r], dX[m0 + r], dZ[start + r]',
+     "an output layer's inputs get the last block's gradient"),
     # gru
     ('gru', 'ut * cct + (1 - ut) * a_prev\n    yt', '(1 - ut) * cct + ut * a_prev\n    yt',
      'the update gate turned around'),

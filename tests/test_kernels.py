@@ -11,7 +11,8 @@ from rnn_nbdev.init import initialize_gru, initialize_lstm, initialize_rnn
 from rnn_nbdev.kernels import textbook_backward, textbook_forward
 from rnn_nbdev.lstm import lstm_backward, lstm_forward
 from rnn_nbdev.recurrent import (
-    ENGINES, Stream, engine, engine_of, has_numba, passes, recurrent_backward, recurrent_forward, use_engine,
+    ENGINES, Stream, engine, engine_of, has_numba, output_backward, output_forward, passes, recurrent_backward,
+    recurrent_forward, use_engine,
 )
 
 cells = ['rnn', 'lstm', 'gru', 'gru_after']
@@ -304,6 +305,54 @@ def test_threads_change_nothing_but_the_rounding(cell):
             results.append(flatten((a, final, jit_backward(da, dstate, cache))))
         for other in results[1:]: assert_equal(other, results[0], 1e-14)
         for name in results[2]: np.testing.assert_array_equal(results[3][name], results[2][name])
+
+
+@needs_numba
+@by_dtype
+def test_an_output_layer_equals_the_textbook(dtype):
+    from rnn_nbdev.jit import BLOCK, jit_affine_backward, jit_affine_forward
+    from rnn_nbdev.rnn import affine_backward, affine_forward
+    rng = np.random.default_rng(0)
+    some = itertools.product((1, 5, 70), (1, 9, 130), ((1,), (BLOCK,), (3, 1), (1, 7), (BLOCK + 1, 2), (13, 31)))
+    for n_y, n_a, columns in [*some, (2, 3, (0,)), (2, 3, (4, 0))]:
+        a, W, b, dz = (rng.normal(size=shape).astype(dtype)
+                       for shape in ((n_a, *columns), (n_y, n_a), (n_y, 1), (n_y, *columns)))
+        before = flatten((a, W, b, dz))
+        for given in (a, np.asfortranarray(a)):
+            z, cache = affine_forward(given, W, b)
+            expected, results = affine_backward(dz, cache), []
+            for threads in (1, 2, 3, 3):
+                found, cache = jit_affine_forward(given, W, b, threads)
+                back = jit_affine_backward(np.asfortranarray(dz), cache)
+                sums = back['db']
+                assert (abs(back.pop('db') - expected['db']) <= tolerance[dtype]/10 * abs(dz).sum()).all()
+                assert_equal((found, back), (z, {'da': expected['da'], 'dW': expected['dW']}), tolerance[dtype])
+                results.append(flatten((found, {**back, 'db': sums})))
+            for other in results[1:]:
+                for name in ('0', '1.da'): np.testing.assert_array_equal(other[name], results[0][name])
+            for name in results[2]: np.testing.assert_array_equal(results[3][name], results[2][name])
+        for name, array in flatten((a, W, b, dz)).items(): np.testing.assert_array_equal(array, before[name])
+
+
+@needs_numba
+def test_an_output_layer_goes_with_the_engine_where_it_is_large():
+    from rnn_nbdev.jit import jit_affine_backward
+    rng = np.random.default_rng(0)
+    W, b = rng.normal(size=(90, 64)), rng.normal(size=(90, 1))
+    for columns, name, own in (((20, 50), 'jit', True), ((20, 50), 'numpy', False), ((20, 5), 'jit', False)):
+        a, dz = rng.normal(size=(64, *columns)), rng.normal(size=(90, *columns))
+        with engine_of(name):
+            z, cache = output_forward(a, W, b)
+            gradients = output_backward(dz, cache)
+            assert (cache[0] is jit_affine_backward) == own
+        with pytest.raises(ValueError, match='dz: got shape'): output_backward(dz[:, :3], cache)
+        assert_equal((z, gradients), (np.einsum('ij,jmt->imt', W, a) + b[:, :, None], {
+            'da': np.einsum('ij,imt->jmt', W, dz), 'dW': np.einsum('imt,jmt->ij', dz, a),
+            'db': dz.sum(axis=(1, 2))[:, None]}), 1e-12)
+        with engine_of(name):
+            for wrong, bad in (('W', (a, W[:, :3], b)), ('b', (a, W, b[:, 0])), ('a', (a.astype(str), W, b))):
+                with pytest.raises((ValueError, TypeError), match=f'^{wrong}: '): output_forward(*bad)
+            assert output_forward(a.astype(np.float32), W, b)[0].dtype == np.float64       # mixed: as NumPy does it
 
 
 @needs_numba

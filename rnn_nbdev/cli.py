@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 import numpy as np
 from fastcore.script import call_parse, store_true
 
-from .data import Text, read_text, split_text, standard_library
+from .data import Text, counted_files, read_text, split_text, standard_library
 from .decoding import beam_search, write
 from .files import Arrays, write_json, write_whole
 from .init import check_sizes
@@ -341,7 +341,7 @@ def describe(
     fewer = f' (instead of {s.batch}: the text is short)' if streams.m < s.batch else ''
     network = f'{s.layers} layers of {s.cell}' if s.layers > 1 else s.cell
     dropout = f', {s.dropout:.0%} dropout' if s.dropout else ''
-    return (f'text     {run.text.source}: {len(contents_of(run.text)):,} {unit} from {run.text.files:,} files\n'
+    return (f'text     {run.text.source}: {len(contents_of(run.text)):,} {unit} from {counted_files(run.text.files)}\n'
             f'         SHA-256 {run.text.sha256}\n'
             f'split    {len(streams.tokens):,} to train on, {len(task.held_out):,} held out\n'
             f'         {len(task.model.vocabulary)} different {unit}\n'

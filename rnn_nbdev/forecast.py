@@ -6,11 +6,12 @@
 __all__ = ['PENALTIES', 'seasonal_naive', 'lags_of', 'sum_terms', 'ridge', 'WeightedSum', 'weighted_sum', 'check_quantiles',
            'quantile_loss', 'quantile_loss_backward', 'SeriesScale', 'naive_errors', 'series_scale', 'stretch',
            'Stretches', 'stretches_at', 'SeriesTask', 'split_series', 'train_series', 'train_forecast', 'Forecast',
-           'check_times', 'as_series', 'skill', 'changes_of', 'quantiles_ahead', 'toward_sum', 'quantile_ranks',
-           'quantile_shifts', 'moved_quantiles', 'ForecastOptions', 'check_forecast_options', 'calibration_distances',
-           'check_covariates', 'KnownSeries', 'rehearsed', 'past_errors', 'errors_at', 'forecast_record',
-           'restore_forecast', 'forecast_network', 'learn_series', 'ForecastFile', 'check_enough', 'check_series',
-           'corrected_quantiles', 'Forecaster', 'RollingOrigin', 'rolling_origin', 'compared']
+           'check_even', 'usual_step', 'check_times', 'as_series', 'skill', 'changes_of', 'quantiles_ahead',
+           'toward_sum', 'quantile_ranks', 'quantile_shifts', 'moved_quantiles', 'ForecastOptions',
+           'check_forecast_options', 'calibration_distances', 'check_covariates', 'KnownSeries', 'rehearsed',
+           'past_errors', 'errors_at', 'forecast_record', 'restore_forecast', 'forecast_network', 'learn_series',
+           'ForecastFile', 'check_enough', 'check_series', 'corrected_quantiles', 'Forecaster', 'RollingOrigin',
+           'rolling_origin', 'compared']
 
 # %% ../nbs/44_forecast.ipynb #d997f711
 from collections.abc import Mapping, Sequence
@@ -25,10 +26,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .init import check_sizes
 from .layers import Arrays, Chain, Dense
 from .networks import Dropout, stacked
-from .numerics import as_floating, check_columns, new_sequence
+from .numerics import as_floating, check_columns, in_short, new_sequence
 from .schedule import check_positive
 from .tasks import (HAS_SKLEARN, Batch, Member, NetworkTask, Saved, Scale, Watch, check_at_least_zero,
-                             check_fraction, check_target, forget, generator_of, scale_of, training_steps)
+                             check_fraction, check_target, forget, generator_of, options_known, scale_of, training_steps)
 
 # %% ../nbs/44_forecast.ipynb #e9bf3469
 if HAS_SKLEARN:
@@ -351,21 +352,43 @@ class Forecast(NamedTuple):
         return '\n'.join([names[0] + ''.join(f'{name:>10}' for name in names[1:]), *rows])
 
 # %% ../nbs/44_forecast.ipynb #8471afee
+def check_even(
+    t: NDArray,  # rising times, (T,)
+    step: Any,  # from one to the next, as a rule
+) -> None:
+    "Raise ValueError where times lie further apart, or closer together, than months or years of unequal length do"
+    gaps, usual = np.diff(t).astype(np.float64), float(step.astype(np.float64))
+    odd = np.flatnonzero(np.abs(gaps - usual) > usual / 2)
+    if len(odd):
+        raise ValueError(f'times: got {t[odd[0] + 1]} after {t[odd[0]]}, expected even steps of about {step}: fill in what '
+                         'is missing, or give no times where only the order counts')
+
+def usual_step(
+    t: NDArray,  # rising times, (T,)
+) -> Any:  # a number or timedelta64; None for fewer than two
+    "What lies between two times, as a rule: the median, and one of them"
+    return np.sort(np.diff(t))[(len(t) - 1) // 2] if len(t) > 1 else None
+
 def check_times(
     times: Any,  # of each step: numbers or datetime64, (T,); None where none are given
     T: int,  # steps there are
     after: Any = None,  # a time that all must come after; None for any
+    step: Any = None,  # from one time to the next; None for what is usual among them
 ) -> NDArray | None:  # (T,)
-    "Times as an array; raises ValueError or TypeError unless each is later than the one before"
+    "Times as an array; raises ValueError or TypeError unless each is later than the one before, by even steps"
     if times is None: return None
     t = np.asarray(times)
     if t.dtype.kind not in 'iufM': raise TypeError(f'times: got {t.dtype}, expected numbers or datetime64')
     if t.shape != (T,): raise ValueError(f'times: got shape {t.shape}, expected {(T,)}, one a step')
     if after is not None and (np.asarray(after).dtype.kind == 'M') != (t.dtype.kind == 'M'):
         raise TypeError(f'times: got {t.dtype} after {np.asarray(after).dtype}, expected all numbers or all datetime64')
-    if after is not None: t = np.concatenate([np.asarray(after, t.dtype)[None], t])
+    if after is not None:
+        both = np.result_type(t, np.asarray(after))
+        if step is not None: step = np.diff(np.array([after - step, after]).astype(both))[0]
+        t = np.concatenate([np.asarray(after, both)[None], t])
     back = np.flatnonzero(~(t[1:] > t[:-1]))
     if len(back): raise ValueError(f'times: got {t[back[0] + 1]} after {t[back[0]]}, expected times that only grow')
+    if len(t) > 1: check_even(t, usual_step(t) if step is None else step)
     return t[len(t) - T:]
 
 # %% ../nbs/44_forecast.ipynb #19332e43
@@ -469,6 +492,7 @@ def moved_quantiles(
 # %% ../nbs/44_forecast.ipynb #77021df2
 class ForecastOptions(Saved):
     "The options of a forecaster"
+    @options_known
     def __init__(self,
                  horizon: int = 12,  # steps ahead that it is trained for
                  season: int = 1,  # steps after which the series repeats itself; 1 for none
@@ -518,9 +542,10 @@ def check_forecast_options(
     check_at_least_zero(linear=options['linear'])
     if options['linear'] > 1: raise ValueError(f"linear: got {options['linear']}, expected a share from 0 to 1")
     q, n = check_quantiles(options['quantiles']), options['calibration']
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
+        raise ValueError(f'calibration: got {in_short(n)}, expected a whole number of past origins, 0 for none')
     if n == 0: return
-    check_sizes(calibration=n)
-    ranks = quantile_ranks(q, n)
+    ranks = quantile_ranks(q, int(n))
     if ranks.min() < 1 or ranks.max() > n:
         least = int(np.ceil(1 / min(*q, *(1 - q)) - 1 - 1e-9))
         raise ValueError(f'calibration: got {n} origins, expected 0, or {least} or more for {q[0]} to {q[-1]}')
@@ -561,6 +586,8 @@ class KnownSeries(ForecastOptions):
     last_y_: NDArray  # values, as many as are needed
     last_X_: NDArray  # their covariates
     since_: int  # steps that became known since it was fitted
+    last_time_: Any  # of the last step; None where no times are given
+    time_step_: Any = None  # from one to the next
 
     def keep(self,
              X: NDArray,  # covariates, (T, k)
@@ -572,16 +599,18 @@ class KnownSeries(ForecastOptions):
         needed = self.season + self.window + (int(distances[-1]) if len(distances) else 0)
         self.last_y_, self.last_X_ = y[max(0, len(y) - needed):].copy(), X[max(0, len(X) - needed):].copy()
         self.last_time_ = None if times is None else times[-1]
+        if times is None: self.time_step_ = None
+        elif len(times) > 1: self.time_step_ = usual_step(times)
 
     def extended(self,
                  X: Any,  # covariates of the new steps, (T, k), or None for none
-                 y: ArrayLike,  # what came after the end of the known series, (T,)
+                 y: Any,  # what came after the end of the known series, (T,)
                  times: Any = None,  # of each new step, only to be checked; None where none are given
                  ) -> Self:  # another estimator; this one stays as it is
         "The same weights, with more of the series known; raises TypeError or ValueError for what doesn't fit"
         check_is_fitted(self)
         y = as_series(y)
-        X, t = check_covariates(self, X, len(y)), check_times(times, len(y), self.last_time_)
+        X, t = check_covariates(self, X, len(y)), check_times(times, len(y), self.last_time_, self.time_step_)
         longer = copy(self)
         longer.keep(np.concatenate([self.last_X_, X]), np.concatenate([self.last_y_, y]), t)
         longer.since_ = self.since_ + len(y)
@@ -624,10 +653,12 @@ def forecast_record(
     f: Any,  # a fitted forecaster
 ) -> dict[str, Any]:  # as JSON can hold it
     "What fit left behind, but for the weights"
-    names, t = getattr(f, 'feature_names_in_', None), f.last_time_
+    names, t, step = getattr(f, 'feature_names_in_', None), f.last_time_, f.time_step_
     return {'n_features_in_': int(f.n_features_in_), 'since_': f.since_, 'history_': f.history_,
             'held_out_history_': f.held_out_history_, 'last_y': f.last_y_.tolist(), 'last_X': f.last_X_.tolist(),
-            'time': None if t is None else [str(t), t.dtype.str], 'value': f.scale_.value.as_lists(),
+            'time': None if t is None else [str(t), t.dtype.str],
+            'step': None if step is None else [step.astype(np.int64 if step.dtype.kind == 'm' else step.dtype).item(),
+                                               step.dtype.str], 'value': f.scale_.value.as_lists(),
             'change': f.scale_.change, 'covariates': f.scale_.covariates.as_lists(),
             'names': None if names is None else names.tolist(),
             'sum': f.sum_ and [f.sum_.weights.tolist(), f.sum_.constant]}
@@ -644,8 +675,9 @@ def restore_forecast(
     f.scale_ = SeriesScale(value, learned['change'], covariates)
     f.last_y_ = np.array(learned['last_y'])
     f.last_X_ = np.array(learned['last_X'], np.float64).reshape(len(f.last_y_), -1)
-    time = learned['time']
+    time, step = learned['time'], learned.get('step')
     f.last_time_ = None if time is None else np.array(time[0]).astype(time[1])[()]
+    f.time_step_ = None if step is None else np.array(*step)[()]
     f.sum_ = learned['sum'] and WeightedSum(np.array(learned['sum'][0]), learned['sum'][1], lags_of(f.season, f.window))
     f.quantiles, f.network_ = tuple(f.quantiles), forecast_network(f)
 
@@ -738,8 +770,8 @@ class Forecaster(ForecastFile):
     training ends after `patience` looks, of twenty in all, without a lower loss there."""
     def fit(self,
             X: Any,  # covariates that are known in advance, (T, k), or None for none
-            y: ArrayLike,  # the series, (T,)
-            times: Any = None,  # of each step, only to be checked: they must grow; None where none are given
+            y: Any,  # the series, (T,)
+            times: Any = None,  # of each step, only to be checked: they must grow, without a gap; None where none are given
             ) -> Self:  # the estimator itself
         "Learn from a series; raises TypeError or ValueError, before any work, for what can't be learned from"
         forget(self)
@@ -769,7 +801,7 @@ class Forecaster(ForecastFile):
 
     def score(self,
               X: Any,  # covariates of the steps ahead, (steps, k), or None
-              y: ArrayLike,  # what came, (steps,)
+              y: Any,  # what came, (steps,)
               ) -> float:  # 1 at best; 0 is as good as the baseline
         "The skill: 1 less the ratio of mean absolute error to that of the seasonal-naive forecast"
         check_is_fitted(self)
@@ -807,7 +839,7 @@ class RollingOrigin(NamedTuple):
 def rolling_origin(
     forecaster: Any,  # a Forecaster; it stays as it is
     X: Any,  # covariates, (T, k), or None
-    y: ArrayLike,  # the series, (T,)
+    y: Any,  # the series, (T,)
     first: int,  # steps known at the first origin: what is learned from
     every: int = 1,  # steps from one origin to the next
     refit: bool = False,  # whether to learn anew at each origin

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .data import as_path, mixed_order
+from .data import as_path, counted_files, mixed_order
 from .files import Arrays, load_arrays, save_arrays
 from .init import check_sizes
 from .layers import CELLS, Chain, Dense, Embedding, Recurrent, check_share, outputs_by_name
@@ -164,7 +164,7 @@ class Bytes:
         return {'source': self.source, 'files': self.files, 'bytes': len(self.contents), 'sha256': self.sha256}
 
     def __repr__(self) -> str:
-        size = f'{len(self.contents):,} bytes from {self.files:,} files'
+        size = f'{len(self.contents):,} bytes from {counted_files(self.files)}'
         return f'{self.source}: {size}, SHA-256 {self.sha256[:16]}...'
 
 # %% ../nbs/42_text.ipynb #2f0414b0

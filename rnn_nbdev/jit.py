@@ -4,19 +4,20 @@
 
 # %% auto #0
 __all__ = ['COMPILES', 'FREEDOMS', 'OPTIONS', 'TANH_P', 'TANH_Q', 'BYTES', 'VECTORS', 'ROWS', 'product_1', 'product_2',
-           'product_3', 'product_4', 'product_5', 'product_6', 'MULTIPLY', 'borrowed', 'RNN', 'LSTM', 'GRU', 'AFTER',
-           'DENSE', 'CODES', 'BLOCK', 'ATOMIC', 'peek', 'poke', 'swap', 'rest', 'give_way', 'stash', 'fetch', 'APART',
-           'FREE', 'POSTED', 'BUSY', 'ASLEEP', 'KIND', 'CELL', 'WORK', 'BACK', 'PARTS', 'KEEP', 'OUTPUTS', 'FORWARD',
-           'BACKWARD', 'UNITS_FORWARD', 'UNITS_BACKWARD', 'FIRST', 'LAST', 'CLAIM', 'STEP', 'WHO', 'READY', 'PANEL',
-           'PANELS', 'ACROSS', 'PATIENCE', 'LEAST', 'FEW', 'LEAST_STEP', 'compiled', 'inner', 'inlined', 'fast_tanh',
-           'vector_shape', 'panel_width', 'bytes_of', 'make_product', 'emit_product', 'address', 'multiply',
+           'product_3', 'product_4', 'product_5', 'product_6', 'MULTIPLY', 'multiply', 'borrowed', 'RNN', 'LSTM', 'GRU',
+           'AFTER', 'CODES', 'BLOCK', 'ATOMIC', 'peek', 'poke', 'swap', 'rest', 'give_way', 'stash', 'fetch_work',
+           'fetch_back', 'fetch_parts', 'APART', 'FREE', 'POSTED', 'BUSY', 'ASLEEP', 'JOB', 'CELL', 'WORK', 'BACK',
+           'PARTS', 'KEEP', 'OUTPUTS', 'FORWARD', 'BACKWARD', 'DENSE_FORWARD', 'DENSE_BACKWARD', 'UNITS_FORWARD',
+           'UNITS_BACKWARD', 'FIRST', 'LAST', 'CLAIM', 'STEP', 'WHO', 'READY', 'PANEL', 'PANELS', 'ACROSS', 'do_job',
+           'PATIENCE', 'LEAST', 'FEW', 'LEAST_STEP', 'compiled', 'inner', 'inlined', 'fast_tanh', 'vector_shape',
+           'panel_width', 'bytes_of', 'make_product', 'emit_product', 'address', 'multiply_panels', 'by_itself',
            'pack_columns', 'pack_rows', 'squash', 'lstm_row', 'lstm_row_back', 'rnn_row', 'rnn_row_back', 'mix_row',
            'gru_row_back', 'reset_row_back', 'reset_after_row_back', 'Work', 'running', 'see', 'gru_step', 'end_step',
            'forward_shard', 'Back', 'rows_back', 'add_seen', 'state_back', 'input_back', 'pack_steps', 'add_product',
-           'weights_back', 'backward_shard', 'dense_shard', 'dense_shard_back', 'pause', 'meet', 'input_ahead',
-           'forward_units', 'units_back', 'unit_weights_back', 'unit_inputs_back', 'backward_units', 'own_blocks',
-           'common_blocks', 'take_part', 'take_turns_with', 'help_out', 'keep_watch', 'share_out', 'do_job', 'act',
-           'compiled_before', 'most_threads', 'core_teller', 'Gang', 'no_work', 'no_back', 'wake_up', 'run', 'cut',
+           'weights_back', 'backward_shard', 'dense_shard', 'dense_shard_back', 'pause', 'no_work', 'no_back',
+           'make_fetch', 'meet', 'input_ahead', 'forward_units', 'units_back', 'unit_weights_back', 'unit_inputs_back',
+           'backward_units', 'own_blocks', 'common_blocks', 'claim', 'shares_of', 'make_job', 'job_of', 'keep_watch',
+           'share_out', 'launch', 'compiled_before', 'most_threads', 'core_teller', 'Gang', 'wake_up', 'run', 'cut',
            'cut_units', 'gate_weights', 'pack_gates', 'token_scores', 'Loan', 'for_reading', 'make_work', 'shards',
            'jit_forward', 'make_back', 'add_shards', 'pack_back', 'jit_backward', 'name_gradients', 'row_shares',
            'worth_compiled', 'dense_rows', 'dense_rows_back', 'jit_affine_forward', 'jit_affine_backward',
@@ -50,7 +51,7 @@ from .numerics import check_numbers, check_shapes
 COMPILES = importlib.util.find_spec('numba') is not None     # all else in this chapter needs it
 if COMPILES:
     from llvmlite import binding, ir
-    from numba import njit, types
+    from numba import cfunc, njit, typeof, types
     from numba.core import cgutils
     from numba.extending import intrinsic, overload
 
@@ -206,10 +207,7 @@ def address(
     return np.intp(array.ctypes.data)
 
 # %% ../nbs/16_jit.ipynb #977acf1d
-MULTIPLY = [types.void(number, *[types.intp] * 15) for number in (types.float32, types.float64)] if COMPILES else None
-
-@functools.partial(compiled, signatures=MULTIPLY)
-def multiply(
+def multiply_panels(
     one: Any,  # a number of the type to compute in
     m: int,  # rows of C
     C: int,  # address of the result
@@ -244,6 +242,35 @@ def multiply(
             elif k == 2: product_2(one, c, ldc, i, ldi, a1, ra1, ka1, K1, a2, ra2, K2, b)
             else: product_1(one, c, ldc, i, ldi, a1, ra1, ka1, K1, a2, ra2, K2, b)
             r += k
+
+# %% ../nbs/16_jit.ipynb #be12defc
+def by_itself(
+    f: Any,  # a function of numbers and addresses
+    signature: Any,  # types of its arguments
+    name: str = '',  # what the linker is to know it by, if anything
+) -> Any:  # the compiled function, which has to be kept as long as it is called
+    "Compile a function by itself, to be called by its address or a name: what calls it does not contain it"
+    try: alone = cfunc(signature, cache=True, **OPTIONS)(f)
+    except RuntimeError: alone = cfunc(signature, **OPTIONS)(f)      # no folder can be written
+    if name: binding.add_symbol(name, alone.address)
+    return alone
+
+MULTIPLY = [by_itself(multiply_panels, types.void(number, *[types.intp] * 15), f'rnn_nbdev_multiply_{number}')
+            for number in ((types.float32, types.float64) if COMPILES else ())]
+
+
+# %% ../nbs/16_jit.ipynb #b630801d
+def _multiply(typingctx: Any, one: Any, m: Any, C: Any, ldc: Any, I: Any, ldi: Any, A1: Any, ra1: Any, ka1: Any, K1: Any,
+              A2: Any, ra2: Any, K2: Any, B: Any, stride: Any, panels: Any) -> Any:
+    "`multiply_panels`, for compiled functions to call"
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in args])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, f'rnn_nbdev_multiply_{one}'), args)
+        return context.get_dummy_value()
+    return types.void(one, *[types.intp] * 15), emit
+
+multiply: Any = intrinsic(_multiply) if COMPILES else multiply_panels
+
 
 # %% ../nbs/16_jit.ipynb #74e53dc3
 def _borrowed(typingctx: Any, array: Any) -> Any:
@@ -410,8 +437,8 @@ def reset_after_row_back(
     for j in range(n): dq[j] = dc[j] * r[j]
 
 # %% ../nbs/16_jit.ipynb #ee8e947e
-RNN, LSTM, GRU, AFTER, DENSE = range(5)
-CODES = {'rnn': RNN, 'lstm': LSTM, 'gru': GRU, 'gru_after': AFTER, 'dense': DENSE}
+RNN, LSTM, GRU, AFTER = range(4)
+CODES = {'rnn': RNN, 'lstm': LSTM, 'gru': GRU, 'gru_after': AFTER}
 
 # %% ../nbs/16_jit.ipynb #2bf75027
 class Work(NamedTuple):
@@ -871,6 +898,25 @@ def pause(
     rest()
     if turn & 63 == 63: give_way()
 
+# %% ../nbs/16_jit.ipynb #dec15d29
+def no_work(
+    dtype: Any,  # float32 or float64
+) -> Work:  # empty
+    "Arrays of a pass forward, of the right types, with nothing in them"
+    shapes = {**dict.fromkeys(('b1', 'b2', 'brc', 'counts'), 1),
+              **dict.fromkeys(('where', 'table', 'P', 'final_a', 'final_c', 'd'), 2)}
+    kinds = {'where': np.intp, 'counts': np.int64}
+    return Work(*(np.empty((0,) * shapes.get(name, 3), kinds.get(name, dtype)) for name in Work._fields))
+
+# %% ../nbs/16_jit.ipynb #94848db0
+@functools.cache
+def no_back(
+    dtype: Any,  # float32 or float64
+) -> Back:  # empty
+    "Arrays of a pass back, of the right types, with nothing in them"
+    shapes = {'da': 2, 'dc': 2, 'PA': 4, 'PX': 4, 'PS': 4, 'zero': 2, 'db': 2}
+    return Back(*(np.empty((0,) * shapes.get(name, 3), dtype) for name in Back._fields))
+
 # %% ../nbs/16_jit.ipynb #95b4efc2
 def _stash(typingctx: Any, value: Any) -> Any:
     "The address of a value, on the stack of the function that asks"
@@ -878,23 +924,28 @@ def _stash(typingctx: Any, value: Any) -> Any:
         return builder.ptrtoint(cgutils.alloca_once_value(builder, args[0]), ir.IntType(64))
     return types.intp(value), emit
 
-def _fetch(typingctx: Any, place: Any, like: Any) -> Any:
-    "The value at an address, of the type of another"
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = context.get_value_type(signature.return_type)
-        value = builder.load(builder.inttoptr(args[0], kind.as_pointer()))
-        context.nrt.incref(builder, signature.return_type, value)
-        return value
-    return like(types.intp, like), emit
+def make_fetch(
+    example: Any,  # a function of a number type, that gives a value
+) -> Any:  # a compiled function of (one, place): one is a number of the type
+    "Fetch what stands at an address, of the type that the example has"
+    def fetch(typingctx: Any, one: Any, place: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            kind = context.get_value_type(signature.return_type)
+            value = builder.load(builder.inttoptr(args[1], kind.as_pointer()))
+            context.nrt.incref(builder, signature.return_type, value)
+            return value
+        return typeof(example('float32' if one == types.float32 else 'float64'))(one, types.intp), emit
+    return intrinsic(fetch) if COMPILES else fetch
 
 stash: Any = intrinsic(_stash) if COMPILES else _stash
-fetch: Any = intrinsic(_fetch) if COMPILES else _fetch
+fetch_work, fetch_back = make_fetch(no_work), make_fetch(no_back)
+fetch_parts = make_fetch(lambda dtype: np.zeros((0, 0), np.int64))
 
 # %% ../nbs/16_jit.ipynb #dc978b45
 APART = 128                                                      # bytes from a line of the board to the next
 FREE, POSTED, BUSY, ASLEEP = range(4)                            # what a helper does
-KIND, CELL, WORK, BACK, PARTS, KEEP, OUTPUTS = range(7)          # what stands in the line of the job
-FORWARD, BACKWARD, UNITS_FORWARD, UNITS_BACKWARD = range(4)      # what is done; the last two only together
+JOB, CELL, WORK, BACK, PARTS, KEEP, OUTPUTS = range(7)           # what stands in the line of the job
+FORWARD, BACKWARD, DENSE_FORWARD, DENSE_BACKWARD, UNITS_FORWARD, UNITS_BACKWARD = range(6)     # the last two only together
 FIRST, LAST, CLAIM, STEP, WHO, READY, PANEL, PANELS, ACROSS = range(9)      # what stands in the line of a share
 
 # %% ../nbs/16_jit.ipynb #70e38c69
@@ -1102,77 +1153,93 @@ def common_blocks(
                 back.PX[p], back.PS[p], back.zero[0], back.dfull[0], back.db[0], back.dtable[0])
 
 # %% ../nbs/16_jit.ipynb #ddc74e77
-@inlined
-def take_part(
-    kind: int,  # what is done
-    cell: int,  # RNN, LSTM, GRU or AFTER
-    work: Any,  # the arrays of the pass forward
-    back: Any,  # the arrays of the pass back
+@inner
+def claim(
     parts: NDArray,  # a line for each shard
     me: int,  # which shard to look at first
-    keep: int,  # whether gates and cell states are kept
-    outputs: int,  # whether hidden states are kept
-) -> None:
-    "Claim shards and work on them until all are claimed"
+) -> int:  # which shard; -1 if all are claimed
+    "Claim a shard"
     for i in range(len(parts)):
         p = (me + i) % len(parts)
-        if swap(address(parts) + p*APART + 8*CLAIM, 0, 1):
-            m0, m1 = parts[p, FIRST], parts[p, LAST]
-            if cell == DENSE and kind == FORWARD: dense_shard(work, m0, m1)
-            elif cell == DENSE: dense_shard_back(work, back, p, m0, m1)
-            elif kind == FORWARD: forward_shard(cell, work, m0, m1, keep != 0, outputs != 0)
-            else: backward_shard(cell, work, own_blocks(back, p), m0, m1)
+        if swap(address(parts) + p*APART + 8*CLAIM, 0, 1): return p
+    return -1
 
 # %% ../nbs/16_jit.ipynb #e00fc420
-@inlined
-def take_turns_with(
-    kind: int,  # UNITS_FORWARD or UNITS_BACKWARD
-    work: Any,  # the arrays of the pass forward
-    back: Any,  # the arrays of the pass back
-    parts: NDArray,  # a line for each share
+@inner
+def shares_of(
+    parts: NDArray,  # a line for each share of the units
     me: int,  # who I am
-    keep: int,  # whether gates and cell states are kept
-    outputs: int,  # whether hidden states are kept
-) -> None:
-    "Work on my shares, step by step with the others"
-    turn = 0
+) -> int:  # how many
+    "How many shares are mine, as soon as that is settled"
+    turn, mine = 0, 0
     while peek(address(parts) + 8*READY) == 0:
         pause(turn)
         turn += 1
-    mine = False
-    for p in range(len(parts)): mine = mine or parts[p, WHO] == me
-    if mine and kind == UNITS_FORWARD: forward_units(work, parts, me, keep != 0, outputs != 0)
-    elif mine: backward_units(work, back, parts, me)
+    for p in range(len(parts)): mine += parts[p, WHO] == me
+    return mine
 
 # %% ../nbs/16_jit.ipynb #4fa3f922
-@inlined
-def help_out(
-    board: NDArray,  # the job's line, then one for each helper
-    me: int,  # which helper
-    work: Any,  # of the type that the job's is of
-    back: Any,  # likewise
-) -> None:
-    "Do what is on the board"
-    kind, cell, w, b, p, keep, outputs = board[:7]
-    work, back, parts = fetch(w, work), fetch(b, back), fetch(p, np.empty((0, 0), np.int64))
-    if kind < UNITS_FORWARD: take_part(kind, cell, work, back, parts, me, keep, outputs)
-    else: take_turns_with(kind, work, back, parts, me, keep, outputs)
+def make_job(
+    kind: int,  # FORWARD, BACKWARD, DENSE_FORWARD, DENSE_BACKWARD, UNITS_FORWARD or UNITS_BACKWARD
+    dtype: str,  # 'float32' or 'float64'
+) -> Any:  # a function of the board's address and of who runs it
+    "What each thread does that takes part; of the branches, the compiler keeps the one that is wanted"
+    one = np.dtype(dtype).type(1)
+    def shards(board: int, me: int) -> None:
+        cell, keep, outputs = peek(board + 8*CELL), peek(board + 8*KEEP) != 0, peek(board + 8*OUTPUTS) != 0
+        work, back = fetch_work(one, peek(board + 8*WORK)), fetch_back(one, peek(board + 8*BACK))
+        parts = fetch_parts(one, peek(board + 8*PARTS))
+        p = claim(parts, me)
+        while p >= 0:
+            m0, m1 = parts[p, FIRST], parts[p, LAST]
+            if kind == FORWARD: forward_shard(cell, work, m0, m1, keep, outputs)
+            if kind == BACKWARD: backward_shard(cell, work, own_blocks(back, p), m0, m1)
+            if kind == DENSE_FORWARD: dense_shard(work, m0, m1)
+            if kind == DENSE_BACKWARD: dense_shard_back(work, back, p, m0, m1)
+            p = claim(parts, me)
+    def units(board: int, me: int) -> None:
+        keep, outputs = peek(board + 8*KEEP) != 0, peek(board + 8*OUTPUTS) != 0
+        work, back = fetch_work(one, peek(board + 8*WORK)), fetch_back(one, peek(board + 8*BACK))
+        parts = fetch_parts(one, peek(board + 8*PARTS))
+        if shares_of(parts, me) > 0:
+            if kind == UNITS_FORWARD: forward_units(work, parts, me, keep, outputs)
+            if kind == UNITS_BACKWARD: backward_units(work, back, parts, me)
+    return units if kind >= UNITS_FORWARD else shards
+
+@functools.cache
+def job_of(
+    kind: int,  # FORWARD, BACKWARD, DENSE_FORWARD, DENSE_BACKWARD, UNITS_FORWARD or UNITS_BACKWARD
+    dtype: str,  # 'float32' or 'float64'
+) -> Any:  # compiled, with its address
+    "The job of a kind, compiled when it is first asked for"
+    return by_itself(make_job(kind, dtype), types.void(types.intp, types.intp))
+
+# %% ../nbs/16_jit.ipynb #aea47c44
+def _do_job(typingctx: Any, job: Any, board: Any, me: Any) -> Any:
+    "Call the function at an address, with two whole numbers"
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [word, word])
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+        return context.get_dummy_value()
+    return types.void(types.intp, types.intp, types.intp), emit
+
+do_job: Any = intrinsic(_do_job) if COMPILES else _do_job
 
 # %% ../nbs/16_jit.ipynb #6e5590d2
 PATIENCE = 8000     # how often a helper looks for work before it goes to sleep: some 0.2 ms
 
-@inlined
+@compiled
 def keep_watch(
     board: NDArray,  # the job's line, then one for each helper
     me: int,  # which helper, from 1
-    work: Any,  # of the type that jobs are of
-    back: Any,  # likewise
 ) -> bool:  # whether it went to sleep; if not, there is a job after all
     "What a helper does until it has had nothing to do for a while"
-    state, turn = address(board) + me*APART, 0
+    base, turn = address(board), 0
+    state = base + me*APART
     while turn < PATIENCE:
         if peek(state) == POSTED and swap(state, POSTED, BUSY):
-            help_out(board, me, work, back)
+            do_job(peek(base + 8*JOB), base, me)
             poke(state, FREE)
             turn = 0
         pause(turn)
@@ -1202,27 +1269,25 @@ def share_out(
     poke(address(parts) + 8*READY, 1)
 
 # %% ../nbs/16_jit.ipynb #41f56088
-@inlined
-def do_job(
+@compiled
+def launch(
     board: NDArray,  # the job's line, then one for each helper; the first line alone for no help
-    me: int,  # 0
-    kind: int,  # what is done
+    job: int,  # address of what is done
+    joint: bool,  # whether it is only done together
     cell: int,  # RNN, LSTM, GRU or AFTER
     work: Any,  # the arrays of the pass forward
     back: Any,  # the arrays of the pass back
-    parts: NDArray,  # a line for each shard
+    parts: NDArray,  # a line for each share
     keep: bool,  # whether gates and cell states are kept
     outputs: bool,  # whether hidden states are kept
 ) -> None:
     "Post a job, take part in it, and wait for those who have begun"
     base, helpers = address(board), len(board)*8//APART - 1
-    board[KIND], board[CELL], board[KEEP], board[OUTPUTS] = kind, cell, keep, outputs
+    board[JOB], board[CELL], board[KEEP], board[OUTPUTS] = job, cell, keep, outputs
     board[WORK], board[BACK], board[PARTS] = stash(work), stash(back), stash(parts)
     for w in range(1, helpers + 1): swap(base + w*APART, FREE, POSTED)
-    if kind < UNITS_FORWARD: take_part(kind, cell, work, back, parts, me, board[KEEP], board[OUTPUTS])
-    else:
-        share_out(base, helpers, parts)
-        take_turns_with(kind, work, back, parts, me, board[KEEP], board[OUTPUTS])
+    if joint: share_out(base, helpers, parts)
+    do_job(job, base, 0)
     for w in range(1, helpers + 1):
         turn = 0
         if not swap(base + w*APART, POSTED, FREE):            # it has begun, or sleeps
@@ -1230,29 +1295,11 @@ def do_job(
                 pause(turn)
                 turn += 1
 
-# %% ../nbs/16_jit.ipynb #8ba091e5
-@compiled
-def act(
-    board: NDArray,  # the job's line, then one for each helper; the first line alone for no help
-    me: int,  # which helper, from 1; 0 for the one who has a job
-    kind: int,  # what is done
-    cell: int,  # RNN, LSTM, GRU or AFTER
-    work: Any,  # the arrays of the pass forward
-    back: Any,  # the arrays of the pass back
-    parts: NDArray,  # a line for each shard
-    keep: bool,  # whether gates and cell states are kept
-    outputs: bool,  # whether hidden states are kept
-) -> bool:  # of a helper, whether it went to sleep
-    "What a thread does, the one with the job or a helper: one function, so that all of it is compiled once"
-    if me > 0: return keep_watch(board, me, work, back)
-    do_job(board, me, kind, cell, work, back, parts, keep, outputs)
-    return True
-
 # %% ../nbs/16_jit.ipynb #3ccf0f39
 def compiled_before() -> bool:  # False as well where nothing can be kept on disk
-    "Whether what `act` compiles to is on disk, from this version of this module"
-    folder = Path(act.stats.cache_path or os.devnull)
-    kept = folder.glob(f'*.act-{act.py_func.__code__.co_firstlineno}.*.nbi')
+    "Whether a pass has been compiled and is on disk, from this version of this module"
+    folder = Path(launch.stats.cache_path or os.devnull)
+    kept = folder.glob(f'*.launch-{launch.py_func.__code__.co_firstlineno}.*.nbi')
     return any(file.stat().st_mtime >= Path(__file__).stat().st_mtime for file in kept)
 
 # %% ../nbs/16_jit.ipynb #ff95cc8a
@@ -1274,18 +1321,16 @@ def core_teller() -> Any:  # a function that gives the number of the core it run
 
 # %% ../nbs/16_jit.ipynb #5f735e6c
 class Gang:
-    "Threads that help with the passes of one number type; asleep when there is nothing to do"
+    "Threads that help with passes; asleep when there is nothing to do"
 
     def __init__(
         self,
         helpers: int,  # how many, beside the caller
-        dtype: str,  # 'float32' or 'float64'
     ) -> None:
         self.taken, self.over = threading.Lock(), False
         memory = np.zeros((helpers + 2) * APART // 8, np.int64)
         start = -memory.ctypes.data % APART // 8
         self.board = memory[start:start + (helpers + 1) * APART // 8]
-        self.nothing: tuple = 0, 0, no_work(dtype), no_back(dtype), np.zeros((0, 0), np.int64), False, False
         self.bells = [threading.Semaphore(0) for _ in range(helpers)]
         self.threads = [threading.Thread(target=self.live, args=(w,), name='rnn_nbdev', daemon=True)
                         for w in range(1, helpers + 1)]
@@ -1298,7 +1343,7 @@ class Gang:
     ) -> None:
         "A helper's life: serve, sleep, serve"
         while not self.over:
-            if act(self.board, me, *self.nothing): self.bells[me - 1].acquire()
+            if keep_watch(self.board, me): self.bells[me - 1].acquire()
 
     def wake(
         self,
@@ -1324,39 +1369,18 @@ class Gang:
 def _gang(
     process: int,  # this process: after a fork the child has none of the parent's threads
     helpers: int,  # how many
-    dtype: str,  # 'float32' or 'float64'
 ) -> Gang:  # waiting
     "The helpers, made once"
-    return Gang(helpers, dtype)
-
-# %% ../nbs/16_jit.ipynb #dec15d29
-def no_work(
-    dtype: Any,  # float32 or float64
-) -> Work:  # empty
-    "Arrays of a pass forward, of the right types, with nothing in them"
-    shapes = {**dict.fromkeys(('b1', 'b2', 'brc', 'counts'), 1),
-              **dict.fromkeys(('where', 'table', 'P', 'final_a', 'final_c', 'd'), 2)}
-    kinds = {'where': np.intp, 'counts': np.int64}
-    return Work(*(np.empty((0,) * shapes.get(name, 3), kinds.get(name, dtype)) for name in Work._fields))
-
-# %% ../nbs/16_jit.ipynb #94848db0
-@functools.cache
-def no_back(
-    dtype: Any,  # float32 or float64
-) -> Back:  # empty
-    "Arrays of a pass back, of the right types, with nothing in them"
-    shapes = {'da': 2, 'dc': 2, 'PA': 4, 'PX': 4, 'PS': 4, 'zero': 2, 'db': 2}
-    return Back(*(np.empty((0,) * shapes.get(name, 3), dtype) for name in Back._fields))
+    return Gang(helpers)
 
 # %% ../nbs/16_jit.ipynb #06f304fb
 def wake_up(
     shares: int,  # how many there are to work on
-    dtype: DTypeLike,  # float32 or float64
 ) -> tuple[Gang | None, int]:  # who helps, and how many of them; nobody where one thread is enough
     "Wake helpers before there is something to do, so that they are there when there is"
     most = most_threads() if shares > 1 else 1
     if most == 1: return None, 0
-    gang, helpers = _gang(os.getpid(), most - 1, np.dtype(dtype).name), min(shares, most) - 1
+    gang, helpers = _gang(os.getpid(), most - 1), min(shares, most) - 1
     if gang.taken.acquire(blocking=False):
         try: gang.wake(helpers)
         finally: gang.taken.release()
@@ -1365,8 +1389,8 @@ def wake_up(
 # %% ../nbs/16_jit.ipynb #f939ad1d
 def run(
     help: tuple[Gang | None, int],  # from wake_up
-    kind: int,  # what is done
-    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
+    kind: int,  # what is done: FORWARD, BACKWARD, ...
+    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'; for an output layer it makes no difference
     work: Work,  # the arrays of the pass forward
     back: Back,  # the arrays of the pass back
     parts: NDArray,  # a line for each share
@@ -1376,12 +1400,13 @@ def run(
     "Every share, with the help that there is; without any if another thread has it"
     parts[:, CLAIM:READY + 1] = 0
     gang, helpers = help
+    job = job_of(kind, work.X.dtype.name).address, kind >= UNITS_FORWARD, CODES[cell], work, back, parts, keep, outputs
     if gang is None or not gang.taken.acquire(blocking=False):
-        act(np.zeros(APART // 8, np.int64), 0, kind, CODES[cell], work, back, parts, keep, outputs)
+        launch(np.zeros(APART // 8, np.int64), *job)
         return
     try:
         gang.wake(helpers)
-        act(gang.board[:(helpers + 1) * APART // 8], 0, kind, CODES[cell], work, back, parts, keep, outputs)
+        launch(gang.board[:(helpers + 1) * APART // 8], *job)
     finally: gang.taken.release()
 
 # %% ../nbs/16_jit.ipynb #0cb48af3
@@ -1552,7 +1577,7 @@ def jit_forward(
     start = [s.T if plan is None else s.T[plan.order] for s in call.state.values()]
     counts = np.full(call.T, call.m) if plan is None else plan.counts
     parts, shares = shards(call, plan, source.rows.shape[-1], threads)
-    help, keep = wake_up(len(parts), call.dtype), training or outputs
+    help, keep = wake_up(len(parts)), training or outputs
     work = make_work(call, source, weights, start, counts, training, keep, drop_rows(call, plan), shares)
     run(help, UNITS_FORWARD if shares else FORWARD, cell, work, no_back(call.dtype), parts, training, keep)
     a = None if not outputs else work.A[1:].T if plan is None else scatter(work.A[1:], plan)
@@ -1622,7 +1647,7 @@ def jit_backward(
     "Back through a sequence, compiled"
     call, plan, source, weights, work, parts, shares = cache
     above, end = upstream(call, da, dstate)
-    help = wake_up(len(parts), call.dtype)
+    help = wake_up(len(parts))
     n, K, tokens, dtype = call.n_a, call.n_a + source.rows.shape[-1], call.table is not None, call.dtype
     nothing = np.empty((0, 0, 0), dtype)
     dA = nothing if above is None else for_reading(above.T) if plan is None else gather(above, plan)
@@ -1693,10 +1718,10 @@ def dense_rows(
 ) -> NDArray:  # (N, n_y)
     "Each row's scores W x + b"
     N, n_y, dtype, parts = len(rows), len(W), rows.dtype, row_shares(len(rows), W, threads)
-    help = wake_up(len(parts), dtype)
+    help = wake_up(len(parts))
     B, bias = pack_gates({'c': (np.ascontiguousarray(W), b)}, 'c')
     X, Z, P = for_reading(rows)[None], room((1, N, n_y), dtype), room((N, bias.size), dtype)
-    run(help, FORWARD, 'dense', no_work(dtype)._replace(X=X, B1=B, b1=bias, Z=Z, P=P), no_back(dtype), parts)
+    run(help, DENSE_FORWARD, 'rnn', no_work(dtype)._replace(X=X, B1=B, b1=bias, Z=Z, P=P), no_back(dtype), parts)
     return Z[0]
 
 
@@ -1709,7 +1734,7 @@ def dense_rows_back(
 ) -> tuple[NDArray, NDArray, NDArray]:  # gradients of the rows (N, n_x), of W (n_y, n_x), of b (n_y,)
     "Back through each row's scores"
     (N, n_x), n_y, dtype, parts = rows.shape, len(W), rows.dtype, row_shares(len(rows), W, threads)
-    help, width, shares = wake_up(len(parts), dtype), panel_width(dtype), len(parts)
+    help, width, shares = wake_up(len(parts)), panel_width(dtype), len(parts)
     panels = -(-n_x // width)
     Fx, P, PX, dX = rooms(dtype, (panels, n_y, width), (shares, BLOCK, panels * width),
                           (shares, panels, BLOCK, width), (1, N, n_x))
@@ -1717,7 +1742,7 @@ def dense_rows_back(
     dfull, db, zero = (np.zeros(shape, dtype) for shape in (
         (shares, n_y, panels * width), (shares, 2*n_y), (1, panels * width)))
     back = no_back(dtype)._replace(dA=for_reading(dz)[None], Fx=Fx, dX=dX, P=P, PX=PX, dfull=dfull, db=db, zero=zero)
-    run(help, BACKWARD, 'dense', no_work(dtype)._replace(X=for_reading(rows)[None]), back, parts)
+    run(help, DENSE_BACKWARD, 'rnn', no_work(dtype)._replace(X=for_reading(rows)[None]), back, parts)
     return dX[0], add_shards(dfull)[:, :n_x], add_shards(db)[:n_y]
 
 # %% ../nbs/16_jit.ipynb #18063fbf

@@ -393,7 +393,7 @@ def test_few_examples_share_the_units():
             np.testing.assert_array_equal(outputs, a)
             for name in final: np.testing.assert_array_equal(last[name], final[name])
         for name in results[1]: np.testing.assert_array_equal(results[1][name], results[2][name])
-        gang, _ = wake_up(2, dtype)
+        gang, _ = wake_up(2)
         if gang is None: continue
         with gang.taken:                                     # nobody helps: the same, bit for bit
             a, final, cache = jit_forward('lstm', x, state, parameters, threads=2, **table)
@@ -526,14 +526,15 @@ def test_who_waits_for_the_compiler_is_told(terminal, before, monkeypatch, caplo
 @needs_numba
 def test_what_is_on_disk_is_known_by_its_version(monkeypatch, tmp_path):
     from rnn_nbdev import jit
-    line = jit.act.py_func.__code__.co_firstlineno
-    monkeypatch.setattr(jit, 'act', SimpleNamespace(py_func=jit.act.py_func, stats=SimpleNamespace(cache_path=None)))
+    line = jit.launch.py_func.__code__.co_firstlineno
+    launch = SimpleNamespace(py_func=jit.launch.py_func, stats=SimpleNamespace(cache_path=None))
+    monkeypatch.setattr(jit, 'launch', launch)
     assert not jit.compiled_before()                         # no place to keep it
-    jit.act.stats.cache_path = str(tmp_path)
+    launch.stats.cache_path = str(tmp_path)
     assert not jit.compiled_before()                         # nothing there
-    (tmp_path/f'jit.act-{line + 1}.py3.nbi').touch()
+    (tmp_path/f'jit.launch-{line + 1}.py3.nbi').touch()
     assert not jit.compiled_before()                         # another version
-    file = tmp_path/f'jit.act-{line}.py3.nbi'
+    file = tmp_path/f'jit.launch-{line}.py3.nbi'
     file.touch()
     assert jit.compiled_before()
     os.utime(file, (0, 0))                                   # older than the module

@@ -12,7 +12,7 @@ import csv
 import gzip
 import hashlib
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .numerics import in_short
 
 # %% ../nbs/40_data.ipynb #1c7b7609
 def counted_files(
@@ -53,7 +55,8 @@ def check_errors(
     errors: Any,  # what to do about bytes that are not UTF-8
 ) -> None:
     "Raise ValueError unless it is 'strict' or 'replace'"
-    if errors not in ('strict', 'replace'): raise ValueError(f"errors: got {errors!r}, expected 'strict' or 'replace'")
+    if not isinstance(errors, str) or errors not in ('strict', 'replace'):
+        raise ValueError(f"errors: got {in_short(errors)}, expected 'strict' or 'replace'")
 
 # %% ../nbs/40_data.ipynb #0196c9b4
 def decode(
@@ -77,7 +80,7 @@ def as_path(
     name: str,  # what an error calls it
 ) -> Path:  # the same
     "A path; raises TypeError for what is none"
-    if not isinstance(path, (str, Path)): raise TypeError(f'{name}: got {path!r}, expected a path')
+    if not isinstance(path, (str, Path)): raise TypeError(f'{name}: got {in_short(path)}, expected a path')
     return Path(path)
 
 # %% ../nbs/40_data.ipynb #ed72daa6
@@ -98,7 +101,8 @@ def read_files(
 ) -> str:  # their texts, one after the other, each ending with a line end
     "The text of several files; raises ValueError for what is not UTF-8, OSError for what can't be read"
     check_errors(errors)
-    if isinstance(paths, (str, Path)): raise TypeError(f'paths: got {str(paths)!r}, expected a list of files')
+    if isinstance(paths, (str, Path)) or not isinstance(paths, Iterable):
+        raise TypeError(f'paths: got {in_short(str(paths))}, expected a list of files')
     checked = [as_path(path, 'paths') for path in paths]
     texts = (decode(path.read_bytes(), str(path), errors) for path in checked)
     return ''.join(text if text.endswith('\n') else text + '\n' for text in texts if text)
@@ -112,7 +116,7 @@ def read_text(
     "Text of a file, or of all files in a folder and below; raises ValueError if it is missing, empty or not UTF-8"
     path = as_path(path, 'text')
     check_errors(errors)
-    if not isinstance(pattern, str): raise TypeError(f"pattern: got {pattern!r}, expected a string such as '*.txt'")
+    if not isinstance(pattern, str): raise TypeError(f"pattern: got {in_short(pattern)}, expected a string such as '*.txt'")
     if not path.exists(): raise ValueError(f'text: no such file or folder: {path}')
     if path.is_dir():
         visible = (p for p in path.rglob(pattern) if not any(s.startswith('.') for s in p.relative_to(path).parts))
@@ -149,7 +153,7 @@ def split_text(
     "The beginning and the end of a text; raises ValueError if the share leaves nothing on one side"
     if not isinstance(text, (str, bytes)): raise TypeError(f'text: got {type(text).__name__}, expected a string')
     if isinstance(share, bool) or not isinstance(share, (int, float)):
-        raise TypeError(f'held_out: got {share!r}, expected a share between 0 and 1')
+        raise TypeError(f'held_out: got {in_short(share)}, expected a share between 0 and 1')
     if not 0 < share < 1: raise ValueError(f'held_out: got {share}, expected a share between 0 and 1')
     cut = len(text) - round(len(text) * share)
     if cut < 2 or len(text) - cut < 2:
@@ -197,9 +201,9 @@ def data_set(
     name: str,  # such as 'sunspots'
 ) -> DataSet:  # its record
     "The record of a data set; raises ValueError for a name that is none of theirs"
-    found = [record for record in DATA_SETS if record.name == name]
+    found = [record for record in DATA_SETS if isinstance(name, str) and record.name == name]
     if not found:
-        raise ValueError(f'data set: got {name!r}, expected one of {", ".join(d.name for d in DATA_SETS)}')
+        raise ValueError(f'data set: got {in_short(name)}, expected one of {", ".join(d.name for d in DATA_SETS)}')
     return found[0]
 
 # %% ../nbs/40_data.ipynb #1a5f1fa9
@@ -224,7 +228,8 @@ def japanese_vowels(
     part: str,  # 'train' or 'test', the published split
 ) -> tuple[list[NDArray], NDArray, list[str]]:  # utterances (T_i, 12), labels (m,) from 0, names of the labels
     "Utterances, who spoke each, and what the speakers are called; raises ValueError for another part"
-    if part not in ('train', 'test'): raise ValueError(f"part: got {part!r}, expected 'train' or 'test'")
+    if not isinstance(part, str) or part not in ('train', 'test'):
+        raise ValueError(f"part: got {in_short(part)}, expected 'train' or 'test'")
     rows = [row for row in read_data_set('japanese_vowels') if row[0] == part]
     starts = [i for i, row in enumerate(rows) if i == 0 or row[2] != rows[i - 1][2]]
     steps = np.array([row[3:] for row in rows], np.float64)
@@ -243,7 +248,8 @@ def temperatures(
 ) -> tuple[NDArray, NDArray]:  # times (8759,), datetime64 in hours; degrees Fahrenheit (8759,)
     "Hourly temperatures over a year, averages of many years; raises ValueError for another place"
     places = ['Seattle', 'San Francisco']
-    if place not in places: raise ValueError(f"place: got {place!r}, expected 'Seattle' or 'San Francisco'")
+    if not isinstance(place, str) or place not in places:
+        raise ValueError(f"place: got {in_short(place)}, expected 'Seattle' or 'San Francisco'")
     rows = read_data_set('temperatures')
     column = 1 + places.index(place)
     return np.array([row[0] for row in rows], 'datetime64[h]'), np.array([float(row[column]) for row in rows])
@@ -263,7 +269,7 @@ def census_names(
     every = ['female', 'male', 'surname']
     listed = isinstance(kinds, (list, tuple)) and len(kinds) > 0
     if not listed or any(k not in every or list(kinds).count(k) > 1 for k in kinds):
-        raise ValueError(f'kinds: got {kinds!r}, expected some of {every}, each once')
+        raise ValueError(f'kinds: got {in_short(kinds)}, expected some of {every}, each once')
     kinds = list(kinds)
     table = read_data_set('census_names')
     found = [(row[1], label) for label, kind in enumerate(kinds) for row in table if row[0] == kind]

@@ -22,6 +22,7 @@ from PIL import Image
 from .gru import gru_cell_forward, gru_forward
 from .init import initialize_gru, initialize_lstm, initialize_rnn
 from .lstm import lstm_cell_forward, lstm_forward
+from .numerics import check_kind, in_short
 from .rnn import rnn_cell_forward, rnn_forward
 from .viz import (INK, SOFT, STYLES, Picture, draw_gru_cell, draw_lstm_cell, draw_rnn_cell, draw_strip,
                            draw_text, new_board, redraw_strip)
@@ -41,7 +42,7 @@ _FORWARD: dict[str, tuple[Callable, Callable, Callable]] = {
 def _functions(cell: Any) -> tuple[Callable, Callable, Callable]:
     "How a cell is initialized, run and stepped. Raises ValueError"
     if not isinstance(cell, str) or cell not in _FORWARD:
-        raise ValueError(f"cell: got {cell!r}, expected one of {', '.join(map(repr, _FORWARD))}")
+        raise ValueError(f"cell: got {in_short(cell)}, expected one of {', '.join(map(repr, _FORWARD))}")
     return _FORWARD[cell]
 
 def _wave(n_x: int, T: int = 16) -> NDArray:
@@ -103,6 +104,7 @@ def all_moves(
     moves: Mapping[str, Any] | None = None,  # some of the moves by name
 ) -> dict[str, Any]:  # every move by name: step and unit, the pushes, the biases
     "`moves` with everything left out filled in: step 4, unit 0, nothing added; raises ValueError, TypeError"
+    check_kind(live, LiveCell, 'live')
     if moves is None: moves = {}
     if not isinstance(moves, Mapping):
         raise TypeError(f'moves: got {type(moves).__name__}, expected a dictionary such as {{"bf": 2}}')

@@ -22,6 +22,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse_arrays
 from safetensors.numpy import save as format_arrays
 
+from .numerics import in_short
+
 # %% ../nbs/28_files.ipynb #3df3c418
 def write_whole(
     path: Path,  # where to
@@ -29,6 +31,7 @@ def write_whole(
 ) -> None:
     "Write a file completely or not at all; raises TypeError for what is not bytes, OSError where it can't be written"
     if not isinstance(data, bytes | bytearray): raise TypeError(f'data: got {type(data).__name__}, expected bytes')
+    if not isinstance(path, (str, Path)): raise TypeError(f'path: got {in_short(path)}, expected a path')
     path = Path(path)
     if not path.parent.is_dir(): raise FileNotFoundError(errno.ENOENT, 'No such folder', str(path.parent))
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
@@ -119,6 +122,7 @@ def load_arrays(
     kind: str,  # what the file should be
 ) -> tuple[Arrays, dict[str, Any]]:  # the arrays, what was said about them
     "Read what save_arrays wrote; raises ValueError for a damaged or foreign file, OSError if it can't be read"
+    if not isinstance(path, (str, Path)): raise TypeError(f'path: got {in_short(path)}, expected a path')
     data = Path(path).read_bytes()
     try: stored, header = parse_arrays(data), read_header(data)
     except (SafetensorError, ValueError, KeyError) as e:

@@ -26,7 +26,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .init import check_sizes
 from .layers import Arrays, Chain, Dense
 from .networks import Dropout, stacked
-from .numerics import as_floating, check_columns, in_short, new_sequence
+from rnn_nbdev.numerics import (
+    as_floating, check_cache, check_columns, check_kind, check_number, check_numbers, check_shapes, in_short,
+    new_sequence,
+)
 from .schedule import check_positive
 from .tasks import (HAS_SKLEARN, Batch, Member, NetworkTask, Saved, Scale, Watch, check_at_least_zero,
                              check_fraction, check_target, forget, generator_of, options_known, scale_of, training_steps)
@@ -56,6 +59,7 @@ def lags_of(
     window: int,  # last steps that count
 ) -> NDArray:  # rising
     "How many steps before the next one the values lie that a weighted sum takes in"
+    check_sizes(season=season, window=window)
     return np.union1d(np.arange(1, window + 1), [season])
 
 # %% ../nbs/44_forecast.ipynb #a3886d23
@@ -75,6 +79,8 @@ def ridge(
     b: NDArray,  # what their sum should be, (n,)
 ) -> tuple[NDArray, float]:  # weights (k,), what is added to their sum
     "Ridge regression, its penalty by generalized cross-validation: Golub, Heath and Wahba 1979, equation 1.4"
+    check_numbers(A, 'A')
+    check_shapes({'b': b}, {'b': A.shape[:1]})
     scale, left = scale_of(A), b - b.mean()
     U, s, Vt = np.linalg.svd(scale.apply(A), full_matrices=False)
     found = []
@@ -109,8 +115,8 @@ def weighted_sum(
     window: int,  # last steps that count
 ) -> WeightedSum:  # fitted to every step that has enough before it
     "Fit a weighted sum of the past; raises ValueError for a series that is too short, or other covariates"
-    check_sizes(season=season, window=window)
     lags = lags_of(season, window)
+    for name, array in (('y', y), ('X', X)): check_numbers(array, name)
     if len(y) <= lags[-1]: raise ValueError(f'y: got {len(y)} steps, expected more than season and window: {lags[-1]}')
     if len(X) != len(y): raise ValueError(f'X: got {len(X)} rows, expected {len(y)}, one a step')
     known = np.arange(lags[-1], len(y))
@@ -136,6 +142,7 @@ def quantile_loss(
 ) -> tuple[Any, tuple]:  # loss in units of y, cache
     "Mean quantile loss: Koenker and Bassett 1978; raises ValueError where shapes don't fit"
     y_pred, y = check_columns(y_pred, 'y_pred'), as_floating(y, 'y')
+    quantiles = as_floating(quantiles, 'quantiles')
     if y_pred.shape != (np.size(quantiles), *y.shape):
         raise ValueError(f'y_pred: got shape {y_pred.shape}, expected {(np.size(quantiles), *y.shape)}')
     q = np.reshape(quantiles, (-1, *[1] * y.ndim)).astype(y_pred.real.dtype)
@@ -149,6 +156,8 @@ def quantile_loss_backward(
     cache: tuple,  # from quantile_loss
 ) -> dict[str, NDArray]:  # dy_pred (n_q, ...), dy (...)
     "Gradient of the mean quantile loss with respect to predictions and true values"
+    check_cache(cache, 1, 'quantile_loss')
+    check_number(dloss, 'dloss')
     slope, = cache
     derror = slope * slope.dtype.type(dloss) / slope.size
     return {'dy_pred': -derror, 'dy': derror.sum(axis=0)}
@@ -168,6 +177,8 @@ def naive_errors(
 ) -> NDArray:  # all errors of all horizons, side by side
     "By how much the seasonal-naive forecast is off, from every origin, at every step; raises ValueError without one"
     check_sizes(season=season, horizon=horizon)
+    check_numbers(y, 'y')
+    if y.ndim != 1: raise ValueError(f'y: got shape {y.shape}, expected (T,)')
     if len(y) <= season: raise ValueError(f'y: got {len(y)} steps, expected more than a season: {season}')
     shifts = {season * (1 + k // season) for k in range(horizon)}
     return np.concatenate([y[shift:] - y[:-shift] for shift in sorted(shifts)])
@@ -180,6 +191,7 @@ def series_scale(
     horizon: int,  # steps ahead
 ) -> SeriesScale:  # of the training data
     "The scales of a series; a series that never changes gets 1"
+    check_numbers(X, 'X')
     change = float(np.sqrt(np.mean(naive_errors(y, season, horizon)**2)))
     return SeriesScale(scale_of(y[:, None]), change or 1.0, scale_of(X))
 
@@ -192,6 +204,9 @@ def stretch(
     dtype: DTypeLike = np.float32,  # number type
 ) -> NDArray:  # (3 + k, m, window + steps)
     "What the network sees of several stretches of a series; raises ValueError where the shapes don't fit"
+    check_sizes(season=season)
+    for name, array in (('y', y), ('X', X)): check_numbers(array, name)
+    check_kind(scale, SeriesScale, 'scale')
     window = len(y) - season
     if y.ndim != 2 or X.ndim != 3 or y.shape[1] != X.shape[1] or not 0 < window < len(X):
         raise ValueError(f'X: got shape {X.shape} beside y of shape {y.shape}, expected (window + steps, m, k) beside '
@@ -221,7 +236,12 @@ def stretches_at(
     horizon: int,  # steps ahead
 ) -> Stretches:  # m of them
     "The stretches around several origins; raises ValueError for an origin that leaves no room for them"
+    check_sizes(season=season, window=window, horizon=horizon)
+    for name, array in (('y', y), ('X', X), ('known', known)): check_numbers(array, name)
+    if y.ndim != 1: raise ValueError(f'y: got shape {y.shape}, expected (T,)')
     if len(X) != len(y): raise ValueError(f'X: got {len(X)} rows, expected {len(y)}, one a step')
+    if known.ndim != 1 or known.dtype.kind not in 'iu':
+        raise ValueError(f'known: got {known.dtype} of shape {known.shape}, expected whole numbers (m,)')
     if len(known) and not season + window <= min(known) <= max(known) <= len(y) - horizon:
         raise ValueError(f'known: got {min(known)} to {max(known)}, expected {season + window} to {len(y) - horizon}')
     at = lambda first, last: known + np.arange(first, last)[:, None]
@@ -458,6 +478,8 @@ def quantile_ranks(
     n: int,  # errors
 ) -> NDArray:  # (n_q,), from 1 to n where n is large enough
     "Which of n errors, by size, each quantile is moved by"
+    check_numbers(shares, 'shares')
+    check_sizes(n=n)
     return np.where(shares > 0.5, np.ceil((n + 1) * shares - 1e-9), np.floor((n + 1) * shares + 1e-9)).astype(int)
 
 # %% ../nbs/44_forecast.ipynb #99937633
@@ -466,6 +488,7 @@ def quantile_shifts(
     shares: NDArray,  # which quantiles, (n_q,)
 ) -> NDArray:  # (n_q, horizon), 0 for the median
     "By how much to move each quantile at each step ahead: Romano, Patterson and Candès 2019, theorem 2"
+    for name, array in (('errors', errors), ('shares', shares)): check_numbers(array, name)
     if errors.ndim != 3 or len(errors) != len(shares):
         raise ValueError(f'errors: got shape {errors.shape}, expected ({len(shares)}, n, horizon)')
     ranks = quantile_ranks(shares, errors.shape[1])
@@ -481,6 +504,7 @@ def moved_quantiles(
     shares: NDArray,  # which quantiles, (n_q,)
 ) -> NDArray:  # (n_q, steps), in order, the median where it was
     "Quantiles after the correction; raises ValueError where shapes don't fit"
+    for name, array in (('quantiles', quantiles), ('shifts', shifts), ('shares', shares)): check_numbers(array, name)
     if not len(quantiles) == len(shifts) == len(shares):
         raise ValueError(f'quantiles: got {len(quantiles)} beside {len(shifts)} shifts, expected {len(shares)} of both')
     middle = list(shares).index(0.5)

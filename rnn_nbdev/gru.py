@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .lstm import stacked_backward, stacked_shapes
-from .numerics import (check_shapes, floating_dtype, new_sequence, sigmoid, sigmoid_backward, softmax,
-                                tanh_backward, whole_as)
+from rnn_nbdev.numerics import (
+    check_cache, check_shapes, floating_dtype, new_sequence, sigmoid, sigmoid_backward, softmax, tanh_backward,
+    whole_as,
+)
 from .rnn import (check_caches, check_fit, check_sequence, check_step, check_targets, check_upstream,
                            output_loss, output_loss_backward)
 
@@ -122,6 +124,7 @@ def gru_cell_backward(
     da_next (n_a, m), the cache of gru_cell_forward; gives a dictionary: dxt (n_x, m), da_prev (n_a, m),
     dWu dWr dWc (n_a, n_a + n_x), dbu dbr dbc, and dbrc if reset_after (n_a, 1), through the gates ut, rt = Γ_u, Γ_r.
     """
+    check_cache(cache, 8, 'gru_cell_forward')
     a_next, a_prev, ut, rt, cct, qt, xt, parameters = cache
     check_shapes({'da_next': da_next}, {'da_next': a_next.shape})
     dut, dcct = da_next * (cct - a_prev), da_next * ut                             # a = ut * cct + (1 - ut) * a_prev
@@ -178,6 +181,7 @@ def gru_loss_backward(
     cache: tuple,  # from gru_loss
 ) -> dict[str, NDArray]:  # dx, da0, dWu dbu dWr dbr dWc dbc, dbrc where the reset is after, dWy, dby
     "Back from the loss to the sequence, the initial state and every parameter"
+    check_cache(cache, 2, 'gru_loss')
     caches, output = cache
     above = output_loss_backward(dloss, output)
     return {**gru_backward(above['da'], caches), 'dWy': above['dW'], 'dby': above['db']}

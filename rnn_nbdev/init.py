@@ -112,7 +112,7 @@ def initialize_lstm(
     "Parameters of the LSTM; raises ValueError for a size below 1"
     check_sizes(n_x=n_x, n_a=n_a, n_y=1 if n_y is None else n_y)
     if not isinstance(forget_bias, (int, float, np.number)) or not np.isfinite(forget_bias):
-        raise ValueError(f'forget_bias: got {forget_bias!r}, expected a finite number')
+        raise ValueError(f'forget_bias: got {in_short(forget_bias)}, expected a finite number')
     gates = {f'W{g}': stacked_weights(rng, n_x, n_a, dtype) for g in 'fico'}
     biases = {f'b{g}': np.full((n_a, 1), forget_bias if g == 'f' else 0, dtype) for g in 'fico'}
     return {**gates, **biases, **output_layer(rng, n_a, n_y, dtype=dtype)}

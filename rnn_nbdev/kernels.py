@@ -7,12 +7,12 @@ __all__ = ['GATES', 'LINE', 'STEPS', 'FLOATS', 'stack_gates', 'unstack_gates', '
            'pack_parameters', 'as_seen', 'as_seen_back', 'step_column', 'half_up', 'lstm_steps', 'gates_derivative',
            'lstm_steps_back', 'rnn_steps', 'rnn_steps_back', 'mix', 'gru_steps', 'gru_derivatives', 'gru_steps_back',
            'gru_after_steps', 'gru_after_steps_back', 'state_names', 'cell_shapes', 'check_lengths', 'check_tokens',
-           'check_range', 'check_state', 'Call', 'check_call', 'Plan', 'make_plan', 'gather', 'scatter', 'drop_columns',
-           'one_by_one', 'textbook_cells', 'upstream', 'textbook_forward', 'textbook_backward', 'Input', 'make_input',
-           'input_rows', 'sum_by_row', 'steps_at_once', 'Memory', 'new_memory', 'some_steps', 'clear', 'across',
-           'run_forward', 'plan_of', 'drop_rows', 'by_name', 'numpy_forward', 'run_backward', 'recurrent_gradient',
-           'input_gradient', 'weight_gradients', 'numpy_backward', 'input_size', 'stream_call', 'stream_state',
-           'NumpyStream']
+           'check_range', 'check_cell', 'check_state', 'Call', 'check_call', 'Plan', 'make_plan', 'gather', 'scatter',
+           'drop_columns', 'one_by_one', 'textbook_cells', 'upstream', 'textbook_forward', 'textbook_backward', 'Input',
+           'make_input', 'input_rows', 'sum_by_row', 'steps_at_once', 'Memory', 'new_memory', 'some_steps', 'clear',
+           'across', 'run_forward', 'plan_of', 'drop_rows', 'by_name', 'numpy_forward', 'run_backward',
+           'recurrent_gradient', 'input_gradient', 'weight_gradients', 'numpy_backward', 'input_size', 'stream_call',
+           'stream_state', 'NumpyStream']
 
 # %% ../nbs/15_kernels.ipynb #7555c7bc
 import functools
@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .gru import gru_cell_backward, gru_cell_forward, gru_shapes
 from .lstm import lstm_cell_backward, lstm_cell_forward, stacked_shapes
-from .numerics import check_named, check_numbers, check_shapes, floating_dtype
+from .numerics import check_named, check_numbers, check_shapes, floating_dtype, in_short
 from .rnn import rnn_cell_backward, rnn_cell_forward, rnn_shapes
 
 # %% ../nbs/15_kernels.ipynb #b8e426c7
@@ -463,6 +463,13 @@ def check_range(
     return tokens
 
 # %% ../nbs/15_kernels.ipynb #62f83cff
+def check_cell(
+    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
+) -> None:
+    "Raise ValueError unless there is such a cell"
+    if not isinstance(cell, str) or cell not in GATES:
+        raise ValueError(f'cell: got {in_short(cell)}, expected one of {", ".join(GATES)}')
+
 def check_state(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
     state: Mapping[str, NDArray],  # a (n_a, m), and c for the LSTM
@@ -504,7 +511,8 @@ def check_call(
     drop: ArrayLike | None = None,  # (n_a, m): what the gates see of each state's units is multiplied by this
 ) -> Call:  # the same, checked
     "The arguments of a pass in one floating type; ValueError where something doesn't fit, TypeError for no numbers"
-    if cell not in GATES: raise ValueError(f'cell: got {cell!r}, expected one of {", ".join(GATES)}')
+    check_cell(cell)
+    check_named(parameters, 'parameters')
     x = np.asarray(x) if table is None else check_tokens(x, table)
     if x.ndim not in (2, 3) or (table is None and x.ndim == 2) or 0 in x.shape[-2:]:
         raise ValueError(f'x: got shape {x.shape}, expected (n_x, m, T) with one example and one step or more')
@@ -623,6 +631,7 @@ def upstream(
 ) -> tuple[NDArray | None, dict[str, NDArray]]:  # da, and dstate with zeros for what is missing
     "The gradients that come from above; raises ValueError where a shape doesn't fit, TypeError for complex numbers"
     if da is not None: check_shapes({'da': da}, {'da': (call.n_a, call.m, call.T)})
+    if dstate is not None: check_named(dstate, 'dstate')
     dstate = dstate or {}
     for name, d in {'da': da, **{f'd{name}': d for name, d in dstate.items()}}.items():
         if d is not None and np.iscomplexobj(d) and call.dtype.kind != 'c':
@@ -970,7 +979,7 @@ def input_size(
     parameters: Mapping[str, NDArray],  # textbook names
 ) -> int:  # n_x
     "How many features the input has, read from the weights; raises ValueError where they aren't there"
-    if cell not in GATES: raise ValueError(f'cell: got {cell!r}, expected one of {", ".join(GATES)}')
+    check_cell(cell)
     name = 'Wax' if cell == 'rnn' else 'Wc'
     check_named(parameters, 'parameters')
     if np.ndim(parameters.get(name, 0)) != 2:

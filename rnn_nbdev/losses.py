@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .numerics import as_floating, check_columns, log_softmax
+from .numerics import as_floating, check_cache, check_columns, check_number, log_softmax
 
 # %% ../nbs/02_losses.ipynb #98fb31e8
 def target_weights(
@@ -66,6 +66,8 @@ def cross_entropy_backward(
     cache: tuple,  # from cross_entropy
 ) -> NDArray:  # gradient of the scores, shape of z
     "Gradient of the mean cross-entropy with respect to the scores: probabilities less the right answer"
+    check_cache(cache, 3, 'cross_entropy')
+    check_number(dloss, 'dloss')
     log_y, k, w = cache
     with np.errstate(under='ignore'): dz = np.exp(log_y)
     right = np.take_along_axis(dz, k[None], axis=0)
@@ -93,6 +95,8 @@ def cross_entropy_from_probabilities_backward(
     cache: tuple,  # from cross_entropy_from_probabilities
 ) -> NDArray:  # gradient of the probabilities, shape of y_pred
     "Gradient of the mean cross-entropy with respect to the probabilities"
+    check_cache(cache, 4, 'cross_entropy_from_probabilities')
+    check_number(dloss, 'dloss')
     y_pred, p, k, w = cache
     dy = np.zeros_like(y_pred)
     np.put_along_axis(dy, k[None], (-dloss * w / p)[None], axis=0)
@@ -130,6 +134,8 @@ def squared_error_backward(
     cache: tuple,  # from squared_error
 ) -> dict[str, NDArray]:  # dy_pred and dy, shape of y_pred
     "Gradient of the mean squared error with respect to predictions and true values"
+    check_cache(cache, 2, 'squared_error')
+    check_number(dloss, 'dloss')
     error, w = cache
     dy_pred = 2 * error.dtype.type(dloss) * w * error
     return {'dy_pred': dy_pred, 'dy': -dy_pred}

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .numerics import (check_shapes, floating_dtype, new_sequence, sigmoid, sigmoid_backward, softmax,
-                                tanh_backward, whole_as)
+from rnn_nbdev.numerics import (
+    check_cache, check_shapes, floating_dtype, new_sequence, sigmoid, sigmoid_backward, softmax, tanh_backward,
+    whole_as,
+)
 from .rnn import (check_caches, check_fit, check_sequence, check_step, check_targets, check_upstream,
                            output_loss, output_loss_backward, output_shapes)
 
@@ -95,6 +97,7 @@ def lstm_cell_backward(
     dc_prev (n_a, m), dWf dWi dWc dWo (n_a, n_a + n_x), dbf dbi dbc dbo (n_a, 1), through the gates
     ft, it, ot = Γ_f, Γ_i, Γ_o and the candidate cct = c̃.
     """
+    check_cache(cache, 10, 'lstm_cell_forward')
     a_next, c_next, a_prev, c_prev, ft, it, cct, ot, xt, parameters = cache
     check_shapes({'da_next': da_next, 'dc_next': dc_next}, {'da_next': a_next.shape, 'dc_next': a_next.shape})
     tanh_c = np.tanh(c_next)
@@ -171,6 +174,7 @@ def lstm_loss_backward(
     cache: tuple,  # from lstm_loss
 ) -> dict[str, NDArray]:  # dx, da0, dc0, dWf dbf dWi dbi dWc dbc dWo dbo, dWy, dby
     "Back from the loss to the sequence, both initial states and every parameter"
+    check_cache(cache, 2, 'lstm_loss')
     caches, output = cache
     above = output_loss_backward(dloss, output)
     return {**lstm_backward(above['da'], caches, with_dc0=True), 'dWy': above['dW'], 'dby': above['db']}

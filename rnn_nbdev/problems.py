@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .numerics import check_numbers, new_sequence
+from .numerics import check_numbers, in_short, new_sequence
 
 # %% ../nbs/41_problems.ipynb #b6864516
 def check_request(
@@ -27,10 +27,12 @@ def check_request(
     "Raise TypeError or ValueError unless generator and number type are such and each size is whole and large enough"
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f'rng: got {type(rng).__name__}, expected a numpy.random.Generator')
-    if not np.issubdtype(dtype, np.floating): raise TypeError(f'dtype: got {dtype}, expected a floating point type')
+    try: real = dtype is not None and np.issubdtype(dtype, np.floating)
+    except TypeError: real = False
+    if not real: raise TypeError(f'dtype: got {in_short(dtype)}, expected a floating point type')
     for name, (size, least) in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int | np.integer):
-            raise TypeError(f'{name}: got {size!r}, expected a whole number')
+            raise TypeError(f'{name}: got {in_short(size)}, expected a whole number')
         if size < least: raise ValueError(f'{name}: got {size}, expected {least} or more')
 
 # %% ../nbs/41_problems.ipynb #a22f4d25
@@ -138,7 +140,7 @@ def temporal_order_problem(
 ) -> tuple[NDArray, NDArray, NDArray]:  # x (8, m, T + T//10), classes (m,) below 2**places, lengths (m,)
     "The temporal order problem (Hochreiter and Schmidhuber 1997, section 5.6); raises ValueError or TypeError"
     check_request(rng, {'m': (m, 1), 'T': (T, 10)}, dtype)
-    if places not in (2, 3): raise ValueError(f'places: got {places!r}, expected 2 or 3')
+    if np.ndim(places) or places not in (2, 3): raise ValueError(f'places: got {in_short(places)}, expected 2 or 3')
     each, lengths = np.arange(m), rng.integers(T, T + T // 10 + 1, m)
     symbols, classes = rng.integers(2, 6, (m, T + T // 10)), np.zeros(m, int)
     symbols[:, 0], symbols[each, lengths - 1] = 0, 1

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .kernels import NumpyStream, numpy_backward, numpy_forward, textbook_backward, textbook_forward
 from .rnn import affine_backward, affine_forward
+from .numerics import check_cache, in_short
 
 # %% ../nbs/17_recurrent.ipynb #82e96ae2
 ENGINES = 'textbook', 'numpy', 'jit'
@@ -32,7 +33,8 @@ def check_engine(
     source: str = 'engine',  # what an error calls it
 ) -> str:  # the same
     "The name of an engine; raises ValueError if there is none of that name, or if it is not installed"
-    if name not in ENGINES: raise ValueError(f'{source}: got {name!r}, expected one of {", ".join(ENGINES)}')
+    if not isinstance(name, str) or name not in ENGINES:
+        raise ValueError(f'{source}: got {in_short(name)}, expected one of {", ".join(ENGINES)}')
     if name == 'jit' and not has_numba():
         raise ValueError(f"{source}: got 'jit', which needs Numba: pip install rnn_nbdev[fast]")
     return name
@@ -124,6 +126,7 @@ def recurrent_backward(
     inputs: bool = True,  # whether to give the gradient of the input
 ) -> tuple[NDArray | None, dict[str, NDArray], dict[str, NDArray]]:  # dx or dtable, dparameters, dstate0
     "Back through the sequence, on the engine that went forward: gradients of input, parameters, initial state"
+    check_cache(cache, 2, 'recurrent_forward')
     backward, inner = cache
     return backward(da, dstate, inner, inputs)
 
@@ -154,6 +157,7 @@ def output_backward(
     cache: tuple,  # from output_forward
 ) -> dict[str, NDArray]:  # da, shape of a; dW (n_y, n_a); db (n_y, 1)
     "Back through the scores: the gradients of the states and of the output weights"
+    check_cache(cache, 2, 'output_forward')
     backward, inner = cache
     return backward(dz, inner)
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .losses import check_classes, cross_entropy, cross_entropy_backward, target_weights
-from .numerics import (check_numbers, check_shapes, floating_dtype, new_sequence, softmax, tanh_backward,
-                                whole_as)
+from rnn_nbdev.numerics import (
+    check_cache, check_numbers, check_shapes, floating_dtype, new_sequence, softmax, tanh_backward, whole_as,
+)
 
 # %% ../nbs/10_rnn.ipynb #fc40a2d9
 def output_shapes(
@@ -136,6 +137,7 @@ def rnn_cell_backward(
     da_next (n_a, m), the cache of rnn_cell_forward; gives a dictionary: dxt (n_x, m), da_prev (n_a, m),
     dWax (n_a, n_x), dWaa (n_a, n_a), dba (n_a, 1), summed over the m examples.
     """
+    check_cache(cache, 4, 'rnn_cell_forward')
     a_next, a_prev, xt, parameters = cache
     check_shapes({'da_next': da_next}, {'da_next': a_next.shape})
     dz = tanh_backward(da_next, a_next)
@@ -214,6 +216,7 @@ def affine_backward(
     cache: tuple,  # from affine_forward
 ) -> dict[str, NDArray]:  # da, shape of a; dW (n_y, n_a); db (n_y, 1)
     "Back through the scores: the gradients of the states and of the output weights"
+    check_cache(cache, 2, 'affine_forward')
     a, W = cache
     check_shapes({'dz': dz}, {'dz': (len(W), *a.shape[1:])})
     dz_columns = as_columns(dz)
@@ -239,6 +242,7 @@ def output_loss_backward(
     cache: tuple,  # from output_loss
 ) -> dict[str, NDArray]:  # da (n_a, m, T), dW (n_y, n_a), db (n_y, 1)
     "Back from the loss to the states and the output weights"
+    check_cache(cache, 2, 'output_loss')
     affine, entropy = cache
     return affine_backward(cross_entropy_backward(dloss, entropy), affine)
 
@@ -278,6 +282,7 @@ def rnn_loss_backward(
     cache: tuple,  # from rnn_loss
 ) -> dict[str, NDArray]:  # dx, da0, dWax, dWaa, dba, dWya, dby
     "Back from the loss to the sequence, the initial state and every parameter"
+    check_cache(cache, 2, 'rnn_loss')
     caches, output = cache
     above = output_loss_backward(dloss, output)
     return {**rnn_backward(above['da'], caches), 'dWya': above['dW'], 'dby': above['db']}

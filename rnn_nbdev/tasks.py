@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HAS_SKLEARN', 'CLASSES', 'VALUES', 'F', 'as_list', 'list_depth', 'from_lists', 'as_sequence', 'as_sequences', 'Scale',
-           'check_steps', 'scale_of', 'pack', 'sequence_network', 'Batch', 'Batches', 'NetworkTask', 'Loss',
-           'weighted_loss', 'SequenceTask', 'scores_of', 'check_at_least_zero', 'check_fraction', 'up_and_down',
+           'check_steps', 'scale_of', 'pack', 'check_pool', 'sequence_network', 'Batch', 'Batches', 'NetworkTask',
+           'Loss', 'weighted_loss', 'SequenceTask', 'scores_of', 'check_at_least_zero', 'check_fraction', 'up_and_down',
            'training_steps', 'Watch', 'train_network', 'set_aside', 'split_task', 'part_of_task', 'Member',
            'train_member', 'generator_of', 'check_target', 'check_sample_weight', 'class_weights', 'product_of',
            'plain_option', 'option_from', 'Saved', 'parts_of', 'save_estimator', 'take_weights', 'load_estimator',
@@ -32,7 +32,9 @@ from .init import check_sizes
 from .layers import Arrays, Chain, Dense, join, of_layer, outputs_by_name
 from .losses import cross_entropy, cross_entropy_backward, squared_error, squared_error_backward
 from .networks import POOLS, Dropout, Pool, stacked
-from .numerics import check_numbers, in_short, new_sequence, softmax
+from rnn_nbdev.numerics import (
+    check_callable, check_kind, check_named, check_numbers, check_shapes, in_short, new_sequence, softmax,
+)
 from .optim import Adam
 from .schedule import Patience, Schedule, check_positive, cosine_rate, warm_up
 from .train import Task, TrainingPlan, begin, train_step
@@ -112,7 +114,9 @@ def as_sequences(
     n_x: int | None = None,  # features that each should have; None for as many as the first has
 ) -> list[NDArray]:  # each (T_i, n_x)
     "A list of sequences that go together; raises TypeError or ValueError where they don't"
+    if not isinstance(X, (Sequence, np.ndarray)): raise TypeError(f'X: got {in_short(X)}, expected a list of sequences')
     if not len(X): raise ValueError('X: got no sequences, expected one or more')
+    if n_x is not None: check_sizes(n_x=n_x)
     checked: list[NDArray] = []
     for i, x in enumerate(X):
         checked.append(as_sequence(x, f'X[{i}]', n_x))
@@ -183,6 +187,13 @@ def pack(
     return packed, lengths
 
 # %% ../nbs/43_tasks.ipynb #461041e7
+def check_pool(
+    pool: Any,  # what came
+) -> None:
+    "Raise ValueError unless there is such a way to pool"
+    if not isinstance(pool, str) or pool not in POOLS:
+        raise ValueError(f'pool: got {in_short(pool)}, expected one of {", ".join(POOLS)}')
+
 def sequence_network(
     n_x: int,  # input features
     n_y: int,  # scores
@@ -194,7 +205,7 @@ def sequence_network(
     dropout: float = 0.0,  # share of units left out before each layer but the first, in training
 ) -> Chain:  # gives (n_y, m)
     "Recurrent layers, pooling over time, scores; raises ValueError for a size or option that makes no sense"
-    if pool not in POOLS: raise ValueError(f'pool: got {pool!r}, expected one of {", ".join(POOLS)}')
+    check_pool(pool)
     recurrent = stacked(n_x, units, cell, layers, directions, dropout=dropout)
     head = {'pool': Pool(pool), 'dropout': Dropout(dropout), 'output': Dense(units * directions, n_y)}
     return Chain({'recurrent': recurrent, **head})
@@ -293,6 +304,7 @@ def weighted_loss(
     weights: NDArray | None = None,  # how much each column counts, (m,); None for all alike
 ) -> tuple[Any, NDArray]:  # loss, gradient of the scores
     "The mean over columns of weight times loss, and its gradient"
+    check_kind(loss, Loss, 'loss')
     value, cache = loss.forward(z, targets, weights)
     total = 1.0 if weights is None else float(weights.mean())
     return total * value, loss.backward(total, cache)
@@ -315,9 +327,13 @@ class SequenceTask(NetworkTask):
             raise TypeError(f'network: got {type(self.network).__name__}, expected a layer or a chain of them')
         if not isinstance(self.loss, Loss): raise TypeError(f'loss: got {type(self.loss).__name__}, expected a Loss')
         check_sizes(batch_size=self.batch_size)
+        check_at_least_zero(noise=self.noise)
+        if not isinstance(self.sequences, (Sequence, np.ndarray)):
+            raise TypeError(f'sequences: got {in_short(self.sequences)}, expected a list of (T_i, n) arrays')
         m, shape = len(self.sequences), np.shape(self.targets)
         if shape[-1:] != (m,):
             raise ValueError(f'targets: got shape {shape}, expected ({m},) or (n_y, {m}): one a sequence')
+        if self.weights is not None: check_shapes({'weights': self.weights}, {'weights': (m,)})
 
     def new_round(self, rng: np.random.Generator) -> Arrays:
         return {'order': rng.permutation(len(self.sequences)), 'k': np.array(0)}
@@ -354,6 +370,11 @@ def scores_of(
     most: int = 256,  # sequences side by side
 ) -> NDArray:  # (n_y, m), float64
     "The scores of sequences, without noise and dropout; raises ValueError where there are none"
+    check_callable(getattr(network, 'forward', network), 'network')
+    check_named(parameters, 'parameters')
+    check_sizes(most=most)
+    if not isinstance(sequences, (Sequence, np.ndarray)):
+        raise TypeError(f'sequences: got {in_short(sequences)}, expected a list of (T_i, n) arrays')
     if not len(sequences): raise ValueError('sequences: got none, expected one or more')
     double = {name: p.astype(np.float64) for name, p in parameters.items()}
     order, found = np.argsort([len(x) for x in sequences], kind='stable'), []
@@ -369,7 +390,7 @@ def check_at_least_zero(
     "Raise TypeError or ValueError unless each is a finite number of at least 0"
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-            raise TypeError(f'{name}: got {value!r}, expected a number of at least 0')
+            raise TypeError(f'{name}: got {in_short(value)}, expected a number of at least 0')
         if not 0 <= value < np.inf: raise ValueError(f'{name}: got {value}, expected a number of at least 0')
 
 # %% ../nbs/43_tasks.ipynb #37ce8622
@@ -418,6 +439,7 @@ class Watch:
                  patience: int,  # looks without a better loss that are borne
                  ) -> None:
         check_sizes(patience=patience)
+        check_callable(getattr(held_out, 'held_out_loss', held_out), 'held_out')
         self.held_out, self.patience = held_out, Patience(patience - 1)
         self.state, self.losses = self.patience.init(), []
 
@@ -441,7 +463,10 @@ def train_network(
     watch: Watch | None = None,  # ends the run in time; None for all epochs
 ) -> tuple[Arrays, list[float]]:  # parameters, mean loss of each epoch
     "Train for so many epochs, or until the watch ends it; raises FloatingPointError if a number is not finite"
+    check_kind(task, SequenceTask, 'task')
     check_sizes(epochs=epochs)
+    if report is not None: check_callable(report, 'report')
+    if watch is not None: check_kind(watch, Watch, 'watch')
     batches, history = -(-len(task.sequences) // task.batch_size), []
     run = training_steps(task, epochs * batches, learning_rate, weight_decay, seed)
     for epoch in range(1, epochs + 1):
@@ -459,6 +484,9 @@ def set_aside(
 ) -> NDArray:  # (m,), whether each is set aside
     "A random part of the examples, evenly over the targets; raises ValueError where it would be empty"
     check_fraction(validation_fraction=fraction)
+    check_numbers(targets, 'targets')
+    check_kind(rng, np.random.Generator, 'rng')
+    if targets.ndim not in (1, 2): raise ValueError(f'targets: got shape {targets.shape}, expected (m,) or (n_y, m)')
     first = targets if targets.ndim == 1 else targets[0]
     order, aside, n = rng.permutation(len(first)), np.zeros(len(first), bool), int(fraction * len(first) + 1e-9)
     order = order[np.argsort(first[order], kind='stable')]
@@ -476,6 +504,7 @@ def split_task(
     rng: np.random.Generator,  # source of randomness
 ) -> tuple[SequenceTask, SequenceTask]:  # to train on, to watch
     "One task as two, with different examples"
+    check_kind(task, SequenceTask, 'task')
     aside = set_aside(task.targets, fraction, rng)
     return part_of_task(task, ~aside), part_of_task(task, aside)
 
@@ -730,8 +759,7 @@ def check_sequence_options(
     check_positive(learning_rate=options['learning_rate'])
     check_at_least_zero(noise=options['noise'], weight_decay=options['weight_decay'])
     check_fraction(validation_fraction=options['validation_fraction'])
-    if options['pool'] not in POOLS:
-        raise ValueError(f"pool: got {options['pool']!r}, expected one of {', '.join(POOLS)}")
+    check_pool(options['pool'])
 
 # %% ../nbs/43_tasks.ipynb #d0212442
 def check_table(

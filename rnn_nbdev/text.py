@@ -21,11 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from .data import as_path, counted_files, mixed_order
 from .files import Arrays, load_arrays, save_arrays
-from .init import check_sizes
+from .init import check_dtype, check_sizes
 from .layers import CELLS, Chain, Dense, Embedding, Recurrent, check_share, outputs_by_name
 from .losses import cross_entropy, cross_entropy_backward
 from .networks import Dropout
-from .numerics import check_shapes, log_softmax
+from .numerics import check_kind, check_number, check_shapes, in_short, log_softmax
 from .recurrent import engine
 from .schedule import check_positive
 
@@ -70,6 +70,7 @@ class Vocabulary:
     def __len__(self) -> int: return len(self.characters)
 
     def __post_init__(self) -> None:
+        check_kind(self.characters, str, 'characters')
         known = self.characters[1:]
         if self.characters[:1] != UNKNOWN or not known or list(known) != sorted(set(known)):
             raise ValueError('vocabulary: expected the replacement character, then others, sorted, each once')
@@ -92,6 +93,7 @@ class Vocabulary:
                 text: str,  # any
                 ) -> str:  # sorted, each once
         "The characters of a text that have no number of their own"
+        check_kind(text, str, 'text')
         return ''.join(sorted(set(text) - set(self.characters[1:])))
 
     def decoder(self) -> Callable[[int | None], str]:  # a token, or None at the end -> its character
@@ -118,6 +120,10 @@ class ByteVocabulary:
     errors: str = 'replace'  # bytes that are not UTF-8 come out as �, or with 'surrogateescape' so that none is lost
     unit: ClassVar[str] = 'byte'  # what a token is
     unwritten: ClassVar[tuple[int, ...]] = ()  # tokens that are never chosen when a model writes
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.errors, str) or self.errors not in ('replace', 'surrogateescape', 'strict', 'ignore'):
+            raise ValueError(f"errors: got {in_short(self.errors)}, expected 'replace' or 'surrogateescape'")
 
     def __len__(self) -> int: return 256
 
@@ -174,7 +180,7 @@ def read_bytes(
 ) -> Bytes:  # what is in them, one after the other
     "The bytes of a file, or of all files in a folder and below; raises ValueError if there are none"
     path = as_path(path, 'text')
-    if not isinstance(pattern, str): raise TypeError(f"pattern: got {pattern!r}, expected a string such as '*.mid'")
+    if not isinstance(pattern, str): raise TypeError(f"pattern: got {in_short(pattern)}, expected a string such as '*.mid'")
     if not path.exists(): raise ValueError(f'text: no such file or folder: {path}')
     found = [path]
     if path.is_dir():
@@ -254,7 +260,8 @@ class TextModel:
         if not isinstance(self.vocabulary, Vocabulary | ByteVocabulary):
             raise TypeError(f'vocabulary: got {type(self.vocabulary).__name__}, expected one of chars or of bytes')
         check_sizes(n_embedding=self.n_embedding, n_a=self.n_a, layers=self.layers)
-        if self.cell not in CELLS: raise ValueError(f"cell: got {self.cell!r}, expected 'rnn', 'lstm' or 'gru'")
+        if not isinstance(self.cell, str) or self.cell not in CELLS:
+            raise ValueError(f"cell: got {in_short(self.cell)}, expected 'rnn', 'lstm' or 'gru'")
         check_share(self.dropout)
 
     @property
@@ -351,6 +358,9 @@ class TextTask:
     unit = 'char'
 
     def __post_init__(self) -> None:
+        check_kind(self.model, TextModel, 'model')
+        check_kind(self.streams, Streams, 'streams')
+        check_dtype(self.dtype)
         object.__setattr__(self, 'unit', self.model.vocabulary.unit)
         for tokens in (self.streams.tokens, self.held_out): check_numbered(tokens, len(self.model.vocabulary))
         check_sizes(eval_most=self.eval_most)
@@ -414,6 +424,7 @@ def surprises(
     temperature: float = 1.0,  # what the scores are divided by
 ) -> NDArray:  # nats, (streams, N // streams - 1): of each stream's second token, third, ...
     "How surprised a model is by each token of a text; raises ValueError for less than two tokens or bad weights"
+    check_kind(model, TextModel, 'model')
     tokens = np.asarray(tokens)
     check_sizes(m=m, T=T)
     check_positive(temperature=temperature)
@@ -444,7 +455,7 @@ def evaluate(
 ) -> tuple[float, int]:  # loss in nats a token, how many tokens were predicted
     "The mean cross-entropy of a text under a model; raises ValueError for less than two tokens or bad weights"
     if most is not None: check_sizes(most=most)
-    found = surprises(model, parameters, tokens[:most], m, T, temperature)
+    found = surprises(model, parameters, np.atleast_1d(tokens)[:most], m, T, temperature)
     return float(found.mean(dtype=np.float64)), found.size
 
 # %% ../nbs/42_text.ipynb #0aa85b7e
@@ -454,7 +465,8 @@ def bits(
     units: int = 1,  # are so many of another unit
 ) -> float:  # bits a unit
     "Nats a token in bits a unit; raises ValueError for no unit"
-    check_sizes(units=units)
+    check_number(loss, 'loss')
+    check_sizes(tokens=tokens, units=units)
     return loss * tokens / (np.log(2) * units)
 
 # %% ../nbs/42_text.ipynb #86589d49

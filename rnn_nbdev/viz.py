@@ -36,6 +36,9 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from .init import check_sizes
+from .numerics import as_floating, check_named, check_number, check_numbers, in_short
+
 # %% ../nbs/05_viz.ipynb #bbfeb827
 INK, SOFT, _PAPER, _CELL = '#1a1a1a', '#5f6368', '#ffffff', '#f3f5f8'    # text, remarks, background, inside of a cell
 _DPI = 100                            # pixels in an inch of a PNG
@@ -126,7 +129,8 @@ def new_picture(rows: int = 1,         # axes below one another
                 **kw: Any,             # for `Figure.subplots`, such as sharex
                 ) -> tuple[Picture, Any]:   # the picture, and its axes: one, or an array of them
     "An empty picture with its axes. Raises ValueError"
-    if min(rows, cols) < 1: raise ValueError(f"rows, cols are {rows}, {cols}, expected at least 1")
+    check_sizes(rows=rows, cols=cols)
+    for name, inches in (('width', width), ('height', height)): check_number(inches, name)
     if not (width > 0 and height > 0):
         raise ValueError(f"width, height are {width}, {height}, expected more than 0 inches")
     picture = Picture(figsize=(width, height), layout='constrained')
@@ -148,7 +152,7 @@ def value_colors(values: np.ndarray,           # any shape
                  gate: bool | None = None,     # from 0 to 1, or signed; None looks at the values
                  ) -> np.ndarray:              # (..., 4): red, green, blue, opacity
     "The color of each number; signed ones are scaled by the largest, if that is above 1"
-    values = np.asarray(values, dtype=float)
+    values = as_floating(values, 'values')
     if _is_gate(values) if gate is None else gate: return np.asarray(GATE_COLORS(values))
     largest = np.max(np.abs(values), initial=1, where=np.isfinite(values))
     return np.asarray(STATE_COLORS((values/largest + 1)/2))
@@ -432,7 +436,9 @@ def _sequence(name: str, array: Any) -> np.ndarray:
     return array
 
 def _example(example: int, m: int) -> int:
-    "`example` if it is one of m. Raises ValueError"
+    "`example` if it is one of m. Raises ValueError, TypeError"
+    if not isinstance(example, (int, np.integer)) or isinstance(example, bool):
+        raise TypeError(f"example is {in_short(example)}, expected a whole number")
     if not 0 <= example < m: raise ValueError(f"example is {example}, expected 0 to {m - 1}")
     return example
 
@@ -449,6 +455,7 @@ def _check_unrolled(x: Any, a: Any, y_pred: Any, a0: Any, max_steps: int) -> Non
             raise ValueError(f"{name} has shape {array.shape}, expected (…, {m}, {T}) as x has {x.shape}")
     if a0 is not None and np.shape(a0) != (n_a, m):
         raise ValueError(f"a0 has shape {np.shape(a0)}, expected {(n_a, m)} as a has {a.shape}")
+    check_sizes(max_steps=max_steps)
     if max_steps < 2: raise ValueError(f"max_steps is {max_steps}, expected at least 2")
 
 _STEP, _BESIDE = 10.6, 5.3    # from one step to the next; from a cell to the state at its right, in tenths of an inch
@@ -849,6 +856,8 @@ def _check_panels(gates: Mapping[str, Any], labels: Sequence[str] | None) -> int
     steps = {name: np.shape(v)[1] for name, v in gates.items()}
     if len(set(steps.values())) > 1: raise ValueError(f"gates have {steps} steps, expected the same for all")
     first = next(iter(steps.values()))
+    if labels is not None and not isinstance(labels, (Sequence, np.ndarray)):
+        raise TypeError(f"labels is {in_short(labels)}, expected {first} characters, one for each step")
     if labels is not None and len(labels) != first:
         raise ValueError(f"labels has {len(labels)} parts, expected {first}, one for each step")
     return first
@@ -897,6 +906,7 @@ def plot_gates(gates: Mapping[str, np.ndarray],        # name -> (n_units, T), a
                title: str | None = None,               # above all
                ) -> Picture:                           # heat maps; fits a phone for up to some 50 steps
     "Heat maps of gates and states over time, one below the other. Raises ValueError"
+    check_named(gates, 'gates')
     steps = _check_panels(gates, labels)
     heights = [float(np.clip(0.15*len(v), 0.35, 2.0)) for v in gates.values()]
     picture, axes = new_picture(len(gates), 1, max(5.6, 0.095*steps + 0.9), sum(heights) + 0.16*len(gates) + 0.8,
@@ -952,6 +962,8 @@ def plot_curves(x: np.ndarray,                             # (n,)
                 marks: Mapping[str, float] | None = None,  # name -> x, where a vertical line with this name stands
                 ) -> Picture:                              # lines that differ in color, style and marker
     "Lines over a common x. Raises ValueError"
+    check_named(curves, 'curves')
+    if marks is not None: check_named(marks, 'marks')
     x = np.asarray(x)
     _check_curves(x, curves)
     picture, ax = new_picture()
@@ -980,6 +992,7 @@ def _check_norms(norms: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def plot_gradient_flow(norms: Mapping[str, np.ndarray],   # name -> (T,) the size of dL/da at each step
                        ) -> Picture:                      # lines on a logarithmic axis
     "The size of the gradient at each step. Raises ValueError"
+    check_named(norms, 'norms')
     values = _check_norms(norms)
     steps = np.arange(max(map(len, values.values())))
     curves = {}
@@ -1018,7 +1031,9 @@ def plot_history(history: Sequence[Mapping[str, Any]],    # {"step", "loss", …
                  unit: str = 'nats',                      # what the loss is measured in; '' where it has no unit
                  ) -> Picture:                            # two lines; for nats, an axis in bits as well
     "Training and held-out loss over the steps. Raises ValueError, TypeError"
-    if not isinstance(unit, str): raise TypeError(f"unit is {unit!r}, expected text")
+    if not isinstance(unit, str): raise TypeError(f"unit is {in_short(unit)}, expected text")
+    if not isinstance(history, Sequence) or not all(isinstance(entry, Mapping) for entry in history):
+        raise TypeError(f"history is {in_short(history)}, expected a list of dictionaries")
     (steps, loss), (looks, held_out) = _entries(history, 'loss'), _entries(history, 'held_out_loss')
     if not loss.size and not held_out.size:
         raise ValueError(f"history has {len(history)} entries, none with a finite 'loss' or 'held_out_loss'")
@@ -1040,7 +1055,9 @@ def plot_history(history: Sequence[Mapping[str, Any]],    # {"step", "loss", …
 # %% ../nbs/05_viz.ipynb #635cf285
 def memory_order(x: np.ndarray,    # (n, m, T), any order without gaps
                  ) -> list[tuple[int, tuple[int, ...]]]:   # (offset in bytes, index), along the memory
-    "Where each element of an array stands in memory, counted from its first byte. Raises ValueError"
+    "Where each element of an array stands in memory, counted from its first byte. Raises ValueError, TypeError"
+    check_numbers(x, 'x')
+    if not x.size: raise ValueError(f"x has shape {x.shape}, expected an element or more")
     offsets = [(int(np.dot(index, x.strides)), index) for index in np.ndindex(x.shape)]
     start = min(o for o, _ in offsets)
     order = sorted((o - start, index) for o, index in offsets)
@@ -1122,7 +1139,8 @@ def color_text(text: str,             # any
                values: np.ndarray,    # (len(text),) in [-1, 1], one for each character
                ) -> ColoredText:      # shows itself
     "Text colored by the values of one unit. Raises ValueError"
-    values = np.array(values, dtype=float)
+    if not isinstance(text, str): raise TypeError(f"text is {in_short(text)}, expected a string")
+    values = as_floating(values, 'values')
     if not text: raise ValueError("text is empty, expected at least one character")
     if values.shape != (len(text),):
         raise ValueError(f"values has shape {values.shape}, expected ({len(text)},), one for each character of text")

@@ -2,14 +2,19 @@
 import inspect
 import math
 import pydoc
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from test_refusals import refused
+from test_refusals import BAD as ANY
+from test_refusals import done, refused
 
+import rnn_nbdev as book
 from rnn_nbdev import data, forecast, tasks, text
 from rnn_nbdev.forecast import Forecaster
 from rnn_nbdev.init import initialize_lstm
+from rnn_nbdev.problems import REBER
 from rnn_nbdev.recurrent import ENGINES, Stream, engine_of, has_numba
 from rnn_nbdev.tasks import SequenceClassifier, SequenceRegressor
 
@@ -132,3 +137,196 @@ def test_one_file_is_no_files(tmp_path):
     (tmp_path / 'a.txt').write_text('one and two')
     for read in (data.read_text, text.read_bytes):
         assert ' from 1 file,' in repr(read(tmp_path / 'a.txt'))
+
+
+# ------------------------------------------------------------------------------------------- one argument at a time
+
+def piece(x, W): return W @ x, (x, W)
+def piece_backward(dy, cache): return {'dx': cache[1].T @ dy, 'dW': dy @ cache[0].T}
+
+
+D, HERE = RNG(0).standard_normal, Path(__file__)
+X, XT, A0, DA = D((3, 2, 4)), D((3, 2)), D((5, 2)), D((5, 2, 4))
+Z, TARGETS, MASK = D((4, 2, 3)), np.array([[0, 1, 2], [3, 2, 1]]), np.array([[1, 1, 0], [1, 0, 1]])
+P_Y, CLASSES, STATE = book.softmax(Z), np.ones((2, 4), int), {'a': A0, 'c': A0}
+P = {cell: getattr(book, f'initialize_{cell}')(RNG(0), 3, 5, 4) for cell in ('rnn', 'lstm', 'gru')}
+CELL = {name: p for name, p in P['lstm'].items() if name not in ('Wy', 'by')}
+CALL = {'cell': 'lstm', 'x': X, 'state': STATE, 'parameters': CELL}
+CALL_TAKES = {'lengths': 'none', 'reverse': '*', 'training': '*', 'outputs': '*', 'table': 'none', 'drop': 'none'}
+FLAG, NUMBER, NONE = '*', 'nan minus bool', 'none'
+V = text.build_vocabulary('hello world ' * 9)
+MODEL, TOKENS = text.TextModel(V, 4, 6), V.encode('hello world ' * 9)
+W = MODEL.network.init(RNG(0))
+SEQUENCES, TWO = [D((4, 2)), D((3, 2)), D((5, 2)), D((4, 2))], np.array([0, 1, 0, 1])
+NET = tasks.sequence_network(2, 2, 4)
+TASK = tasks.SequenceTask(NET, SEQUENCES, TWO, tasks.CLASSES)
+SERIES, ONES, SHARES = np.sin(np.arange(80.)), np.ones((80, 1)), np.array([.1, .5, .9])
+SCALE = forecast.series_scale(SERIES, ONES[:, :0], 3, 2)
+LIVE = book.live_cell()
+DRAWN = 'rng', 'm', 'T'
+
+
+def of_cell(name: str, states: tuple[str, ...], options: dict) -> dict:
+    "The functions of a textbook cell"
+    f, given = lambda part: getattr(book, f'{name}_{part}'), {'parameters': P[name]}
+    step = f('cell_forward')(XT, *[A0 for _ in states], P[name])[-1]
+    run = f('forward')(X, A0, P[name])[-1]
+    starts = {f'{s}0': A0 for s in states}
+    loss = {'x': X, **starts, **given, 'targets': CLASSES}
+    back = {'dc': NONE, 'with_dc0': FLAG} if len(states) > 1 else {}
+    return {
+        f'{name}_cell_forward': ({'xt': XT, **{f'{s}_prev': A0 for s in states}, **given}, options),
+        f'{name}_forward': ({'x': X, 'a0': A0, **given}, {**options, 'c0': NONE}),
+        f'{name}_cell_backward': ({**{f'd{s}_next': A0 for s in states}, 'cache': step}, {}),
+        f'{name}_backward': ({'da': DA, 'caches': run}, back),
+        f'{name}_loss': (loss, {**options, 'mask': NONE}),
+        f'{name}_loss_backward': ({'dloss': 1., 'cache': f('loss')(**loss)[1]}, {'dloss': NUMBER})}
+
+
+# name -> the arguments of a call that works, and what of BAD each takes, too; '*' where nobody looks, -kind: not tried
+CALLS = {
+    **of_cell('rnn', ('a',), {}), **of_cell('lstm', ('a', 'c'), {}), **of_cell('gru', ('a',), {'reset_after': FLAG}),
+    'sigmoid': ({'x': Z}, {'x': 'array nan minus bool empty'}), 'softmax': ({'x': Z}, {'x': 'array'}),
+    'logsumexp': ({'x': Z}, {'x': 'array'}), 'log_softmax': ({'x': Z}, {'x': 'array'}),
+    'new_sequence': ({'n': 3, 'm': 2, 'T_x': 4}, {'dtype': '*'}),
+    'check_gradients': (
+        {'forward': piece, 'backward': piece_backward, 'inputs': {'x': XT, 'W': D((2, 3))}},
+        {'complex_tolerance': NONE, 'max_entries': NONE, 'rng': NONE}),
+    'cross_entropy': ({'z': Z, 'targets': TARGETS, 'mask': MASK}, {'mask': NONE}),
+    'cross_entropy_from_probabilities': ({'y_pred': P_Y, 'targets': TARGETS, 'mask': MASK}, {'mask': NONE}),
+    'scores_gradient': ({'y_pred': P_Y, 'targets': TARGETS, 'mask': MASK}, {'mask': NONE}),
+    'squared_error': ({'y_pred': Z, 'y': Z, 'mask': MASK}, {'mask': NONE}),
+    'cross_entropy_backward': ({'dloss': 1., 'cache': book.cross_entropy(Z, TARGETS)[1]}, {'dloss': NUMBER}),
+    'cross_entropy_from_probabilities_backward': (
+        {'dloss': 1., 'cache': book.cross_entropy_from_probabilities(P_Y, TARGETS)[1]}, {'dloss': NUMBER}),
+    'squared_error_backward': ({'dloss': 1., 'cache': book.squared_error(Z, Z)[1]}, {'dloss': NUMBER}),
+    'glorot': ({'rng': RNG(0), 'n_out': 2, 'n_in': 3}, {}), 'orthogonal': ({'rng': RNG(0), 'n': 2}, {}),
+    'initialize_rnn': ({'rng': RNG(0), 'n_x': 2, 'n_a': 3}, {'n_y': NONE}),
+    'initialize_lstm': ({'rng': RNG(0), 'n_x': 2, 'n_a': 3}, {'n_y': NONE, 'forget_bias': 'minus bool'}),
+    'initialize_gru': ({'rng': RNG(0), 'n_x': 2, 'n_a': 3}, {'n_y': NONE, 'reset_after': FLAG}),
+    'affine_forward': ({'a': A0, 'W': D((4, 5)), 'b': D((4, 1))}, {}),
+    'affine_backward': ({'dz': D((4, 2)), 'cache': book.affine_forward(A0, D((4, 5)), D((4, 1)))[1]}, {}),
+    'output_loss': ({'a': D((5, 2, 3)), 'W': D((4, 5)), 'b': D((4, 1)), 'targets': TARGETS}, {'mask': NONE}),
+    'check_engine': ({'name': 'numpy'}, {'source': '*'}), 'use_engine': ({'name': None}, {'name': NONE}),
+    **{f'{engine}_forward': (CALL, CALL_TAKES) for engine in ('recurrent', 'numpy', 'textbook')},
+    'recurrent_backward': (
+        {'da': DA, 'dstate': STATE, 'cache': book.recurrent_forward(**CALL)[2]},
+        {'da': NONE, 'dstate': NONE, 'inputs': FLAG}),
+    'Stream': ({'cell': 'lstm', 'parameters': CELL, 'state': STATE}, {}),
+    # pictures
+    'color_text': ({'text': 'abc', 'values': np.zeros(3)}, {}),
+    'plot_gates': ({'gates': {'f': P_Y[0]}}, {'labels': NONE, 'title': '*'}),
+    'plot_curves': (
+        {'x': np.arange(3.), 'curves': {'a': np.arange(3.)}, 'xlabel': 'x', 'ylabel': 'y'},
+        {'xlabel': '*', 'ylabel': '*', 'title': '*', 'logx': FLAG, 'logy': FLAG, 'marks': NONE}),
+    'plot_gradient_flow': ({'norms': {'a': np.arange(1., 4)}}, {}),
+    'plot_history': ({'history': [{'step': 1, 'loss': 1.}]}, {'title': '*', 'unit': 'text'}),
+    'memory_order': ({'x': X}, {'x': 'array'}), 'plot_memory': ({'x': X}, {}),
+    'draw_unrolled': ({'x': X, 'a': DA, 'y_pred': None}, {'y_pred': NONE, 'a0': NONE}),
+    **{f'draw_{name}_cell': ({'cache': getattr(book, f'{name}_cell_forward')(XT, A0, *more, P[name])[-1]}, {})
+       for name, more in (('rnn', ()), ('lstm', (A0,)), ('gru', ()))},
+    'value_colors': ({'values': np.ones(3)}, {'gate': FLAG, 'values': 'array nan minus bool empty'}),
+    'new_picture': ({}, {'width': 'bool', 'height': 'bool'}),
+    'live_cell': ({}, {'parameters': NONE, 'x': NONE, 'a0': NONE, 'c0': NONE}),
+    'run_moved': ({'live': LIVE}, {'moves': NONE, 'pushed': FLAG}), 'all_moves': ({'live': LIVE}, {'moves': NONE}),
+    # data
+    'read_text': ({'path': HERE}, {'pattern': 'text'}), 'read_bytes': ({'path': HERE}, {'pattern': 'text'}),
+    'read_files': ({'paths': [HERE]}, {'paths': 'empty'}), 'split_text': ({'text': 'abc' * 10}, {}),
+    'data_set': ({'name': 'sunspots'}, {}), 'read_data_set': ({'name': 'sunspots'}, {'folder': NONE}),
+    'japanese_vowels': ({'part': 'train'}, {}), 'temperatures': ({}, {}), 'census_names': ({}, {}),
+    **{name: (dict(zip(DRAWN, (RNG(0), 2, 30), strict=True)), {}) for name in (
+        'adding_problem', 'adding_problem_1997', 'multiplication_problem', 'copying_problem', 'temporal_order_problem',
+        'parity_problem')},
+    'grammar_problem': ({'rng': RNG(0), 'm': 2}, {}), 'grammar_string': ({'rng': RNG(0)}, {}),
+    'grammar_losses': ({}, {}), 'grammar_accepts': ({'text': 'BTXSE'}, {'text': 'text'}),
+    'embed': ({'grammar': REBER}, {}),
+    'one_hot_sequence': ({'symbols': TARGETS, 'n': 4}, {}),
+    # text
+    'build_vocabulary': ({'text': 'hello' * 9}, {'text': 'text'}), 'Vocabulary': ({'characters': V.characters}, {}),
+    'ByteVocabulary': ({}, {}), 'Streams': ({'tokens': TOKENS, 'm': 2, 'T': 5}, {}),
+    'fitting_streams': ({'tokens': TOKENS, 'm': 2, 'T': 5}, {}), 'TextModel': ({'vocabulary': V}, {}),
+    'check_weights': ({'model': MODEL, 'parameters': W}, {}),
+    'TextTask': (
+        {'model': MODEL, 'streams': text.Streams(TOKENS, 2, 5), 'held_out': TOKENS[:20]}, {'held_out': 'empty'}),
+    'surprises': ({'model': MODEL, 'parameters': W, 'tokens': TOKENS, 'm': 2, 'T': 4}, {'temperature': '-array'}),
+    'evaluate': (
+        {'model': MODEL, 'parameters': W, 'tokens': TOKENS, 'm': 2, 'T': 4}, {'most': NONE, 'temperature': '-array'}),
+    'bits': ({'loss': 1.}, {'loss': NUMBER}),
+    'choice_probabilities': (
+        {'z': D(5)}, {'top_k': NONE, 'top_p': 'none -array', 'temperature': '-array'}),
+    'choose': (
+        {'z': D(5), 'temperature': 1., 'top_k': None, 'top_p': None, 'rng': RNG(0)},
+        {'top_k': NONE, 'top_p': 'none -array', 'temperature': '-array'}),
+    'write': (
+        {'model': MODEL, 'parameters': W, 'length': 3, 'prompt': 'hello'},
+        {'rng': NONE, 'top_k': NONE, 'top_p': 'none -array', 'temperature': '-array', 'stop': '-empty'}),
+    'beam_search': (
+        {'model': MODEL, 'parameters': W, 'length': 3, 'prompt': 'hello'}, {'alpha': '-array', 'stop': '-empty'}),
+    # tasks
+    'pack': ({'sequences': SEQUENCES}, {'dtype': '*'}),
+    'scale_of': ({'steps': D((5, 2))}, {'weights': '*'}),
+    'sequence_network': ({'n_x': 2, 'n_y': 3}, {}),
+    'SequenceTask': (
+        {'network': NET, 'sequences': SEQUENCES, 'targets': TWO, 'loss': tasks.CLASSES},
+        {'weights': NONE, 'targets': 'array', 'noise': 'bool -bool'}),
+    'scores_of': ({'network': NET, 'parameters': NET.init(RNG(0)), 'sequences': SEQUENCES}, {}),
+    'weighted_loss': ({'loss': tasks.CLASSES, 'z': D((4, 2)), 'targets': TWO[:2]}, {'weights': NONE}),
+    'up_and_down': ({'rate': 1., 'steps': 5}, {'rate': '-array'}),
+    'train_network': (
+        {'task': TASK, 'epochs': 1, 'learning_rate': .1, 'weight_decay': 0., 'seed': 0},
+        {'report': NONE, 'watch': NONE, 'learning_rate': '-array', 'weight_decay': '-array', 'seed': '-array'}),
+    'set_aside': ({'targets': TWO, 'fraction': .5, 'rng': RNG(0)}, {}),
+    'split_task': ({'task': TASK, 'fraction': .5, 'rng': RNG(0)}, {}),
+    'as_sequences': ({'X': SEQUENCES}, {'n_x': NONE}), 'Watch': ({'held_out': TASK, 'patience': 2}, {}),
+    'seasonal_naive': ({'y': SERIES, 'season': 3, 'steps': 2}, {}),
+    'weighted_sum': ({'y': SERIES, 'X': ONES, 'season': 3, 'window': 2}, {}),
+    'lags_of': ({'season': 3, 'window': 2}, {}), 'ridge': ({'A': D((9, 2)), 'b': D(9)}, {}),
+    'quantile_loss': ({'y_pred': D((3, 4)), 'y': D(4), 'quantiles': SHARES}, {}),
+    'quantile_loss_backward': (
+        {'dloss': 1., 'cache': forecast.quantile_loss(D((3, 4)), D(4), SHARES)[1]}, {'dloss': NUMBER}),
+    'naive_errors': ({'y': SERIES, 'season': 3, 'horizon': 2}, {}),
+    'series_scale': ({'y': SERIES, 'X': ONES, 'season': 3, 'horizon': 2}, {}),
+    'stretch': ({'y': np.ones((5, 1)), 'X': np.ones((4, 1, 0)), 'season': 3, 'scale': SCALE}, {'dtype': '*'}),
+    'stretches_at': (
+        {'y': SERIES, 'X': ONES, 'known': np.array([20]), 'season': 3, 'window': 2, 'horizon': 2}, {}),
+    'skill': ({'error': 1., 'baseline': 2.}, {}),
+    'quantile_ranks': ({'shares': SHARES, 'n': 20}, {'shares': 'array empty'}),
+    'quantile_shifts': ({'errors': D((3, 20, 2)), 'shares': SHARES}, {}),
+    'moved_quantiles': ({'quantiles': D((3, 4)), 'shifts': D((3, 2)), 'shares': SHARES}, {}),
+    'check_times': ({'times': np.arange(5), 'T': 5}, {'times': NONE, 'T': '*', 'after': '*', 'step': '*'}),
+}
+# What an argument is called where it has another name: that of the command line, or of what it becomes
+CALLED = {'engine': 'name', 'run': 'path', 'text': 'path tokens', 'held_out': 'share', 'data set': 'name',
+          'data set sunspots': 'folder', 'vocabulary': 'characters', 'batch': 'm', 'stretch': 'T', 'tokens': 'held_out',
+          'scores': 'z', 'n_a': 'units', 'n_out': 'n_y', 'mask': 'weights', 'rate': 'learning_rate', 'steps': 'X',
+          'validation_fraction': 'fraction targets', 'targets': 'sequences', 'x': 'table'}
+BAD = {**ANY, 'empty': np.zeros(0)}
+
+
+def blamed(message: str, argument: str, others: list[str], kind: str) -> bool:
+    "Whether a message names the argument; of two that don't fit each other either may be at fault"
+    start = message.split(':')[0]
+    named = lambda name: re.search(rf'\b{name}\b', start) is not None
+    return named(argument) or argument in CALLED.get(start, '').split() or (
+        kind not in ('none', 'text', 'thing') and any(map(named, others)))
+
+
+@pytest.mark.filterwarnings('ignore::RuntimeWarning')
+@pytest.mark.parametrize('name', CALLS)
+def test_one_argument_at_a_time(name, tmp_path, monkeypatch):
+    "None, text, an object, arrays of another shape or none, NaN, -1, True: refused by name, before any work, or taken"
+    monkeypatch.chdir(tmp_path)
+    function, (given, taken) = getattr(book, name), CALLS[name]
+    asked = {k: p for k, p in inspect.signature(function).parameters.items() if p.kind is not p.VAR_KEYWORD}
+    whole = {key: p.default for key, p in asked.items() if p.default is not p.empty} | given
+    assert whole.keys() == asked.keys()
+    done(function, whole)
+    for argument in whole:
+        if taken.get(argument) == '*': continue
+        for kind, bad in BAD.items():
+            if f'-{kind}' in taken.get(argument, '').split(): continue
+            if kind in taken.get(argument, '').split(): done(function, {**whole, argument: bad}); continue
+            try: message = refused('', lambda **more: done(function, more), **{**whole, argument: bad})
+            except FileNotFoundError: continue
+            assert blamed(message, argument, [*whole], kind), f'{argument}={kind}: {message}'
+    assert not [*tmp_path.iterdir()], 'something was written'

@@ -22,7 +22,7 @@ from PIL import Image
 from .gru import gru_cell_forward, gru_forward
 from .init import initialize_gru, initialize_lstm, initialize_rnn
 from .lstm import lstm_cell_forward, lstm_forward
-from .numerics import check_kind, in_short
+from .numerics import check_is, check_numbers, check_switches, in_short
 from .rnn import rnn_cell_forward, rnn_forward
 from .viz import (INK, SOFT, STYLES, Picture, draw_gru_cell, draw_lstm_cell, draw_rnn_cell, draw_strip,
                            draw_text, new_board, redraw_strip)
@@ -89,13 +89,13 @@ _WORDS = {'x': 'input', 'a': 'hidden state', 'c': 'cell state'}
 def _whole(name: str, value: Any, low: int, high: int) -> int:
     "`value` if it is a whole number in this range. Raises ValueError"
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-        raise ValueError(f'{name}: got {value!r}, expected a whole number from {low} to {high}')
+        raise ValueError(f'{name}: got {in_short(value)}, expected a whole number from {low} to {high}')
     return int(value)
 
 def _finite(name: str, value: Any) -> float:
     "`value` as a finite number. Raises ValueError"
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(np.isfinite(value))
-    if not number: raise ValueError(f'{name}: got {value!r}, expected a finite number')
+    if not number: raise ValueError(f'{name}: got {in_short(value)}, expected a finite number')
     return float(value)
 
 # %% ../nbs/14_explore.ipynb #d3bd7da3
@@ -104,7 +104,7 @@ def all_moves(
     moves: Mapping[str, Any] | None = None,  # some of the moves by name
 ) -> dict[str, Any]:  # every move by name: step and unit, the pushes, the biases
     "`moves` with everything left out filled in: step 4, unit 0, nothing added; raises ValueError, TypeError"
-    check_kind(live, LiveCell, 'live')
+    check_is(LiveCell, 'a cell from live_cell', live=live)
     if moves is None: moves = {}
     if not isinstance(moves, Mapping):
         raise TypeError(f'moves: got {type(moves).__name__}, expected a dictionary such as {{"bf": 2}}')
@@ -137,6 +137,7 @@ def run_moved(
     pushed: bool = True,  # with the push at the one step, or without
 ) -> MovedRun:  # the cache of each step, and the states over time
     "The live cell over its whole sequence, with something moved"
+    check_switches(pushed=pushed)
     move = all_moves(live, moves)
     parameters = {name: p + move[name] if name in _BIASES[live.cell] else p for name, p in live.parameters.items()}
     states, caches, found = dict(live.states), [], []
@@ -186,6 +187,8 @@ def inside_values(
     cache: tuple,  # of one step
 ) -> dict[str, NDArray]:  # name -> (n_a,), xt (n_x,)
     "Gates, candidate, input and states of one step; for the plain network, the three parts of its sum"
+    check_is(LiveCell, 'a cell from live_cell', live=live)
+    check_is(tuple, 'the cache of a step', cache=cache)
     v = {name: array[:, 0] for name, array in zip(_CACHE[live.cell].split(), cache) if array is not None}
     if live.cell != 'rnn': return v
     p = cache[-1]
@@ -262,7 +265,8 @@ def explore_frames(
     frames: Sequence[Mapping[str, Any]],  # for each frame what is moved, and by how much
 ) -> Picture:  # small pictures in a row, three at most, then in further rows
     "The inside of a live cell and its memory, one small picture for each of several settings; raises ValueError"
-    if isinstance(frames, Mapping) or not frames: raise ValueError('frames: expected a list of moves, one or more')
+    if not isinstance(frames, list | tuple) or not frames:
+        raise ValueError(f'frames: got {in_short(frames)}, expected a list of moves, one or more')
     lines = max(len(move_words(live, moves)) for moves in frames)
     tall = [max(1.5*min(len(inside_values(live, run_moved(live).caches[0])[name]), 6) for name, _ in row) + 2.8
             for row in _INSIDE[live.cell]]
@@ -282,7 +286,7 @@ def explore_frame(
     moves: Mapping[str, Any] | None = None,  # what is moved, and by how much
 ) -> Picture:  # a small picture
     "The inside of a live cell at one step, and its memory of a push over time"
-    return explore_frames(live, [moves or {}])
+    return explore_frames(live, [{} if moves is None else moves])
 
 # %% ../nbs/14_explore.ipynb #2f667e6f
 _DIAGRAM = {'rnn': draw_rnn_cell, 'gru': draw_gru_cell, 'lstm': draw_lstm_cell}
@@ -308,6 +312,7 @@ class LiveDiagram:
         self,
         live: LiveCell,  # from live_cell
     ) -> None:
+        check_is(LiveCell, 'a cell from live_cell', live=live)
         self.live, self.picture = live, _DIAGRAM[live.cell](run_moved(live).caches[0])
         drawn = (*self.picture.axes[0].patches, *self.picture.axes[0].texts)
         self.strips = [artist for artist in drawn if (artist.get_gid() or '').endswith(']')]
@@ -334,6 +339,7 @@ def pixels_of(
     picture: Picture,  # any
 ) -> NDArray:  # (height, width, 4), 0 to 255
     "The pixels of a whole picture"
+    check_is(Picture, 'a Picture', picture=picture)
     picture.savefig(out := io.BytesIO(), format='rgba', dpi=picture.dpi)
     return np.frombuffer(out.getvalue(), np.uint8).reshape(-1, round(picture.bbox.width), 4)
 
@@ -341,6 +347,9 @@ def quick_png(
     pixels: NDArray,  # (height, width, 4), 0 to 255
 ) -> bytes:  # of a PNG file
     "A PNG made in little time rather than little space"
+    check_numbers(pixels, 'pixels')
+    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype != np.uint8:
+        raise ValueError(f'pixels: got {in_short(pixels)}, expected (height, width, 3 or 4) of uint8')
     Image.fromarray(pixels[:, :, :3]).save(out := io.BytesIO(), 'PNG', compress_level=1)
     return out.getvalue()
 
@@ -350,6 +359,7 @@ def live_pictures(
     moves: Mapping[str, Any] | None = None,  # what is moved, and by how much
 ) -> tuple[bytes, bytes]:  # PNG of the cell's inside, PNG of its memory
     "What the sliders show: the inside of the cell at the step, and the unit's state over time"
+    check_is(LiveDiagram, 'a LiveDiagram', diagram=diagram)
     memory = Picture(figsize=(5.2, 1.6))
     _memory(memory.add_axes((0.08, 0.14, 0.9, 0.8)), diagram.live, moves)
     return quick_png(diagram.pixels(moves)), quick_png(pixels_of(memory))
@@ -413,5 +423,6 @@ def explore(
 ) -> Any:  # sliders and pictures as one widget; with `frames` a Picture
     "Play with a live cell; raises ImportError without ipywidgets, ValueError or TypeError where something doesn't fit"
     live = live_cell(cell, parameters, x, a0, c0)
+    all_moves(live, moves)
     if frames is not None: return explore_frames(live, frames)
     return _Board(live, {_PUSHES[cell][-1]: 1.0} if moves is None else moves).box

@@ -17,11 +17,11 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .init import check_sizes
 from .kernels import check_lengths
 from rnn_nbdev.layers import (
-    Arrays, Chain, Forward, Layer, Parts, Printed, Recurrent, Stateless, check_cache, check_word, check_input,
-    check_is_layer, check_layer_parameters, check_share, check_switches, draw_mask, join, lengths_of, naming, of_layer,
-    put_valid, shorten, valid_steps,
+    Arrays, Chain, Forward, Layer, Parts, Printed, Recurrent, Stateless, check_layer_cache, check_word, check_input,
+    check_is_layer, check_layer_parameters, check_share, draw_mask, join, lengths_of, naming, of_layer, put_valid,
+    shorten, valid_steps,
 )
-from .numerics import check_shapes, new_sequence
+from .numerics import check_is, check_shapes, check_switches, new_sequence
 
 # %% ../nbs/21_networks.ipynb #8a95e9c5
 POOLS = ('last', 'mean', 'max', 'ends')
@@ -112,8 +112,7 @@ class TwoDirections(Parts):
     merge: str = 'concat'  # 'concat' puts the backward states below the forward ones, 'sum' adds them
 
     def __post_init__(self) -> None:
-        if not isinstance(self.layer, Recurrent):
-            raise TypeError(f'layer: got {type(self.layer).__name__}, expected a recurrent layer')
+        check_is(Recurrent, 'a recurrent layer', layer=self.layer)
         check_word(MERGES, merge=self.merge)
         if self.layer.reverse: raise ValueError('layer: got one that reads backward, expected one that reads forward')
 
@@ -153,7 +152,7 @@ class Bidirectional(TwoDirections):
                  ) -> tuple[NDArray, Arrays, Arrays]:  # of x, summed over the directions; parameters; initial states
         "The gradients of everything that went in; raises ValueError for one of another shape"
         self.check_owners('dstate', dstate := {} if dstate is None else dstate)
-        check_cache(cache, dict)
+        check_layer_cache(cache, dict)
         n_a = self.layer.n_a
         if self.merge == 'concat': check_shapes({'dy': dy}, {'dy': (2 * n_a, *np.shape(dy)[1:])})
         below = (dy, dy) if self.merge == 'sum' else (dy[:n_a], dy[n_a:])
@@ -264,7 +263,7 @@ class Residual(Printed):
                  dstate: Mapping[str, NDArray] | None = None,  # gradient of the final state; None for zeros
                  ) -> tuple[NDArray, Arrays, Arrays]:  # of x, by both ways; of the parameters; of the initial state
         "The gradients of everything that went in"
-        check_cache(cache, tuple)
+        check_layer_cache(cache, tuple)
         inner, own = cache
         df, dparameters, dstate0 = self.layer.backward(dy, inner, dstate)
         return zero_padding(dy, own) + np.asarray(df), dparameters, dstate0
@@ -308,8 +307,7 @@ def gates_of(
     lengths: ArrayLike | None = None,  # steps of each example, (m,); None for all
 ) -> Arrays:  # by name, each (n_a, m, T), zero where an example has no step
     "Every gate of a recurrent layer at every step, as it is without dropout"
-    if not isinstance(layer, Recurrent):
-        raise TypeError(f'layer: got {type(layer).__name__}, expected a recurrent layer')
+    check_is(Recurrent, 'a recurrent layer', layer=layer)
     return trace(layer, parameters, x, state, lengths)
 
 # %% ../nbs/21_networks.ipynb #cbe28e3b

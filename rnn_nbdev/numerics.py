@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['floating_dtype', 'in_short', 'check_named', 'check_callable', 'check_kind', 'check_number', 'check_cache',
-           'check_numbers', 'as_floating', 'whole_as', 'sigmoid', 'sigmoid_backward', 'tanh_backward', 'check_columns',
-           'softmax', 'softmax_backward', 'logsumexp', 'log_softmax', 'logsumexp_backward', 'log_softmax_backward',
-           'new_sequence', 'check_shapes']
+           'check_switches', 'check_is', 'check_methods', 'check_numbers', 'as_floating', 'whole_as', 'sigmoid',
+           'sigmoid_backward', 'tanh_backward', 'check_columns', 'softmax', 'softmax_backward', 'logsumexp',
+           'log_softmax', 'logsumexp_backward', 'log_softmax_backward', 'new_sequence', 'check_shapes']
 
 # %% ../nbs/00_numerics.ipynb #45814eee
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,37 @@ def check_cache(
     "Raise TypeError unless `cache` may come from the forward pass"
     if not isinstance(cache, tuple) or len(cache) != parts:
         raise TypeError(f'cache: got {in_short(cache)}, expected the one that {source} gives')
+
+# %% ../nbs/00_numerics.ipynb #7867567d
+def check_switches(
+    **switches: Any,  # by the name of the argument
+) -> None:
+    "Raise TypeError unless each is True or False: Python takes almost anything for true, the word 'no' too"
+    for name, value in switches.items():
+        if not isinstance(value, bool | np.bool_):
+            raise TypeError(f'{name}: got {in_short(value)}, expected True or False')
+
+# %% ../nbs/00_numerics.ipynb #153c8064
+def check_is(
+    kind: Any,  # a class, or several as `A | B`
+    words: str,  # the same in words
+    /,
+    **given: Any,  # by the name of the argument
+) -> None:
+    "Raise TypeError unless each is of this kind"
+    for name, value in given.items():
+        if not isinstance(value, kind): raise TypeError(f'{name}: got {type(value).__name__}, expected {words}')
+
+def check_methods(
+    methods: Iterable[str],  # names
+    /,
+    **given: Any,  # by the name of the argument
+) -> None:
+    "Raise TypeError unless each is an object with these methods; a class is none"
+    for name, thing in given.items():
+        if isinstance(thing, type): raise TypeError(f'{name}: got the class {thing.__name__}, expected an object of it')
+        if all(callable(getattr(thing, method, None)) for method in methods): continue
+        raise TypeError(f'{name}: got {type(thing).__name__}, expected an object with the methods {", ".join(methods)}')
 
 # %% ../nbs/00_numerics.ipynb #031a9e17
 def check_numbers(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .numerics import check_numbers
+from .numerics import check_is, check_numbers, check_switches, in_short
 
 # %% ../nbs/30_optim.ipynb #c96220e6
 def initialize_adam(
@@ -34,7 +34,7 @@ def check_arrays(
     what: str,  # what the argument is called
 ) -> None:
     "Raise TypeError unless `arrays` is a dictionary of arrays of numbers"
-    if not isinstance(arrays, Mapping): raise TypeError(f'{what}: got {type(arrays).__name__}, expected a dictionary')
+    check_is(Mapping, 'a dictionary', **{what: arrays})
     for name, a in arrays.items(): check_numbers(np.asarray(a) if isinstance(a, np.generic) else a, f'{what}[{name!r}]')
 
 # %% ../nbs/30_optim.ipynb #af9e69ee
@@ -63,7 +63,7 @@ def check_within(
     "Raise TypeError for what is no number, ValueError for one that is not in the range"
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float | np.number) or np.iscomplexobj(value):
-            raise TypeError(f'{name}: got {value!r}, expected {words}')
+            raise TypeError(f'{name}: got {in_short(value)}, expected {words}')
         if not low <= value < high: raise ValueError(f'{name}: got {value}, expected {words}')
 
 # %% ../nbs/30_optim.ipynb #71deedc9
@@ -228,8 +228,7 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         check_options({'momentum': self.momentum}, {'learning_rate': self.learning_rate})
-        if not isinstance(self.nesterov, bool):
-            raise TypeError(f'nesterov: got {self.nesterov!r}, expected True or False')
+        check_switches(nesterov=self.nesterov)
         if self.nesterov and not self.momentum:
             raise ValueError('nesterov: got True with momentum 0, expected momentum above 0')
 
@@ -283,7 +282,7 @@ def check_limit(
 ) -> None:
     "Raise TypeError or ValueError unless each is a number above 0; it may be infinite"
     for name, value in limits.items():
-        if value != math.inf: check_within(math.ulp(0), math.inf, 'a number above 0', **{name: value})
+        if np.ndim(value) or value != math.inf: check_within(math.ulp(0), math.inf, 'a number above 0', **{name: value})
 
 # %% ../nbs/30_optim.ipynb #0be432aa
 def global_norm(
@@ -332,7 +331,7 @@ class WeightAverage:
     def __post_init__(self) -> None:
         if self.decay is not None: check_within(0, 1, 'a number from 0 to below 1, or None', decay=self.decay)
         if isinstance(self.start, bool) or not isinstance(self.start, int | np.integer):
-            raise TypeError(f'start: got {self.start!r}, expected a whole number')
+            raise TypeError(f'start: got {in_short(self.start)}, expected a whole number')
         if self.start < 0: raise ValueError(f'start: got {self.start}, expected 0 or more')
 
     def init(self,

@@ -10,7 +10,7 @@ __all__ = ['check_counts', 'batches_by_length', 'padding_share', 'find_learning_
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .init import check_draw, check_sizes
 from .optim import check_within
-from .numerics import check_numbers
+from .numerics import check_is, check_numbers
 from .train import Progress, Task, TrainingPlan, begin, check_whole, train_step
 
 # %% ../nbs/33_practice.ipynb #188159e3
@@ -55,6 +55,7 @@ def padding_share(
     batches: Iterable[NDArray],  # indices of each batch's examples
 ) -> float:  # 0 if all in each batch are of one length
     "The share of all computed steps that is padding; raises ValueError for batches of other examples, or of none"
+    check_is(Iterable, 'a list of batches', batches=batches)
     lengths, batches = check_counts(lengths), [np.asarray(batch) for batch in batches]
     for batch in batches:
         some = batch.dtype.kind in 'iu' and batch.ndim == 1 and batch.size
@@ -153,6 +154,9 @@ def live_history(
 ) -> Callable[[Progress, dict[str, Any]], None]:  # a callback for `fit`
     "A callback that draws the history while training"
     check_within(0, math.inf, '0 or a positive number', seconds=seconds)
+    check_is(str, 'text', unit=unit)
+    check_is(Iterable, 'a list of entries', history=history)
+    for entry in (history := list(history)): check_is(Mapping, 'a list of entries', history=entry)
     entries, wait_until = list(history), 0.0
     shown: Any = None
     def draw(progress: Progress, entry: dict[str, Any]) -> None:

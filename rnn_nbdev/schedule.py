@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .init import check_sizes
+from .numerics import in_short
 from .optim import check_arrays, check_within
 
 # %% ../nbs/31_schedule.ipynb #d75fa428
@@ -33,7 +34,7 @@ def check_schedules(
 ) -> None:
     "Raise TypeError unless each can be called with a step"
     for name, schedule in schedules.items():
-        if not callable(schedule): raise TypeError(f'{name}: got {schedule!r}, expected a function of the step')
+        if not callable(schedule): raise TypeError(f'{name}: got {in_short(schedule)}, expected a function of the step')
 
 # %% ../nbs/31_schedule.ipynb #c752c926
 def constant_rate(

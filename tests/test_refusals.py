@@ -1,14 +1,18 @@
 "Layers and training: whatever does not fit is refused in one line that names it, and nothing has changed by then."
+import contextlib
 import importlib
 import inspect
 import math
+import os
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import rnn_nbdev.explorer as explorer
 import rnn_nbdev.files as files
 import rnn_nbdev.layers as layers
 import rnn_nbdev.networks as networks
@@ -161,12 +165,17 @@ START = train.begin(Task(), ADAM, 0)
 def plan(**changed): return train.TrainingPlan(**{'steps': 4, 'learning_rate': schedule.constant_rate(0.1), **changed})
 def fit(task=None, optimizer=ADAM, progress=START, plan=PLAN, folder='.', **more):
     return train.fit(task or Task(), optimizer, progress, plan, Path(folder), bar=False, **more)
+D_W, (V, S) = {f'd{n}': p for n, p in W.items()}, optim.initialize_adam(W)
 def textbook(**changed):
-    grads, (v, s) = {f'd{n}': p for n, p in W.items()}, optim.initialize_adam(W)
-    return optim.update_parameters_with_adam(**{'parameters': W, 'grads': grads, 'v': v, 's': s, 't': 1, **changed})
+    return optim.update_parameters_with_adam(**{'parameters': W, 'grads': D_W, 'v': V, 's': S, 't': 1, **changed})
 
 
+KEPT = tempfile.TemporaryDirectory()
+HERE, MEAN = Path(KEPT.name), optim.WeightAverage()
 ONE, RATES, D = np.ones(3), np.array([.1, .2, .3]), Chain({'d': Dense(2, 2)})
+files.save_arrays(HERE/'a', {'a': ONE}, {}, 'k')
+(HERE/'run').mkdir()
+fit(plan=plan(keep_best=1, eval_every=1), folder=HERE/'run')
 EMBED, MISFIT = Embedding(5, 3), Chain({'a': Dense(2, 2), 'b': Dense(3, 2)})
 IN_IT = Chain({'c': Dense(2, 2), 'outer': MISFIT})
 BAD_PLANS = {'steps': 0, 'eval_every': 0, 'save_every': -1, 'accumulate': 0, 'keep_best': -1, 'max_norm': 0.,
@@ -193,7 +202,7 @@ TABLE = {
         ('a', lambda: layers.check_switches(a=None))],
     'check_word': [
         ('a', lambda: layers.check_word(('b', 'c'), a='d')), ('a', lambda: layers.check_word(('b',), a=ONE))],
-    'check_cache': [('cache', lambda: layers.check_cache(None, tuple))],
+    'check_layer_cache': [('cache', lambda: layers.check_layer_cache(None, tuple))],
     'check_is_layer': [
         ('layer', lambda: layers.check_is_layer(None)), ('layer', lambda: layers.check_is_layer(Dense)),
         ('a: got int as b', lambda: layers.check_is_layer(3, 'a', ' as b'))],
@@ -244,6 +253,9 @@ TABLE = {
     'trace': [('parameters', lambda: networks.trace(Chain({'d': Dense(2, 2)}), {'e.W': ONE}, np.ones((2, 2, 2))))],
     # files
     'write_whole': [('data', lambda: files.write_whole(Path('never'), 'text'))],
+    'path_of': [('path', lambda: files.path_of(path=3)), ('folder', lambda: files.path_of(folder=None))],
+    'load_arrays': [
+        ('kind', lambda: files.load_arrays(HERE/'a', None)), (f'{HERE/"a"}', lambda: files.load_arrays(HERE/'a', 'b'))],
     'check_json': [('a', lambda: files.check_json(ONE, 'a')), ('a', lambda: files.check_json(math.nan, 'a'))],
     'write_json': [('value', lambda: files.write_json(Path('never'), {1, 2}))],
     'check_storable': [
@@ -341,10 +353,20 @@ TABLE = {
         ('a', lambda: train.check_whole('a', True, 0))],
     'begin': [
         ('seed', lambda: train.begin(Task(), ADAM, -1)), ('seed', lambda: train.begin(Task(), ADAM, 'x')),
-        ('seed', lambda: train.begin(Task(), ADAM, None))],
+        ('seed', lambda: train.begin(Task(), ADAM, None)),
+        ('optimizer: got the class Adam', lambda: train.begin(Task(), optim.Adam, 0))],
+    'check_training': [
+        ('task', lambda: train.check_training(task=None, progress=START, plan=PLAN)),
+        ('progress', lambda: train.check_training(progress=None, plan=PLAN)),
+        ('plan', lambda: train.check_training(progress=START, plan=abs))],
+    'check_folder': [('folder', lambda: train.check_folder(None)), ('folder', lambda: train.check_folder('none'))],
+    'current_rate': [
+        ('learning_rate', lambda bad=bad: train.current_rate(plan(learning_rate=lambda step: bad), START))
+        for bad in (None, -1., math.nan, math.inf, 'x')],
     'TrainingPlan': [
         ('learning_rate', lambda: plan(learning_rate=.1)),
         *((name, lambda name=name, bad=bad: plan(**{name: bad})) for name, bad in BAD_PLANS.items()),
+        ('plateau_lowest', lambda: plan(plateau_lowest=-1.)), ('plateau_lowest', lambda: plan(plateau_lowest=None)),
         ('steps', lambda: plan(steps=2.5)), ('plateau_factor', lambda: plan(plateau_factor='half')),
         ('average', lambda: plan(average=.9)), ('plateau', lambda: plan(plateau=3)), ('stop', lambda: plan(stop=5))],
     'train_step': [
@@ -358,7 +380,9 @@ TABLE = {
     'fit': [
         ('folder', lambda: fit(folder='no such folder')), ('progress', lambda: fit(optimizer=optim.SGD())),
         ('progress', lambda: fit(progress=W)), ('plan', lambda: fit(plan=5)),
-        ('callbacks', lambda: fit(callbacks=(3,))), ('settings', lambda: fit(settings={'a': ONE})),
+        ('callbacks', lambda: fit(callbacks=(3,))), ('callbacks', lambda: fit(callbacks=print)),
+        ('on_save', lambda: fit(on_save=3)), ('settings', lambda: fit(settings=[1])),
+        ('settings', lambda: fit(settings={'a': ONE})),
         ('task', lambda: fit(task=object()))],
     # practice
     'check_counts': [
@@ -523,7 +547,92 @@ CALLS = {
     'stacked': (stacked, {'n_x': 3, 'n_a': 3, 'cell': 'gru'}, {'residual': 'bool', 'reset_after': 'bool'}),
     'gates_of': (networks.gates_of, GIVEN, ALL_ZERO), 'trace': (networks.trace, GIVEN, ALL_ZERO),
 }
-CALLED = {('Dropout', 'p'): 'dropout'}      # what an argument is called where it has another name
+FREE_PATH = {'path': 'text'}                # where there may be a file, or may not
+FILE, RUN = HERE/'file', HERE/'run'
+NONE_OF = {name: 'none' for name in ('max_norm', 'max_value', 'average', 'plateau', 'stop')}
+LIVE = explorer.live_cell('lstm')
+MOVED = {'live': LIVE}
+CALLS |= {
+    # files
+    'write_whole': (files.write_whole, {'path': FILE, 'data': b'1'}, FREE_PATH),
+    'write_json': (files.write_json, {'path': FILE, 'value': [1]}, {**FREE_PATH, 'value': 'none text minus bool'}),
+    'save_arrays': (
+        files.save_arrays, {'path': FILE, 'arrays': {'a': ONE}, 'about': {}, 'kind': 'k'},
+        {**FREE_PATH, 'about': 'none text minus bool', 'kind': 'text'}),
+    'fingerprint': (
+        files.fingerprint, {'arrays': {'a': ONE}, 'said': {}}, {'said': 'none text minus bool'}),
+    'read_header': (files.read_header, {'data': (HERE/'a').read_bytes()}, {}),
+    'load_arrays': (files.load_arrays, {'path': HERE/'a', 'kind': 'k'}, {**FREE_PATH, 'kind': '*'}),
+    # optimizers
+    'initialize_adam': (optim.initialize_adam, {'parameters': W}, {}),
+    'update_parameters_with_adam': (
+        optim.update_parameters_with_adam, {'parameters': W, 'grads': D_W, 'v': V, 's': S, 't': 1}, {}),
+    'Adam': (optim.Adam, {}, {}), 'SGD': (optim.SGD, {'momentum': .5}, {'nesterov': 'bool'}),
+    'RMSProp': (optim.RMSProp, {}, {}), 'Adam.init': (ADAM.init, {'parameters': W}, {}),
+    'Adam.update': (UP, {'parameters': W, 'gradients': W, 'state': STATE}, {'learning_rate': 'none'}),
+    'global_norm': (optim.global_norm, {'gradients': W}, {}),
+    'clip_by_global_norm': (optim.clip_by_global_norm, {'gradients': W, 'max_norm': 1.}, {}),
+    'clip_by_value': (optim.clip_by_value, {'gradients': W, 'max_value': 1.}, {}),
+    'WeightAverage': (optim.WeightAverage, {}, {'decay': 'none'}),
+    'WeightAverage.init': (MEAN.init, {'parameters': W}, {}),
+    'WeightAverage.update': (MEAN.update, {'parameters': W, 'state': MEAN.init(W)}, {}),
+    'averaged_parameters': (optim.averaged_parameters, {'state': MEAN.update(W, MEAN.init(W))}, {}),
+    # schedules
+    'constant_rate': (schedule.constant_rate, {'rate': .1}, {}),
+    'halving_rate': (schedule.halving_rate, {'rate': .1, 'half_life': 5}, {'half_life': 'none'}),
+    'step_rate': (schedule.step_rate, {'rate': .1, 'every': 5}, {}),
+    'cosine_rate': (schedule.cosine_rate, {'rate': .1, 'steps': 5}, {}),
+    'warm_up': (schedule.warm_up, {'steps': 5, 'then': abs}, {}),
+    'in_turn': (schedule.in_turn, {'first': abs, 'steps': 5, 'then': abs}, {}),
+    'one_cycle': (schedule.one_cycle, {'rate': .1, 'steps': 50}, {}), 'Patience': (schedule.Patience, {}, {}),
+    'Patience.update': (
+        schedule.Patience().update, {'state': schedule.Patience().init(), 'loss': 1.}, {'loss': 'minus'}),
+    # the loop
+    'Progress': (train.Progress, {part: getattr(START, part) for part in START.__dataclass_fields__}, {}),
+    'begin': (train.begin, {'task': Task(), 'optimizer': ADAM, 'seed': 0}, {}),
+    'TrainingPlan': (train.TrainingPlan, {'steps': 5, 'learning_rate': abs}, NONE_OF),
+    'limit_gradients': (train.limit_gradients, {'gradients': W, 'plan': PLAN}, {}),
+    'current_rate': (train.current_rate, {'plan': PLAN, 'progress': START}, {}),
+    'train_step': (train.train_step, {'task': Task(), 'optimizer': ADAM, 'progress': START, 'plan': PLAN}, {}),
+    'validate': (train.validate, {'task': Task(), 'progress': START, 'plan': PLAN}, {}),
+    'has_ended': (train.has_ended, {'plan': PLAN, 'progress': START}, {}),
+    'save_checkpoint': (
+        train.save_checkpoint, {'path': FILE, 'progress': START, 'settings': {}},
+        {**FREE_PATH, 'settings': 'none text minus bool'}),
+    'load_checkpoint': (train.load_checkpoint, {'path': RUN/'checkpoint.safetensors'}, FREE_PATH),
+    'read_history': (train.read_history, {'path': RUN/'history.jsonl'}, {**FREE_PATH, 'last_step': 'none'}),
+    'best_checkpoints': (train.best_checkpoints, {'folder': RUN}, {'folder': 'text'}),
+    'Recorder': (train.Recorder, {'folder': RUN, 'progress': START}, {}),
+    'fit': (
+        train.fit, {'task': Task(), 'optimizer': ADAM, 'progress': START, 'plan': PLAN, 'folder': RUN, 'bar': False},
+        {'settings': 'none', 'on_save': 'none', 'bar': 'bool'}),
+    'progress_bar': (
+        train.progress_bar, {'task': Task(), 'progress': START, 'plan': PLAN, 'show': False}, {'show': 'bool'}),
+    # practice
+    'batches_by_length': (practice.batches_by_length, {'lengths': [1, 2, 3], 'batch_size': 2, 'rng': RNG(0)}, {}),
+    'padding_share': (practice.padding_share, {'lengths': [1, 2, 3], 'batches': [[0, 1], [2]]}, {}),
+    'find_learning_rate': (practice.find_learning_rate, {'task': Task(), 'optimizer': ADAM, 'steps': 3}, {}),
+    'smoothed_losses': (practice.smoothed_losses, {'losses': RATES}, {}),
+    'suggested_rate': (practice.suggested_rate, {'rates': RATES, 'losses': ONE}, {}),
+    'plot_learning_rates': (practice.plot_learning_rates, {'rates': RATES, 'losses': ONE}, {}),
+    'live_history': (practice.live_history, {}, {'unit': 'text'}),
+    'history_picture': (practice.history_picture, {'entries': [{'step': 1, 'loss': 1.}]}, {'unit': 'text'}),
+    # the explorer
+    'live_cell': (explorer.live_cell, {}, {name: 'none' for name in ('parameters', 'x', 'a0', 'c0')}),
+    **{name: (getattr(explorer, name), MOVED, {'moves': 'none', 'pushed': 'bool'}) for name in (
+        'all_moves', 'run_moved', 'push_left', 'push_words', 'move_words', 'explore_frame', 'LiveDiagram')},
+    **{name: (getattr(explorer, name), {**MOVED, 'cache': explorer.run_moved(LIVE).caches[0]}, {'cache': '*'})
+       for name in ('inside_values', 'diagram_values')},
+    'explore_frames': (explorer.explore_frames, {**MOVED, 'frames': [{}]}, {}),
+    'live_pictures': (explorer.live_pictures, {'diagram': explorer.LiveDiagram(LIVE)}, {'moves': 'none'}),
+    'pixels_of': (explorer.pixels_of, {'picture': explorer.explore_frame(LIVE)}, {}),
+    'quick_png': (explorer.quick_png, {'pixels': np.zeros((2, 2, 3), np.uint8)}, {}),
+    'explore': (
+        explorer.explore, {'frames': [{}]},
+        {name: 'none' for name in ('parameters', 'x', 'a0', 'c0', 'moves', 'frames')}),
+}
+CALLED = {  # what an argument is called where it has another name
+    ('Dropout', 'p'): 'dropout', ('history_picture', 'entries'): 'history', ('explore_frame', 'moves'): 'moves|frames'}
 
 
 def of_methods(name: str):
@@ -541,9 +650,13 @@ def of_methods(name: str):
 for layer_name in LAYERS: CALLS |= of_methods(layer_name)
 
 
+def on_disk(): return {path: path.read_bytes() for path in HERE.rglob('*') if path.is_file()}
+
+
 def done(function, given):
     "The whole of a call, to the end of an iterator"
     result = function(**given)
+    if isinstance(result, train.Recorder): result.close()
     return [*result] if inspect.isgenerator(result) else result
 
 
@@ -560,11 +673,15 @@ def test_one_argument_at_a_time(name, tmp_path, monkeypatch):
     for argument in whole:
         for kind, bad in BAD.items():
             if taken.get(argument) == '*': continue
-            if kind in taken.get(argument, '').split(): done(function, {**whole, argument: bad}); continue
-            message = refused('', lambda **more: done(function, more), **{**whole, argument: bad})
+            if kind in taken.get(argument, '').split():
+                with contextlib.suppress(OSError): done(function, {**whole, argument: bad})     # 'x' is no file
+                continue
+            before = on_disk()
+            message = refused('', lambda given: done(function, given), {**whole, argument: bad})
+            assert on_disk() == before, 'something was written'
             called = CALLED.get((name, argument), argument)
-            assert re.search(rf'\b{called}\b', message.split(':')[0]), f'{argument}={kind}: {message}'
-    assert not [*tmp_path.iterdir()], 'something was written'
+            assert re.search(rf'\b({called})\b', message.split(':')[0]), f'{argument}={kind}: {message}'
+    assert {p.name for p in tmp_path.iterdir()} <= {'x'} if 'path' in taken else not [*tmp_path.iterdir()]
 
 
 # What gets only what its caller has looked at, or has nothing to refuse; base classes, known by what is made of them.
@@ -574,11 +691,11 @@ TRUSTED = {
         'sum_by_token', 'EmbeddingSizes', 'RecurrentSizes', 'engine_for', 'of_layer', 'join', 'Parts', 'naming',
         'looked_up_by_the_next', 'ChainLayers', 'summary', 'traced'},
     'networks': {'picked_steps', 'mean_step', 'mean_step_backward', 'TwoDirections', 'zero_padding'},
-    'files': {'Arrays', 'fingerprint', 'load_arrays'},
+    'files': {'Arrays', 'fingerprint'},
     'optim': {'Arrays', 'Optimizer'},
     'schedule': {'Schedule', 'half_wave'},
     'train': {
-        'Task', 'Progress', 'first_not_finite', 'not_finite', 'limit_gradients', 'current_rate', 'part_of', 'remember',
+        'Task', 'Progress', 'first_not_finite', 'not_finite', 'limit_gradients', 'part_of', 'remember',
         'validate', 'has_ended', 'save_checkpoint', 'load_checkpoint', 'read_history', 'json_lines', 'Interruption',
         'best_path', 'remove_leftovers', 'best_checkpoints', 'check_run', 'progress_bar'},
     'practice': {'in_notebook', 'show_picture'},
@@ -586,7 +703,8 @@ TRUSTED = {
 }
 # What has its faults in the rows of TABLE alone: only some of its arguments come from outside.
 BY_ROWS = {
-    'layers': {'as_array', 'lengths_of', 'draw_mask'}, 'networks': {'lengths_to_pool'}}
+    'layers': {'as_array', 'lengths_of', 'draw_mask'}, 'networks': {'lengths_to_pool'}, 'files': {'path_of'},
+    'optim': {'moments'}, 'schedule': set(), 'train': {'batch_gradients', 'step_gradients'}, 'practice': set()}
 
 
 @pytest.mark.parametrize('module', TRUSTED)
@@ -596,6 +714,33 @@ def test_no_public_name_was_forgotten(module):
     assert public - TABLE.keys() == TRUSTED[module]
     others = {name for name in public - CALLS.keys() - TRUSTED[module] if not name.startswith('check_')}
     assert module not in BY_ROWS or others == BY_ROWS[module], 'not in CALLS'
+
+
+def test_no_public_name_of_the_explorer_was_forgotten():
+    public = {name for name in explorer.__all__ if callable(getattr(explorer, name))}
+    assert public - CALLS.keys() == {'LiveCell', 'MovedRun'}
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='Windows knows no such modes')
+@pytest.mark.parametrize('umask, new', [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)], ids=oct)
+def test_who_may_read_a_file(umask, new, tmp_path):
+    "A new file is as the umask says; one that is written anew keeps its mode; nothing else is left in the folder"
+    modes = lambda: {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    before = os.umask(umask)
+    try:
+        files.write_whole(tmp_path/'x', b'1')
+        assert modes() == {'x': new}
+        for mode in (0o600, 0o640, 0o666, 0o755):
+            (tmp_path/'x').chmod(mode)
+            files.write_whole(tmp_path/'x', b'2')
+            assert modes() == {'x': mode}
+    finally: os.umask(before)
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    (tmp_path/'x').mkdir()
+    with pytest.raises(IsADirectoryError) as caught: files.write_whole(tmp_path/'x', b'1')
+    assert caught.value.filename == str(tmp_path/'x') and [p.name for p in tmp_path.iterdir()] == ['x']
 
 
 @pytest.mark.parametrize('folder', ['nodir', 'file', 'nodir/deeper'])

@@ -1,6 +1,7 @@
 "The training loop: going on to the last bit with every optimizer, schedule and option, and what stops a run."
 import contextlib
 import json
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from rnn_nbdev.optim import SGD, Adam, RMSProp, WeightAverage, averaged_paramete
 from rnn_nbdev.schedule import (Patience, constant_rate, cosine_rate, halving_rate, in_turn, one_cycle, step_rate,
                                 warm_up)
 from rnn_nbdev.train import (PARTS, Recorder, TrainingPlan, begin, best_checkpoints, fit, has_ended, load_checkpoint,
-                             read_history, train_step)
+                             progress_bar, read_history, train_step)
 
 
 class Lines:
@@ -126,6 +127,66 @@ def test_the_rate_falls_each_time_that_patience_runs_out(tmp_path):
     rates = [e['learning_rate'] for e in read_history(tmp_path/'run'/'history.jsonl') if 'loss' in e]
     times = [max(0, step // 3 - 1) for step in range(24)]       # the first validation sets the mark
     np.testing.assert_allclose(rates, [0.05 * 0.3**n for n in times], rtol=1e-12)
+
+
+def test_the_plateau_lowers_the_rate_to_its_floor_and_raises_none(tmp_path):
+    plan = replace(PLAN, plateau=Patience(0, 0.99), plateau_factor=0.3, plateau_lowest=0.01,
+                   learning_rate=lambda step: 0.05 if step < 20 else 0.002)
+    run(Lines(), SGD(), plan, tmp_path/'run')
+    rates = [e['learning_rate'] for e in read_history(tmp_path/'run'/'history.jsonl') if 'loss' in e]
+    times = [max(0, step // 3 - 1) for step in range(24)]
+    np.testing.assert_allclose(rates, [max(0.05 * 0.3**n, 0.01) for n in times[:20]] + [0.002] * 4, rtol=1e-12)
+
+
+@pytest.mark.parametrize('at, kind', [(1, 'loss'), (7, 'loss'), (9, 'loss'), (9, 'held_out_loss'), (10, 'loss')])
+def test_a_callback_that_ends_the_run_ends_it_like_ctrl_c(at, kind, tmp_path):
+    "The step is finished, validated if that is due, and saved; taken up again, it is as if it had not stopped"
+    plan = replace(PLAN, **OPTIONS['all'])
+    whole = run(Lines(), Adam(), plan, tmp_path/'whole')
+    def stop(progress, entry):
+        if progress.step == at and kind in entry: raise KeyboardInterrupt
+    (tmp_path/'halves').mkdir()
+    half, interrupted = fit(Lines(), Adam(), begin(Lines(), Adam(), 3), plan, tmp_path/'halves', bar=False,
+                            callbacks=(stop,))
+    assert interrupted and half.step == at
+    saved, _ = load_checkpoint(tmp_path/'halves'/'checkpoint.safetensors')
+    same(saved, half)
+    same(run(Lines(), Adam(), plan, tmp_path/'halves', saved), whole)
+    assert files(tmp_path/'whole') == files(tmp_path/'halves')
+
+
+def test_a_second_ctrl_c_goes_through_a_callback(tmp_path):
+    seen = []
+    def twice(progress, entry):
+        seen.append(progress.step)
+        for _ in range(2): signal.raise_signal(signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt): run(Lines(), Adam(), PLAN, tmp_path/'run', callbacks=(twice,))
+    assert seen == [1] and signal.getsignal(signal.SIGINT) is before
+    assert not (tmp_path/'run'/'checkpoint.safetensors').exists()
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    run(Lines(), Adam(), replace(PLAN, steps=3), tmp_path/'run')
+    names = {path.name for path in (tmp_path/'run').iterdir()}
+    mine = tmp_path/'run'/'.notes.txt'
+    mine.write_text('of somebody else')
+    for name in names: (tmp_path/'run'/f'.{name}.0a1b2c3d').write_bytes(b'half of it')
+    progress, _ = load_checkpoint(tmp_path/'run'/'checkpoint.safetensors')
+    run(Lines(), Adam(), PLAN, tmp_path/'run', progress)
+    assert {path.name for path in (tmp_path/'run').iterdir()} == names | {mine.name}
+
+
+def test_a_bar_in_a_bar_makes_room(tmp_path, capsys):
+    "Beside no other it stays; inside another one it is gone when it is done, and the outer one is where it was"
+    tqdm = pytest.importorskip('tqdm').tqdm
+    shown = progress_bar(Lines(), begin(Lines(), SGD(), 0), PLAN, True)
+    with shown: assert shown.tqdm.leave and shown.tqdm.pos == 0
+    with tqdm(range(2)) as outer:
+        for k in outer:
+            with progress_bar(Lines(), begin(Lines(), SGD(), 0), PLAN, True) as inner:
+                assert not inner.tqdm.leave and abs(inner.tqdm.pos) == 1 and outer.pos == 0, k
+    capsys.readouterr()
 
 
 def test_averaged_weights_decide_what_is_best(tmp_path):

@@ -6,7 +6,7 @@
 __all__ = ['PENALTIES', 'seasonal_naive', 'lags_of', 'sum_terms', 'ridge', 'WeightedSum', 'weighted_sum', 'check_quantiles',
            'quantile_loss', 'quantile_loss_backward', 'SeriesScale', 'naive_errors', 'series_scale', 'stretch',
            'Stretches', 'stretches_at', 'SeriesTask', 'split_series', 'train_series', 'train_forecast', 'Forecast',
-           'check_even', 'usual_step', 'check_times', 'as_series', 'skill', 'changes_of', 'quantiles_ahead',
+           'in_words', 'check_even', 'usual_step', 'check_times', 'as_series', 'skill', 'changes_of', 'quantiles_ahead',
            'toward_sum', 'quantile_ranks', 'quantile_shifts', 'moved_quantiles', 'ForecastOptions',
            'check_forecast_options', 'calibration_distances', 'check_covariates', 'KnownSeries', 'rehearsed',
            'past_errors', 'errors_at', 'forecast_record', 'restore_forecast', 'forecast_network', 'learn_series',
@@ -129,9 +129,9 @@ def check_quantiles(
 ) -> NDArray:  # (n_q,), float64
     "Quantiles as an array; raises TypeError or ValueError unless they are from 0 to 1, rise, and have the median"
     try: q = np.asarray(quantiles, np.float64)
-    except (TypeError, ValueError): raise TypeError(f'quantiles: got {quantiles!r}, expected numbers') from None
+    except (TypeError, ValueError): raise TypeError(f'quantiles: got {in_short(quantiles)}, expected numbers') from None
     if q.ndim != 1 or not ((q > 0) & (q < 1)).all() or (np.diff(q) <= 0).any() or 0.5 not in q:
-        raise ValueError(f'quantiles: got {quantiles!r}, expected shares between 0 and 1 that rise, 0.5 among them')
+        raise ValueError(f'quantiles: got {in_short(quantiles)}, expected shares between 0 and 1 that rise, 0.5 among them')
     return q
 
 # %% ../nbs/44_forecast.ipynb #f85e3680
@@ -206,11 +206,11 @@ def stretch(
     "What the network sees of several stretches of a series; raises ValueError where the shapes don't fit"
     check_sizes(season=season)
     for name, array in (('y', y), ('X', X)): check_numbers(array, name)
-    check_kind(scale, SeriesScale, 'scale')
     window = len(y) - season
     if y.ndim != 2 or X.ndim != 3 or y.shape[1] != X.shape[1] or not 0 < window < len(X):
         raise ValueError(f'X: got shape {X.shape} beside y of shape {y.shape}, expected (window + steps, m, k) beside '
                          f'({season} + window, m)')
+    check_kind(scale, SeriesScale, 'scale')
     x = new_sequence(3 + X.shape[2], y.shape[1], len(X), dtype)
     values = np.concatenate([y[season:], seasonal_naive(y, season, len(X) - window)])
     x[0] = ((values - y[-1]) / scale.value.std).T
@@ -372,6 +372,13 @@ class Forecast(NamedTuple):
         return '\n'.join([names[0] + ''.join(f'{name:>10}' for name in names[1:]), *rows])
 
 # %% ../nbs/44_forecast.ipynb #8471afee
+def in_words(
+    step: Any,  # a number or timedelta64
+) -> str:  # in the largest unit in which it is whole
+    "The distance of two times"
+    if step.dtype.kind != 'm' or np.datetime_data(step.dtype)[0] in 'YM': return str(step)
+    return str(next((d for d in (step.astype(f'm8[{unit}]') for unit in ('D', 'h', 'm', 's')) if d and d == step), step))
+
 def check_even(
     t: NDArray,  # rising times, (T,)
     step: Any,  # from one to the next, as a rule
@@ -380,8 +387,8 @@ def check_even(
     gaps, usual = np.diff(t).astype(np.float64), float(step.astype(np.float64))
     odd = np.flatnonzero(np.abs(gaps - usual) > usual / 2)
     if len(odd):
-        raise ValueError(f'times: got {t[odd[0] + 1]} after {t[odd[0]]}, expected even steps of about {step}: fill in what '
-                         'is missing, or give no times where only the order counts')
+        raise ValueError(f'times: got {t[odd[0] + 1]} after {t[odd[0]]}, expected even steps of about {in_words(step)}: '
+                         'fill in what is missing, or give no times where only the order counts')
 
 def usual_step(
     t: NDArray,  # rising times, (T,)
@@ -595,6 +602,10 @@ def check_covariates(
     if known == 0 and X is not None: raise ValueError('X: got covariates, expected None, as in fit')
     if known and X is None:
         raise ValueError(f'X: got None, expected the covariates of each step, ({T or "steps"}, {known})')
+    if type(X) is dict: raise TypeError('X: got a dictionary, expected (T, k)')
+    if np.asarray(X).dtype.kind in 'US': raise TypeError('X: got text, expected numeric covariates')
+    if X is not None and np.ndim(X) != 2:
+        raise ValueError(f'X: got shape {np.shape(X)}, expected a 2D array (T, k). Reshape your data: X[:, None] for one covariate')
     if X is None:
         forecaster.n_features_in_ = 0
         return np.zeros((forecaster.horizon if T is None else T, 0))

@@ -550,7 +550,7 @@ def generator_of(
     if isinstance(random_state, np.random.RandomState): return np.random.default_rng(random_state.randint(2**31))
     if random_state is None: return np.random.default_rng()
     if isinstance(random_state, (int, np.integer)) and random_state >= 0: return np.random.default_rng(random_state)
-    raise ValueError(f'random_state: got {random_state!r}, expected a whole number from 0, a generator, or None')
+    raise ValueError(f'random_state: got {in_short(random_state)}, expected a whole number from 0, a generator, or None')
 
 # %% ../nbs/43_tasks.ipynb #7938086d
 def check_target(
@@ -563,6 +563,10 @@ def check_target(
         raise TypeError('y: got text beside other values, expected targets of one kind')
     if y is None: raise ValueError('y: got None; this estimator requires y to be passed, but the target y is None')
     if np.ma.is_masked(y): raise ValueError('y: got masked entries, expected values alone')
+    if getattr(getattr(y, 'dtype', None), 'kind', None) == 'c':
+        raise ValueError('y: got complex numbers, expected real ones. Complex data not supported')
+    if getattr(y, 'ndim', 1) and hasattr(y, '__len__') and not len(y): raise ValueError(f'y: got no targets, expected {m}, one a sequence')
+    if several and np.asarray(y).dtype.kind in 'US': raise TypeError('y: got text, expected numeric targets')
     y = check_array(y, ensure_2d=False, dtype=np.float64, input_name='y') if several else column_or_1d(y, warn=True)
     assert_all_finite(y, input_name='y')
     if len(y) != m: raise ValueError(f'y: got {len(y)} targets, expected {m}, one a sequence')
@@ -590,7 +594,7 @@ def class_weights(
     if class_weight is None: return None
     if isinstance(class_weight, str) and class_weight == 'balanced': return compute_sample_weight('balanced', y)
     if not isinstance(class_weight, Mapping):
-        raise ValueError(f"class_weight: got {class_weight!r}, expected None, 'balanced' or a dictionary")
+        raise ValueError(f"class_weight: got {in_short(class_weight)}, expected None, 'balanced' or a dictionary")
     for name, weight in class_weight.items():
         if name not in set(y.tolist()):
             raise ValueError(f'class_weight: got the class {name!r}, expected one of {np.unique(y).tolist()}')
@@ -782,8 +786,10 @@ def check_sequences(
 ) -> list[NDArray]:  # each (T_i, n), nothing missing
     "What came, looked at; raises TypeError or ValueError where it is none or differs from what was fitted"
     if not reset: check_is_fitted(estimator)
-    if X is None or isinstance(X, str | bytes | Iterator):
+    if X is None or type(X) is dict or isinstance(X, str | bytes | Iterator):
         raise TypeError(f'X: got {type(X).__name__}, expected a list of (steps, features) arrays')
+    if getattr(X, 'ndim', 0) > 3:
+        raise ValueError(f'X: got shape {X.shape}, expected (sequences, steps, features)')
     listed = as_list(X)
     rows = check_table(estimator, X, reset) if listed is None else listed
     sequences = as_sequences(rows, None if reset else len(estimator.scale_.mean))

@@ -330,3 +330,50 @@ def test_one_argument_at_a_time(name, tmp_path, monkeypatch):
             except FileNotFoundError: continue
             assert blamed(message, argument, [*whole], kind), f'{argument}={kind}: {message}'
     assert not [*tmp_path.iterdir()], 'something was written'
+
+
+# ------------------------------------------------------------------------------------- options and data of estimators
+
+SHORT = {'epochs': 1, 'members': 1, 'units': 2}
+GOOD = {'SequenceClassifier': (SequenceClassifier, SHORT, D((6, 4, 2)), np.array([0, 1] * 3)),
+        'SequenceRegressor': (SequenceRegressor, SHORT, D((6, 4, 2)), D(6)),
+        'Forecaster': (Forecaster, {'horizon': 2, 'window': 3, 'units': 2, 'steps': 1, 'members': 1}, D((40, 1)),
+                       D(40))}
+
+
+@pytest.mark.parametrize('name', GOOD)
+def test_one_option_at_a_time(name):
+    "Refused by fit, before any work, whatever the option; and what was fitted before is no longer there"
+    kind, options, X, y = GOOD[name]
+    free = {'random_state': 'none', 'verbose': '*', 'class_weight': 'none', 'quantiles': '-nan',
+            'noise': '-array', 'weight_decay': '-array', 'learning_rate': '-array', 'dropout': '-array'}
+    estimator = kind(**options).fit(X, y)
+    for option in estimator.get_params():
+        taken = free.get(option, '').split()
+        for how, bad in BAD.items():
+            if '*' in taken or f'-{how}' in taken or how in taken: continue
+            if option == 'random_state' and how == 'bool': continue                   # True is the whole number 1
+            wrong = kind(**{**options, option: bad})
+            assert re.search(rf'\b{option}\b', refused('', wrong.fit, X, y).split(':')[0]), (option, how)
+            assert not hasattr(wrong, 'parameters_')
+
+
+@pytest.mark.parametrize('name', GOOD)
+def test_data_that_no_estimator_takes(name):
+    kind, options, X, y = GOOD[name]
+    fitted = kind(**options).fit(X, y)
+    few = X[:2]
+    for how, bad in {**BAD, 'dictionary': {'a': X}, 'missing': np.where(X > 1, np.nan, X), 'text in it': X.astype(str),
+                     'complex': X * 1j, 'iterator': iter(X), 'infinite': X + np.inf}.items():
+        if kind is Forecaster and how == 'none': continue                              # no covariates
+        for call in (lambda bad=bad: kind(**options).fit(bad, y), lambda bad=bad: fitted.predict(bad),
+                     lambda bad=bad: fitted.score(bad, y[:2])):
+            with pytest.raises((TypeError, ValueError)) as caught: call()
+            assert re.search(r'\bX\b|[Cc]omplex|2D array', str(caught.value)), (how, str(caught.value))
+    for how, bad in {'nothing': None, 'short': y[1:], 'empty': y[:0], 'missing': np.where(y == y[0], np.nan, y),
+                     'mixed': ['a', *y[1:].tolist()], 'complex': y * 1j}.items():
+        message = refused('', kind(**options).fit, X, bad)
+        assert re.search(r'\by\b', message) or (how == 'short' and message.startswith('X: got 40 rows')), (how, message)
+    for bad in BAD.values():
+        with pytest.raises((TypeError, ValueError)): kind(**options).fit(X, bad)
+    np.testing.assert_array_equal(fitted.predict(few), fitted.predict(few.copy()))

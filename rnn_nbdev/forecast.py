@@ -885,7 +885,8 @@ def rolling_origin(
         raise TypeError(f'forecaster: got {type(forecaster).__name__}, expected a Forecaster')
     y, horizon = as_series(y), forecaster.horizon
     check_sizes(first=first, every=every)
-    if X is not None and len(X) != len(y): raise ValueError(f'X: got {len(X)} rows, expected {len(y)}, one a step')
+    if X is not None and np.shape(X)[:1] != y.shape:
+        raise ValueError(f'X: got shape {np.shape(X)}, expected ({len(y)}, k), a row a step')
     check_times(times, len(y))
     if first + horizon > len(y):
         raise ValueError(f'first: got {first}, expected at most {len(y) - horizon}: {len(y)} steps less the horizon')

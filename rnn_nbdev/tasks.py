@@ -27,6 +27,7 @@ import numpy as np
 from fastcore.meta import delegates
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from .data import as_path
 from .files import load_arrays, save_arrays
 from .init import check_sizes
 from .layers import Arrays, Chain, Dense, join, of_layer, outputs_by_name
@@ -563,6 +564,7 @@ def check_target(
         raise TypeError('y: got text beside other values, expected targets of one kind')
     if y is None: raise ValueError('y: got None; this estimator requires y to be passed, but the target y is None')
     if np.ma.is_masked(y): raise ValueError('y: got masked entries, expected values alone')
+    if getattr(y, 'ndim', 0) > 2: raise ValueError(f'y: got shape {y.shape}, expected {(m,)}, one target a sequence')
     if getattr(getattr(y, 'dtype', None), 'kind', None) == 'c':
         raise ValueError('y: got complex numbers, expected real ones. Complex data not supported')
     if getattr(y, 'ndim', 1) and hasattr(y, '__len__') and not len(y): raise ValueError(f'y: got no targets, expected {m}, one a sequence')
@@ -648,14 +650,14 @@ class Saved(BaseEstimator):
              path: str | Path,  # where to
              ) -> None:
         "Write the fitted estimator to one file, completely or not at all; raises NotFittedError before fit"
-        save_estimator(self, Path(path))
+        save_estimator(self, as_path(path, 'path'))
 
     @classmethod
     def load(cls,
              path: str | Path,  # where from
              ) -> Self:  # a fitted estimator
         "Read what save wrote; raises ValueError for a damaged or foreign file, OSError if it can't be read"
-        return load_estimator(cls, Path(path))
+        return load_estimator(cls, as_path(path, 'path'))
 
 # %% ../nbs/43_tasks.ipynb #6fa79d99
 def parts_of(

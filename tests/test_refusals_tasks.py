@@ -1,4 +1,5 @@
 "Everything but layers and training: whatever makes no sense is refused in one line that names it, before any work."
+import importlib
 import inspect
 import math
 import pydoc
@@ -8,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_refusals import BAD as ANY
+from test_refusals import TRUSTED as ELSEWHERE
 from test_refusals import done, refused
 
 import rnn_nbdev as book
-from rnn_nbdev import data, forecast, tasks, text
+from rnn_nbdev import data, files, forecast, tasks, text
 from rnn_nbdev.forecast import Forecaster
 from rnn_nbdev.init import initialize_lstm
 from rnn_nbdev.problems import REBER
@@ -293,6 +295,9 @@ CALLS = {
     'quantile_ranks': ({'shares': SHARES, 'n': 20}, {'shares': 'array empty'}),
     'quantile_shifts': ({'errors': D((3, 20, 2)), 'shares': SHARES}, {}),
     'moved_quantiles': ({'quantiles': D((3, 4)), 'shifts': D((3, 2)), 'shares': SHARES}, {}),
+    'rolling_origin': (
+        {'forecaster': Forecaster(2, window=3, units=2, steps=1, members=1), 'X': None, 'y': SERIES, 'first': 70},
+        {'X': NONE, 'times': NONE, 'refit': FLAG}),
     'check_times': ({'times': np.arange(5), 'T': 5}, {'times': NONE, 'T': '*', 'after': '*', 'step': '*'}),
 }
 # What an argument is called where it has another name: that of the command line, or of what it becomes
@@ -377,3 +382,71 @@ def test_data_that_no_estimator_takes(name):
     for bad in BAD.values():
         with pytest.raises((TypeError, ValueError)): kind(**options).fit(X, bad)
     np.testing.assert_array_equal(fitted.predict(few), fitted.predict(few.copy()))
+
+
+@pytest.mark.parametrize('bad', [None, 3, object(), b'x', math.nan])
+def test_what_is_no_path(bad):
+    fitted = Forecaster(horizon=2, window=3, units=2, steps=1, members=1).fit(None, SERIES)
+    for call in (lambda: files.write_whole(bad, b''), lambda: files.load_arrays(bad, 'k'), lambda: fitted.save(bad),
+                 lambda: Forecaster.load(bad), lambda: text.save_model(bad, MODEL, W)):
+        refused('path: got', call)
+    refused('run: got', text.load_model, bad)
+
+
+# ------------------------------------------------------------------------------------------- nothing was forgotten
+
+# Not in CALLS, and why. Of whole chapters: what is inside gets what the one door has looked at.
+INSIDE = {'kernels': 'check_call, stream_call', 'jit': 'check_call, stream_call', 'bench': 'rnn_bench: test_bench.py',
+          'cli': 'the commands, as processes: test_cli.py'}
+TRUSTED = {
+    # formulas of arrays: NumPy says what is wrong; what an error says of a value
+    'numerics': 'as_floating floating_dtype in_short log_softmax_backward logsumexp_backward sigmoid_backward '
+                'softmax_backward tanh_backward whole_as',
+    # the parts of check_gradients; assert_close raises AssertionError, whatever comes
+    'gradcheck': 'GradientReport GradientRow assert_close central_difference complex_step differentiable error_of '
+                 'find_gradient leaves named_gradients pick_entries relative_error replaced resolution run_piece',
+    'losses': 'target_weights', 'init': 'output_layer stacked_weights',     # by the losses; by initialize_...
+    # the strokes of a drawing: by the pictures that are in CALLS
+    'viz': 'ColoredText GATE_COLORS Picture Place Point STATE_COLORS clashes contrast draw_area draw_box draw_fork '
+           'draw_node draw_strip draw_text draw_wire drawn_values new_board redraw_strip same_values value_text '
+           'visible',
+    # the parts of the passes that are in CALLS
+    'rnn': 'as_columns output_loss_backward output_shapes rnn_shapes',
+    'lstm': 'gradient_flow stacked_backward stacked_shapes',
+    'gru': 'candidate_after_backward candidate_before_backward gru_shapes',
+    # no arguments; engine_of by check_engine; the output layer of a network, by its layers
+    'recurrent': 'engine engine_of has_numba load_jit one_blas_thread output_backward output_forward passes',
+    # of a live cell that live_cell has made; explore hands all that it gets to live_cell and all_moves
+    'explorer': 'LiveCell LiveDiagram MovedRun diagram_values explore explore_frame explore_frames inside_values '
+                'live_pictures move_words pixels_of push_left push_words quick_png',
+    # no arguments; records; a file's contents by read_files: test_data.py
+    'data': 'DataSet Text as_path counted_files decode mixed_order seattle_weather standard_library '
+            'standard_library_files sunspots',
+    # by the task; files above
+    'text': 'Bytes code_points described load_model named_arrays new_pass next_carry save_model state_in '
+            'stretch_gradients',
+    # the parts of write and beam_search, which look at everything before the first token
+    'decoding': 'Hypothesis allowed begun best_of continued decoded grow next_scores prompt_tokens until write_tokens',
+    # the estimators have tests of their own, above; the rest are their parts
+    'tasks': 'Batch Batches Loss Member NetworkTask Saved Scale SequenceClassifier SequenceEstimator SequenceOptions '
+             'SequenceRegressor as_list as_sequence class_weights classifier_task forget from_lists generator_of '
+             'learn_sequences list_depth load_estimator option_from options_known part_of_task parts_of plain_option '
+             'product_of regressor_task restore_sequences save_estimator sequence_record sequence_task take_weights '
+             'that_count train_member training_steps',
+    'forecast': 'Forecast ForecastFile ForecastOptions Forecaster KnownSeries RollingOrigin SeriesScale SeriesTask '
+                'Stretches WeightedSum as_series calibration_distances changes_of compared corrected_quantiles '
+                'errors_at forecast_network forecast_record in_words learn_series past_errors quantiles_ahead '
+                'rehearsed restore_forecast split_series sum_terms toward_sum train_forecast train_series usual_step'}
+
+
+@pytest.mark.parametrize('module', TRUSTED)
+def test_no_public_name_was_forgotten(module):
+    loaded = importlib.import_module(f'rnn_nbdev.{module}')
+    public = {name for name in loaded.__all__ if callable(getattr(loaded, name)) and not name.startswith('check_')}
+    assert public - CALLS.keys() == {*TRUSTED[module].split()}
+
+
+def test_no_chapter_was_forgotten():
+    chapters = {path.stem for path in Path(book.__file__).parent.glob('*.py') if not path.stem.startswith('_')}
+    assert chapters == TRUSTED.keys() | INSIDE.keys() | ELSEWHERE.keys()
+    assert not TRUSTED.keys() & ELSEWHERE.keys()

@@ -886,7 +886,7 @@ def rolling_origin(
     y, horizon = as_series(y), forecaster.horizon
     check_sizes(first=first, every=every)
     if X is not None and np.shape(X)[:1] != y.shape:
-        raise ValueError(f'X: got shape {np.shape(X)}, expected ({len(y)}, k), a row a step')
+        raise ValueError(f'X: got {(np.shape(X) or (0,))[0]} rows, expected {len(y)}, one a step')
     check_times(times, len(y))
     if first + horizon > len(y):
         raise ValueError(f'first: got {first}, expected at most {len(y) - horizon}: {len(y)} steps less the horizon')

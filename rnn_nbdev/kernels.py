@@ -11,8 +11,8 @@ __all__ = ['GATES', 'LINE', 'STEPS', 'FLOATS', 'stack_gates', 'unstack_gates', '
            'drop_columns', 'one_by_one', 'textbook_cells', 'upstream', 'textbook_forward', 'textbook_backward', 'Input',
            'make_input', 'input_rows', 'sum_by_row', 'steps_at_once', 'Memory', 'new_memory', 'some_steps', 'clear',
            'across', 'run_forward', 'plan_of', 'drop_rows', 'by_name', 'numpy_forward', 'run_backward',
-           'recurrent_gradient', 'input_gradient', 'weight_gradients', 'numpy_backward', 'input_size', 'stream_call',
-           'stream_state', 'NumpyStream']
+           'recurrent_gradient', 'input_gradient', 'weight_gradients', 'numpy_backward', 'numpy_affine_forward',
+           'numpy_affine_backward', 'input_size', 'stream_call', 'stream_state', 'NumpyStream']
 
 # %% ../nbs/15_kernels.ipynb #7555c7bc
 import functools
@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .gru import gru_cell_backward, gru_cell_forward, gru_shapes
 from .lstm import lstm_cell_backward, lstm_cell_forward, stacked_shapes
 from .numerics import check_named, check_numbers, check_shapes, floating_dtype, in_short
-from .rnn import rnn_cell_backward, rnn_cell_forward, rnn_shapes
+from .rnn import as_columns, check_affine, rnn_cell_backward, rnn_cell_forward, rnn_shapes
 
 # %% ../nbs/15_kernels.ipynb #b8e426c7
 GATES = MappingProxyType({'rnn': ('a',), 'lstm': tuple('ofic'), 'gru': tuple('cur'), 'gru_after': tuple('cur')})
@@ -972,6 +972,31 @@ def numpy_backward(
     dparameters, dinput = weight_gradients(call, packed, source, memory, D, inputs)
     if dinput is not None: dinput = dinput.T if plan is None or call.table is not None else scatter(dinput, plan)
     return dinput, dparameters, by_name(call, plan, [d.T for d in dstates])
+
+# %% ../nbs/15_kernels.ipynb #1c316b58
+def numpy_affine_forward(
+    a: NDArray,  # (n_a, m) or (n_a, m, T)
+    W: NDArray,  # (n_y, n_a)
+    b: NDArray,  # (n_y, 1)
+) -> tuple[NDArray, tuple]:  # z (n_y, m) or (n_y, m, T), cache
+    "The scores W a + b, on used memory; raises TypeError or ValueError where something doesn't fit"
+    check_affine(a, W, b)
+    columns = as_columns(a)
+    z = np.matmul(columns.T, W.T, out=room((columns.shape[1], len(W)), np.result_type(a, W, b)))
+    z += b.T
+    return z.T.reshape(len(W), *a.shape[1:], order='F'), (columns, W, a.shape)
+
+def numpy_affine_backward(
+    dz: NDArray,  # gradient of the scores, (n_y, m) or (n_y, m, T)
+    cache: tuple,  # from numpy_affine_forward
+) -> dict[str, NDArray]:  # da, shape of a; dW (n_y, n_a); db (n_y, 1)
+    "Back through the scores, on used memory"
+    columns, W, shape = cache
+    check_shapes({'dz': dz}, {'dz': (len(W), *shape[1:])})
+    dz_columns = as_columns(dz)
+    da = np.matmul(dz_columns.T, W, out=room(columns.T.shape, np.result_type(dz, W)))
+    return {'da': da.T.reshape(shape, order='F'), 'dW': dz_columns @ columns.T,
+            'db': dz_columns.sum(axis=1, keepdims=True)}
 
 # %% ../nbs/15_kernels.ipynb #a66f8a2b
 def input_size(

@@ -19,7 +19,10 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from .kernels import NumpyStream, numpy_backward, numpy_forward, textbook_backward, textbook_forward
+from rnn_nbdev.kernels import (
+    NumpyStream, numpy_affine_backward, numpy_affine_forward, numpy_backward, numpy_forward, textbook_backward,
+    textbook_forward,
+)
 from .rnn import affine_backward, affine_forward
 from .numerics import check_cache, in_short
 
@@ -146,11 +149,13 @@ def output_forward(
     b: NDArray,  # (n_y, 1)
 ) -> tuple[NDArray, tuple]:  # z (n_y, m) or (n_y, m, T), cache
     "The scores W a + b, on the engine of the moment; raises ValueError where a shape doesn't fit"
-    if engine() == 'jit' and load_jit().worth_compiled(a, W, b):
-        z, inner = load_jit().jit_affine_forward(a, W, b)
-        return z, (load_jit().jit_affine_backward, inner)
-    z, inner = affine_forward(a, W, b)
-    return z, (affine_backward, inner)
+    name = engine()
+    forward, backward = (affine_forward, affine_backward) if name == 'textbook' else (
+        numpy_affine_forward, numpy_affine_backward)
+    if name == 'jit' and load_jit().worth_compiled(a, W, b):
+        forward, backward = load_jit().jit_affine_forward, load_jit().jit_affine_backward
+    z, inner = forward(a, W, b)
+    return z, (backward, inner)
 
 def output_backward(
     dz: NDArray,  # gradient of the scores, (n_y, m) or (n_y, m, T)

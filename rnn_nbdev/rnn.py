@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['output_shapes', 'rnn_shapes', 'check_fit', 'check_step', 'rnn_cell_forward', 'check_sequence', 'rnn_forward',
-           'rnn_cell_backward', 'check_caches', 'check_upstream', 'rnn_backward', 'as_columns', 'affine_forward',
-           'affine_backward', 'output_loss', 'output_loss_backward', 'check_targets', 'rnn_loss', 'rnn_loss_backward']
+           'rnn_cell_backward', 'check_caches', 'check_upstream', 'rnn_backward', 'as_columns', 'check_affine',
+           'affine_forward', 'affine_backward', 'output_loss', 'output_loss_backward', 'check_targets', 'rnn_loss',
+           'rnn_loss_backward']
 
 # %% ../nbs/10_rnn.ipynb #de31755d
 from collections.abc import Mapping
@@ -198,15 +199,23 @@ def as_columns(
     return np.asfortranarray(x.reshape(len(x), -1, order='F'))      # one layout, so that the same sums round alike
 
 # %% ../nbs/10_rnn.ipynb #d3e5d637
+def check_affine(
+    a: NDArray,  # (n_a, m) or (n_a, m, T)
+    W: NDArray,  # (n_y, n_a)
+    b: NDArray,  # (n_y, 1)
+) -> None:
+    "Raise TypeError or ValueError unless these are numbers of shapes that fit one another"
+    check_numbers(a, 'a')
+    check_numbers(W, 'W')
+    check_shapes({'W': W, 'b': b}, {'W': (len(W), len(a)), 'b': (len(W), 1)})
+
 def affine_forward(
     a: NDArray,  # (n_a, m) or (n_a, m, T)
     W: NDArray,  # (n_y, n_a)
     b: NDArray,  # (n_y, 1)
 ) -> tuple[NDArray, tuple]:  # z (n_y, m) or (n_y, m, T), cache
     "The scores W a + b, at one step or at all of them; raises ValueError where a shape doesn't fit"
-    check_numbers(a, 'a')
-    check_numbers(W, 'W')
-    check_shapes({'W': W, 'b': b}, {'W': (len(W), len(a)), 'b': (len(W), 1)})
+    check_affine(a, W, b)
     z = (as_columns(a).T @ W.T + b.T).T      # transposed twice, so that each step of the result is one block
     return z.reshape(len(W), *a.shape[1:], order='F'), (a, W)
 

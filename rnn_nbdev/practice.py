@@ -81,7 +81,7 @@ def find_learning_rate(
         raise ValueError(f'lowest, highest: got {lowest}, {highest}, expected 0 < lowest < highest')
     check_whole('steps', steps, 2)
     check_within(1, math.inf, 'a number of at least 1', worst=worst)
-    plan = TrainingPlan(steps, lambda step: lowest * (highest / lowest)**(step / (steps - 1)))
+    plan = TrainingPlan(steps, lambda step: lowest**(1 - step / (steps - 1)) * highest**(step / (steps - 1)))
     progress, found = begin(task, optimizer, seed), []
     while progress.step < steps:
         try: progress, entry = train_step(task, optimizer, progress, plan)

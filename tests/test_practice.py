@@ -56,6 +56,14 @@ def test_the_suggested_rate_is_bearable_and_not_timid(curvature):
     assert rates[0] == 1e-5 and len(rates) == len(losses) <= 100
 
 
+@pytest.mark.parametrize('lowest, highest', [(1e-300, 1e300), (1e-320, 1.0), (1e-5, 1e308)])
+def test_the_widest_range_is_searched(lowest, highest):
+    "No rate on the way overflows; the search ends where the loss does"
+    rates, losses = find_learning_rate(Bowl(1.0), SGD(), lowest=lowest, highest=highest)
+    assert rates[0] == lowest and (np.diff(rates) > 0).all() and 0 < len(rates) == len(losses) <= 100
+    assert np.isfinite(rates).all() and np.isfinite(losses).all()
+
+
 def test_the_search_ends_when_nothing_is_finite_any_more():
     class Wild(Bowl):
         def gradients(self, parameters, carry, rng):

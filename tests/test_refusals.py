@@ -162,6 +162,22 @@ PLAN = train.TrainingPlan(4, schedule.constant_rate(0.1))
 START = train.begin(Task(), ADAM, 0)
 
 
+class Odd(Task):
+    "Says what it was made with, whatever it is asked"
+    def __init__(self, answer): self.answer = answer
+    def begin(self, rng): return self.answer
+    def gradients(self, *given): return self.answer
+    def held_out_loss(self, parameters): return self.answer
+
+
+class Forgets(Task):
+    "Every other batch has another gradient"
+    batches = 0
+    def gradients(self, *given):
+        self.batches += 1
+        return 1.0, {'wv'[self.batches % 2]: np.ones(2)}, {}, 3
+
+
 def plan(**changed): return train.TrainingPlan(**{'steps': 4, 'learning_rate': schedule.constant_rate(0.1), **changed})
 def fit(task=None, optimizer=ADAM, progress=START, plan=PLAN, folder='.', **more):
     return train.fit(task or Task(), optimizer, progress, plan, Path(folder), bar=False, **more)
@@ -354,6 +370,8 @@ TABLE = {
     'begin': [
         ('seed', lambda: train.begin(Task(), ADAM, -1)), ('seed', lambda: train.begin(Task(), ADAM, 'x')),
         ('seed', lambda: train.begin(Task(), ADAM, None)),
+        *(('task', lambda bad=bad: train.begin(Odd(bad), ADAM, 0)) for bad in (None, 5, ({},))),
+        ('carry', lambda: train.begin(Odd(({}, None)), ADAM, 0)),
         ('optimizer: got the class Adam', lambda: train.begin(Task(), optim.Adam, 0))],
     'check_training': [
         ('task', lambda: train.check_training(task=None, progress=START, plan=PLAN)),
@@ -370,12 +388,22 @@ TABLE = {
         ('steps', lambda: plan(steps=2.5)), ('plateau_factor', lambda: plan(plateau_factor='half')),
         ('average', lambda: plan(average=.9)), ('plateau', lambda: plan(plateau=3)), ('stop', lambda: plan(stop=5))],
     'train_step': [
+        *(('task', lambda bad=bad: train.train_step(Odd(bad), ADAM, START, PLAN)) for bad in (None, (1., {}), 3)),
         ('gradients: no w', lambda: train.train_step(Other(gradients={}), ADAM, START, PLAN)),
         ('gradients: got the name',
          lambda: train.train_step(Other(gradients={'w': np.ones(2), 'v': ONE}), ADAM, START, PLAN)),
         ("gradients['w']", lambda: train.train_step(Other(gradients={'w': ONE}), ADAM, START, PLAN))],
-    'batch_gradients': [('units', lambda: train.batch_gradients(Other(units=0), START, START.carry))],
-    'step_gradients': [('units', lambda: train.step_gradients(Other(units=-2), START, 2))],
+    'check_answer': [
+        ('task', lambda: train.check_answer('begin', None, 2)), ('task', lambda: train.check_answer('begin', (1,), 2))],
+    'batch_gradients': [
+        *(('loss', lambda bad=bad: train.batch_gradients(Other(loss=bad), START, START.carry))
+          for bad in (None, 'x', ONE)),
+        ('units', lambda: train.batch_gradients(Other(units=0), START, START.carry))],
+    'validate': [
+        ('held_out_loss', lambda bad=bad: train.validate(Odd(bad), START, PLAN)) for bad in (None, 'x', ONE, [1])],
+    'step_gradients': [
+        ('gradients', lambda: train.step_gradients(Forgets(), START, 2)),
+        ('units', lambda: train.step_gradients(Other(units=-2), START, 2))],
     'Recorder': [('folder', lambda: train.Recorder(Path('no such folder'), START))],
     'fit': [
         ('folder', lambda: fit(folder='no such folder')), ('progress', lambda: fit(optimizer=optim.SGD())),
@@ -696,7 +724,7 @@ TRUSTED = {
     'schedule': {'Schedule', 'half_wave'},
     'train': {
         'Task', 'Progress', 'first_not_finite', 'not_finite', 'limit_gradients', 'part_of', 'remember',
-        'validate', 'has_ended', 'save_checkpoint', 'load_checkpoint', 'read_history', 'json_lines', 'Interruption',
+        'has_ended', 'save_checkpoint', 'load_checkpoint', 'read_history', 'json_lines', 'Interruption',
         'best_path', 'remove_leftovers', 'best_checkpoints', 'check_run', 'progress_bar'},
     'practice': {'in_notebook', 'show_picture'},
     'problems': {'Grammar', 'reach_of'},

@@ -1181,7 +1181,7 @@ def shares_of(
 # %% ../nbs/16_jit.ipynb #4fa3f922
 def make_job(
     kind: int,  # FORWARD, BACKWARD, DENSE_FORWARD, DENSE_BACKWARD, UNITS_FORWARD or UNITS_BACKWARD
-    dtype: str,  # 'float32' or 'float64'
+    dtype: DTypeLike,  # float32 or float64
 ) -> Any:  # a function of the board's address and of who runs it
     "What each thread does that takes part; of the branches, the compiler keeps the one that is wanted"
     one = np.dtype(dtype).type(1)
@@ -1209,7 +1209,7 @@ def make_job(
 @functools.cache
 def job_of(
     kind: int,  # FORWARD, BACKWARD, DENSE_FORWARD, DENSE_BACKWARD, UNITS_FORWARD or UNITS_BACKWARD
-    dtype: str,  # 'float32' or 'float64'
+    dtype: DTypeLike,  # float32 or float64
 ) -> Any:  # compiled, with its address
     "The job of a kind, compiled when it is first asked for"
     return by_itself(make_job(kind, dtype), types.void(types.intp, types.intp))
@@ -1400,7 +1400,7 @@ def run(
     "Every share, with the help that there is; without any if another thread has it"
     parts[:, CLAIM:READY + 1] = 0
     gang, helpers = help
-    job = job_of(kind, work.X.dtype.name).address, kind >= UNITS_FORWARD, CODES[cell], work, back, parts, keep, outputs
+    job = job_of(kind, work.X.dtype).address, kind >= UNITS_FORWARD, CODES[cell], work, back, parts, keep, outputs
     if gang is None or not gang.taken.acquire(blocking=False):
         launch(np.zeros(APART // 8, np.int64), *job)
         return

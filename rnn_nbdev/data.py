@@ -116,7 +116,8 @@ def read_text(
     "Text of a file, or of all files in a folder and below; raises ValueError if it is missing, empty or not UTF-8"
     path = as_path(path, 'text')
     check_errors(errors)
-    if not isinstance(pattern, str): raise TypeError(f"pattern: got {in_short(pattern)}, expected a string such as '*.txt'")
+    if not isinstance(pattern, str):
+        raise TypeError(f"pattern: got {in_short(pattern)}, expected a string such as '*.txt'")
     if not path.exists(): raise ValueError(f'text: no such file or folder: {path}')
     if path.is_dir():
         visible = (p for p in path.rglob(pattern) if not any(s.startswith('.') for s in p.relative_to(path).parts))

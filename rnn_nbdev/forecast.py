@@ -32,7 +32,8 @@ from rnn_nbdev.numerics import (
 )
 from .schedule import check_positive
 from .tasks import (HAS_SKLEARN, Batch, Member, NetworkTask, Saved, Scale, Watch, check_at_least_zero,
-                             check_fraction, check_target, forget, generator_of, options_known, scale_of, training_steps)
+                             check_fraction, check_target, forget, generator_of, options_known, scale_of,
+                             training_steps)
 
 # %% ../nbs/44_forecast.ipynb #e9bf3469
 if HAS_SKLEARN:
@@ -131,7 +132,8 @@ def check_quantiles(
     try: q = np.asarray(quantiles, np.float64)
     except (TypeError, ValueError): raise TypeError(f'quantiles: got {in_short(quantiles)}, expected numbers') from None
     if q.ndim != 1 or not ((q > 0) & (q < 1)).all() or (np.diff(q) <= 0).any() or 0.5 not in q:
-        raise ValueError(f'quantiles: got {in_short(quantiles)}, expected shares between 0 and 1 that rise, 0.5 among them')
+        raise ValueError(f'quantiles: got {in_short(quantiles)}, '
+                         'expected shares between 0 and 1 that rise, 0.5 among them')
     return q
 
 # %% ../nbs/44_forecast.ipynb #f85e3680
@@ -377,7 +379,8 @@ def in_words(
 ) -> str:  # in the largest unit in which it is whole
     "The distance of two times"
     if step.dtype.kind != 'm' or np.datetime_data(step.dtype)[0] in 'YM': return str(step)
-    return str(next((d for d in (step.astype(f'm8[{unit}]') for unit in ('D', 'h', 'm', 's')) if d and d == step), step))
+    rounded = [step.astype(f'm8[{unit}]') for unit in ('D', 'h', 'm', 's')]
+    return str(next((d for d in rounded if d and d == step), step))
 
 def check_even(
     t: NDArray,  # rising times, (T,)
@@ -387,7 +390,8 @@ def check_even(
     gaps, usual = np.diff(t).astype(np.float64), float(step.astype(np.float64))
     odd = np.flatnonzero(np.abs(gaps - usual) > usual / 2)
     if len(odd):
-        raise ValueError(f'times: got {t[odd[0] + 1]} after {t[odd[0]]}, expected even steps of about {in_words(step)}: '
+        raise ValueError(f'times: got {t[odd[0] + 1]} after {t[odd[0]]}, '
+                         f'expected even steps of about {in_words(step)}: '
                          'fill in what is missing, or give no times where only the order counts')
 
 def usual_step(
@@ -605,7 +609,8 @@ def check_covariates(
     if type(X) is dict: raise TypeError('X: got a dictionary, expected (T, k)')
     if np.asarray(X).dtype.kind in 'US': raise TypeError('X: got text, expected numeric covariates')
     if X is not None and np.ndim(X) != 2:
-        raise ValueError(f'X: got shape {np.shape(X)}, expected a 2D array (T, k). Reshape your data: X[:, None] for one covariate')
+        raise ValueError(f'X: got shape {np.shape(X)}, expected a 2D array (T, k). '
+                         'Reshape your data: X[:, None] for one covariate')
     if X is None:
         forecaster.n_features_in_ = 0
         return np.zeros((forecaster.horizon if T is None else T, 0))
@@ -806,7 +811,7 @@ class Forecaster(ForecastFile):
     def fit(self,
             X: Any,  # covariates that are known in advance, (T, k), or None for none
             y: Any,  # the series, (T,)
-            times: Any = None,  # of each step, only to be checked: they must grow, without a gap; None where none are given
+            times: Any = None,  # of each step, only to be checked: they must grow, without a gap; None for none
             ) -> Self:  # the estimator itself
         "Learn from a series; raises TypeError or ValueError, before any work, for what can't be learned from"
         forget(self)

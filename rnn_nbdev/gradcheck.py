@@ -246,7 +246,8 @@ def check_demands(
     rng: np.random.Generator | None,  # source of randomness
 ) -> None:
     "Raise TypeError or ValueError, naming it, for a demand on a gradient check that makes no sense"
-    number, real = lambda value, kinds: isinstance(value, kinds) and not isinstance(value, bool), (int, float, np.number)
+    number = lambda value, kinds: isinstance(value, kinds) and not isinstance(value, bool)
+    real = int, float, np.number
     if not number(tolerance, real) or not 0 < tolerance < np.inf:
         raise ValueError(f'tolerance: got {in_short(tolerance)}, expected a number above 0')
     if complex_tolerance is not None and not (number(complex_tolerance, real) and complex_tolerance >= 0):
@@ -270,7 +271,8 @@ def check_gradients(
     rng: np.random.Generator | None = None,  # draws upstream gradients and entries; seed 0 by default
 ) -> GradientReport:  # one row an array
     "The worst relative error of every gradient; raises AssertionError if one is wrong, ValueError if none is measured"
-    if not isinstance(outputs, (tuple, list)) or not outputs or not all(isinstance(i, (int, np.integer)) for i in outputs):
+    whole = isinstance(outputs, (tuple, list)) and all(isinstance(i, (int, np.integer)) for i in outputs)
+    if not whole or not outputs:
         raise ValueError(f'outputs: got {in_short(outputs)}, expected which results have a gradient, such as (0,)')
     for name, pass_of_it in (('forward', forward), ('backward', backward)): check_callable(pass_of_it, name)
     check_demands(tolerance, complex_tolerance, max_entries, rng)

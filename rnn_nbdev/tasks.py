@@ -551,7 +551,8 @@ def generator_of(
     if isinstance(random_state, np.random.RandomState): return np.random.default_rng(random_state.randint(2**31))
     if random_state is None: return np.random.default_rng()
     if isinstance(random_state, (int, np.integer)) and random_state >= 0: return np.random.default_rng(random_state)
-    raise ValueError(f'random_state: got {in_short(random_state)}, expected a whole number from 0, a generator, or None')
+    raise ValueError(f'random_state: got {in_short(random_state)}, '
+                     'expected a whole number from 0, a generator, or None')
 
 # %% ../nbs/43_tasks.ipynb #7938086d
 def check_target(
@@ -567,7 +568,8 @@ def check_target(
     if getattr(y, 'ndim', 0) > 2: raise ValueError(f'y: got shape {y.shape}, expected {(m,)}, one target a sequence')
     if getattr(getattr(y, 'dtype', None), 'kind', None) == 'c':
         raise ValueError('y: got complex numbers, expected real ones. Complex data not supported')
-    if getattr(y, 'ndim', 1) and hasattr(y, '__len__') and not len(y): raise ValueError(f'y: got no targets, expected {m}, one a sequence')
+    if getattr(y, 'ndim', 1) and hasattr(y, '__len__') and not len(y):
+        raise ValueError(f'y: got no targets, expected {m}, one a sequence')
     if several and np.asarray(y).dtype.kind in 'US': raise TypeError('y: got text, expected numeric targets')
     y = check_array(y, ensure_2d=False, dtype=np.float64, input_name='y') if several else column_or_1d(y, warn=True)
     assert_all_finite(y, input_name='y')

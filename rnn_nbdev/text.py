@@ -180,7 +180,8 @@ def read_bytes(
 ) -> Bytes:  # what is in them, one after the other
     "The bytes of a file, or of all files in a folder and below; raises ValueError if there are none"
     path = as_path(path, 'text')
-    if not isinstance(pattern, str): raise TypeError(f"pattern: got {in_short(pattern)}, expected a string such as '*.mid'")
+    if not isinstance(pattern, str):
+        raise TypeError(f"pattern: got {in_short(pattern)}, expected a string such as '*.mid'")
     if not path.exists(): raise ValueError(f'text: no such file or folder: {path}')
     found = [path]
     if path.is_dir():

@@ -260,8 +260,8 @@ MULTIPLY = [by_itself(multiply_panels, types.void(number, *[types.intp] * 15), f
 
 
 # %% ../nbs/16_jit.ipynb #b630801d
-def _multiply(typingctx: Any, one: Any, m: Any, C: Any, ldc: Any, I: Any, ldi: Any, A1: Any, ra1: Any, ka1: Any, K1: Any,
-              A2: Any, ra2: Any, K2: Any, B: Any, stride: Any, panels: Any) -> Any:
+def _multiply(typingctx: Any, one: Any, m: Any, C: Any, ldc: Any, I: Any, ldi: Any, A1: Any, ra1: Any, ka1: Any,
+              K1: Any, A2: Any, ra2: Any, K2: Any, B: Any, stride: Any, panels: Any) -> Any:
     "`multiply_panels`, for compiled functions to call"
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.FunctionType(ir.VoidType(), [value.type for value in args])

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['PARTS', 'Task', 'check_whole', 'Progress', 'check_answer', 'begin', 'TrainingPlan', 'check_training',
            'first_not_finite', 'not_finite', 'batch_gradients', 'step_gradients', 'limit_gradients', 'current_rate',
-           'train_step', 'part_of', 'remember', 'validate', 'has_ended', 'save_checkpoint', 'load_checkpoint',
-           'read_history', 'json_lines', 'Interruption', 'best_path', 'remove_leftovers', 'best_checkpoints',
-           'check_folder', 'Recorder', 'check_run', 'fit', 'progress_bar']
+           'all_finite', 'train_step', 'part_of', 'remember', 'validate', 'has_ended', 'save_checkpoint',
+           'load_checkpoint', 'read_history', 'json_lines', 'Interruption', 'best_path', 'remove_leftovers',
+           'best_checkpoints', 'check_folder', 'Recorder', 'check_run', 'fit', 'progress_bar']
 
 # %% ../nbs/32_train.ipynb #afc6a364
 import json
@@ -16,7 +16,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -237,6 +237,13 @@ def current_rate(
     times = int(progress.watch['plateau.times']) if plan.plateau and 'plateau.times' in progress.watch else 0
     return max(rate * plan.plateau_factor**times, min(rate, plan.plateau_lowest)) if times else rate
 
+# %% ../nbs/32_train.ipynb #6a692ab8
+def all_finite(
+    arrays: Iterable[NDArray],  # of numbers
+) -> bool:  # whether there is neither NaN nor infinity in them
+    "Whether all is finite. An array's product with itself tells in one pass; only where it overflows is each number asked"
+    return all(math.isfinite(np.vdot(a, a)) or bool(np.isfinite(a).all()) for a in arrays)
+
 # %% ../nbs/32_train.ipynb #ee136b01
 def train_step(
     task: Task,  # what to learn
@@ -249,12 +256,12 @@ def train_step(
     rate, step = current_rate(plan, progress), progress.step + 1
     loss, gradients, carry, units = step_gradients(task, progress, plan.accumulate)
     limited, norm = limit_gradients(gradients, plan)
-    if not all(np.isfinite(g).all() for g in limited.values()):
+    if not math.isfinite(norm) and not all_finite(limited.values()):
         raise not_finite(step, 'gradient', ((f'gradient of {n}', g) for n, g in gradients.items()))
     with np.errstate(over='ignore', invalid='ignore'):
         parameters, state = optimizer.update(progress.parameters, limited, progress.optimizer, rate)
     after = [*parameters.items(), *((f'optimizer state {n}', a) for n, a in state.items())]
-    if not all(np.isfinite(a).all() for _, a in after): raise not_finite(step, 'result of the update', iter(after))
+    if not all_finite(a for _, a in after): raise not_finite(step, 'result of the update', iter(after))
     average = plan.average.update(parameters, progress.average or plan.average.init(parameters)) if plan.average else {}
     entry = {'step': step, 'loss': loss, 'gradient_norm': norm if np.isfinite(norm) else None, 'learning_rate': rate}
     return replace(progress, step=step, seen=progress.seen + units, parameters=parameters, optimizer=state, carry=carry,

@@ -233,7 +233,7 @@ MUTATIONS = [
     ('train', 'plan.plateau_factor**times,', 'plan.plateau_factor,', 'the rate is lowered once only'),
     ('train', 'min(rate, plan.plateau_lowest)', 'plan.plateau_lowest', 'a plateau that raises the rate to its floor'),
     ('train', '            if self.at_once: raise\n', '', 'a second Ctrl-C is swallowed by a callback'),
-    ('train', "if not all(np.isfinite(a).all() for _, a in after)", 'if False', 'weights that are not finite go on'),
+    ('train', "if not all_finite(a for _, a in after)", 'if False', 'weights that are not finite go on'),
     ('train', "np.argsort(losses, kind='stable')", "np.argsort(-losses, kind='stable')",
      'the worst are kept for the best'),
     ('train', 'if plan.max_value is not None: gradients', 'if False: gradients', 'values are not clipped'),

@@ -945,7 +945,7 @@ fetch_parts = make_fetch(lambda dtype: np.zeros((0, 0), np.int64))
 APART = 128                                                      # bytes from a line of the board to the next
 FREE, POSTED, BUSY, ASLEEP = range(4)                            # what a helper does
 JOB, CELL, WORK, BACK, PARTS, KEEP, OUTPUTS = range(7)           # what stands in the line of the job
-FORWARD, BACKWARD, DENSE_FORWARD, DENSE_BACKWARD, UNITS_FORWARD, UNITS_BACKWARD = range(6)     # the last two only together
+FORWARD, BACKWARD, DENSE_FORWARD, DENSE_BACKWARD, UNITS_FORWARD, UNITS_BACKWARD = range(6)   # the last two: together
 FIRST, LAST, CLAIM, STEP, WHO, READY, PANEL, PANELS, ACROSS = range(9)      # what stands in the line of a share
 
 # %% ../nbs/16_jit.ipynb #70e38c69

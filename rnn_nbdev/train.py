@@ -241,7 +241,7 @@ def current_rate(
 def all_finite(
     arrays: Iterable[NDArray],  # of numbers
 ) -> bool:  # whether there is neither NaN nor infinity in them
-    "Whether all is finite. An array's product with itself tells in one pass; only where it overflows is each number asked"
+    "Whether all is finite: an array's product with itself tells; only where that overflows is each number asked"
     return all(math.isfinite(np.vdot(a, a)) or bool(np.isfinite(a).all()) for a in arrays)
 
 # %% ../nbs/32_train.ipynb #ee136b01

@@ -70,8 +70,8 @@ nbtest pytest lab-check: export OMP_NUM_THREADS ?= 1
 nbtest: $(STAMPS)/dev  ## run every notebook
 	$(BIN)/nbdev_test
 
-pytest: $(STAMPS)/dev  ## run every test but those of the wheel
-	$(BIN)/python -m pytest $(ARGS)
+pytest: $(STAMPS)/dev  ## run every test but those of the wheel and the browser, on up to four cores (ARGS="-n0 ..." for one)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 oracle: $(STAMPS)/oracle  ## install PyTorch, ONNX Runtime and JAX, which tests and benchmark compare with
 

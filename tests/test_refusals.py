@@ -723,7 +723,7 @@ TRUSTED = {
     'optim': {'Arrays', 'Optimizer'},
     'schedule': {'Schedule', 'half_wave'},
     'train': {
-        'Task', 'Progress', 'first_not_finite', 'not_finite', 'limit_gradients', 'part_of', 'remember',
+        'Task', 'Progress', 'first_not_finite', 'not_finite', 'limit_gradients', 'all_finite', 'part_of', 'remember',
         'has_ended', 'save_checkpoint', 'load_checkpoint', 'read_history', 'json_lines', 'Interruption',
         'best_path', 'remove_leftovers', 'best_checkpoints', 'check_run', 'progress_bar'},
     'practice': {'in_notebook', 'show_picture'},

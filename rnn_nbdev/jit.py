@@ -18,9 +18,9 @@ __all__ = ['COMPILES', 'FREEDOMS', 'OPTIONS', 'TANH_P', 'TANH_Q', 'BYTES', 'VECT
            'make_fetch', 'meet', 'input_ahead', 'forward_units', 'units_back', 'unit_weights_back', 'unit_inputs_back',
            'backward_units', 'own_blocks', 'common_blocks', 'claim', 'shares_of', 'make_job', 'job_of', 'keep_watch',
            'share_out', 'launch', 'compiled_before', 'most_threads', 'core_teller', 'Gang', 'wake_up', 'run', 'cut',
-           'cut_units', 'gate_weights', 'pack_gates', 'token_scores', 'Loan', 'for_reading', 'make_work', 'shards',
-           'jit_forward', 'make_back', 'add_shards', 'pack_back', 'jit_backward', 'name_gradients', 'row_shares',
-           'worth_compiled', 'dense_rows', 'dense_rows_back', 'jit_affine_forward', 'jit_affine_backward',
+           'cut_units', 'gate_weights', 'pack_gates', 'token_scores', 'Loan', 'for_reading', 'make_work', 'share_lines',
+           'shards', 'jit_forward', 'make_back', 'add_shards', 'pack_back', 'jit_backward', 'name_gradients',
+           'row_shares', 'worth_compiled', 'dense_rows', 'dense_rows_back', 'jit_affine_forward', 'jit_affine_backward',
            'stream_step', 'JitStream']
 
 # %% ../nbs/16_jit.ipynb #df7b02da
@@ -1529,6 +1529,15 @@ def make_work(
     d = room((0, n), dtype) if d is None else for_reading(d)
     return Work(X, where, table, B1, b1, B2, b2, brc, A, C, S, Z, P, final[0], final[-1], counts, d, V)
 
+# %% ../nbs/16_jit.ipynb #a3199fe1
+def share_lines(
+    ends: Sequence[tuple[int, int]],  # first, one after the last, of each share
+) -> NDArray:  # (shares, APART / 8)
+    "A line for each share, as threads read and write it"
+    parts = np.zeros((len(ends), APART // 8), np.int64)
+    parts[:, FIRST], parts[:, LAST] = zip(*ends)
+    return parts
+
 # %% ../nbs/16_jit.ipynb #5cc39ba1
 def shards(
     call: Call,  # the call
@@ -1544,8 +1553,7 @@ def shards(
     chosen = threads or (min(most_threads(), useful) if useful > 1 else 1)
     ends = cut_units(call.n_a, chosen, panel_width(call.dtype)) if by_units else cut(
         None if plan is None else plan.lengths, call.m, chosen)
-    parts = np.zeros((len(ends), APART // 8), np.int64)
-    parts[:, FIRST], parts[:, LAST] = zip(*ends)
+    parts = share_lines(ends)
     if by_units:
         width, units = panel_width(call.dtype), parts[:, LAST] - parts[:, FIRST]
         parts[:, PANELS] = -(-4*units // width)
@@ -1691,10 +1699,7 @@ def row_shares(
     threads: int | None,  # how many; None to choose by the work there is
 ) -> NDArray:  # a line for each share
     "How the rows of an output layer are shared among threads"
-    ends = cut(None, N, threads or min(most_threads(), 1 + 2 * W.size * N // LEAST)) or [(0, 0)]
-    parts = np.zeros((len(ends), APART // 8), np.int64)
-    parts[:, FIRST], parts[:, LAST] = zip(*ends)
-    return parts
+    return share_lines(cut(None, N, threads or min(most_threads(), 1 + 2 * W.size * N // LEAST)) or [(0, 0)])
 
 
 # %% ../nbs/16_jit.ipynb #20675a01

@@ -444,7 +444,7 @@ CODES = {'rnn': RNN, 'lstm': LSTM, 'gru': GRU, 'gru_after': AFTER}
 class Work(NamedTuple):
     "The arrays of a pass forward"
     X: NDArray  # input, (T, m, n_x); for tokens (0, 0, n_x)
-    where: NDArray  # (T, m): for tokens, which row of `table` is whose
+    where: NDArray  # for tokens, which row of `table` is whose, (T, m); empty otherwise
     table: NDArray  # for tokens, the scores of each, (tokens, G n_a); empty otherwise
     B1: NDArray  # panels of all gates but the GRU's candidate, (panels, n_a + n_x, width)
     b1: NDArray  # their biases, (panels * width,)
@@ -562,7 +562,7 @@ def forward_shard(
     "Some examples through all steps"
     A, C, S, Z = borrowed(work.A), borrowed(work.C), borrowed(work.S), borrowed(work.Z)
     X, where, table, B1, V = work.X, work.where, borrowed(work.table), work.B1, borrowed(work.V)
-    (T, m), n, n_x, ldz, width = where.shape, A.shape[2], X.shape[2], Z.shape[2], B1.shape[2]
+    T, (_, m, n), n_x, ldz, width = len(work.counts), A.shape, X.shape[2], Z.shape[2], B1.shape[2]
     one, size, tokens, stride = A.dtype.type(1), A.itemsize, table.shape[0] > 0, B1.shape[1] * width
     for t in range(T):
         k = running(work.counts, t, m0, m1)
@@ -1518,7 +1518,7 @@ def make_work(
     if call.cell == 'gru_after': brc[:n] = call.parameters['brc'][:, 0]
     table = room((0, 1), dtype) if source.where is None else token_scores(source, weights, first + 'c' * gru)
     X = for_reading(source.rows) if source.where is None else room((0, 0, source.rows.shape[1]), dtype)
-    where = np.empty((T, m), np.intp) if source.where is None else for_reading(source.where.astype(np.intp, copy=False))
+    where = np.empty((0, m), np.intp) if source.where is None else for_reading(source.where.astype(np.intp, copy=False))
     A = room((T + 1 if outputs else 2, m, n), dtype)
     Z, C, S, P = rooms(dtype, (T if keep else min(T, 32) if shares else 1, m, max(b1.size, 2*n + b2.size) + 16),
                        (0 if call.cell != 'lstm' else T + 1 if keep else 2, m, n),

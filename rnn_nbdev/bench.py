@@ -4,18 +4,19 @@
 
 # %% auto #0
 __all__ = ['TASKS', 'CELLS', 'SIZES', 'SOME', 'TEXT', 'PRODUCT', 'ORDERS', 'SOURCE', 'RATE', 'CLIP', 'PROOF', 'EVERY',
-           'CONTENDERS', 'OURS', 'HEADS', 'GROWTH', 'Case', 'cases_of', 'operations', 'numbers_of', 'Job',
-           'name_results', 'our_job', 'product_shapes', 'our_product', 'our_stream', 'to_order', 'from_order',
-           'torch_job', 'load_torch', 'torch_pass', 'torch_stream', 'torch_product', 'onnx_model', 'onnx_job',
-           'jax_step', 'jax_job', 'jax_stream', 'numpy_ml_job', 'text_task', 'our_text', 'torch_text', 'Contender',
-           'installed', 'choose_contenders', 'takes_part', 'allowed_threads', 'time_calls', 'peak_memory', 'answer',
-           'come_to_rest', 'serve', 'Process', 'hired', 'largest_difference', 'prepare', 'best_process', 'take_turns',
-           'quartiles', 'measure_case', 'say_case', 'unit_time', 'title_of', 'processor', 'vector_units', 'cores',
-           'this_machine', 'ratio_of', 'summarize', 'product_rate', 'part_reached', 'measure_all', 'lay_out',
-           'time_entry', 'taking_part', 'time_table', 'ratio_table', 'large_parts', 'summary_table', 'about_lines',
-           'not_timed', 'loss_lines', 'report', 'slope_of', 'time_growth', 'memory_growth', 'growth_picture',
-           'measure_growth', 'timed_elsewhere', 'first_call', 'requirements_of', 'installed_size', 'measure_cold',
-           'read_names', 'read_sizes', 'writable', 'run_bench', 'cold_report', 'growth_report']
+           'CONTENDERS', 'OURS', 'WITHOUT_AVX512', 'SKYLAKEX', 'HEADS', 'GROWTH', 'Case', 'cases_of', 'operations',
+           'numbers_of', 'Job', 'name_results', 'our_job', 'product_shapes', 'our_product', 'our_stream', 'to_order',
+           'from_order', 'torch_job', 'load_torch', 'torch_pass', 'torch_stream', 'torch_product', 'onnx_model',
+           'onnx_job', 'jax_step', 'jax_job', 'jax_stream', 'numpy_ml_job', 'text_task', 'our_text', 'torch_text',
+           'Contender', 'installed', 'choose_contenders', 'takes_part', 'allowed_threads', 'time_calls', 'peak_memory',
+           'answer', 'come_to_rest', 'serve', 'Process', 'hired', 'largest_difference', 'prepare', 'best_process',
+           'take_turns', 'quartiles', 'measure_case', 'say_case', 'unit_time', 'title_of', 'processor',
+           'processor_flags', 'vector_units', 'cores', 'numpy_blas', 'blas_advice', 'this_machine', 'ratio_of',
+           'summarize', 'product_rate', 'part_reached', 'measure_all', 'lay_out', 'time_entry', 'taking_part',
+           'time_table', 'ratio_table', 'large_parts', 'summary_table', 'blas_words', 'about_lines', 'not_timed',
+           'loss_lines', 'report', 'slope_of', 'time_growth', 'memory_growth', 'growth_picture', 'measure_growth',
+           'timed_elsewhere', 'first_call', 'requirements_of', 'installed_size', 'measure_cold', 'read_names',
+           'read_sizes', 'writable', 'run_bench', 'cold_report', 'growth_report']
 
 # %% ../nbs/60_bench.ipynb #ce510445
 import collections
@@ -793,10 +794,14 @@ def processor() -> str:  # as the system calls it
     return named[1].strip() if named else platform.processor() or platform.machine()
 
 # %% ../nbs/60_bench.ipynb #659725ba
+def processor_flags() -> set[str]:  # as Linux calls them; empty where the system does not tell
+    "What the processor can do, in words"
+    info = Path('/proc/cpuinfo')
+    return set(info.read_text(encoding='utf-8').split()) if info.exists() else set()
+
 def vector_units() -> str:  # the widest that is named
     "What the processor's vector instructions are called, where the system tells"
-    info = Path('/proc/cpuinfo')
-    flags = set(info.read_text(encoding='utf-8').split()) if info.exists() else set()
+    flags = processor_flags()
     return next((name for name in ('avx512f', 'avx2', 'avx', 'asimd') if name in flags), 'unknown')
 
 # %% ../nbs/60_bench.ipynb #f884274f
@@ -804,12 +809,43 @@ def cores() -> int:  # at least 1
     "How many cores this process may use"
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
+# %% ../nbs/60_bench.ipynb #5d0a3fe2
+def numpy_blas() -> dict[str, str | None] | None:  # library, version, kernels; None where threadpoolctl tells none
+    "What NumPy multiplies with, and the kind of processor that its kernels are for, where that is told"
+    if importlib.util.find_spec('threadpoolctl') is None: return None
+    from threadpoolctl import threadpool_info
+    known = [library for library in threadpool_info() if library['user_api'] == 'blas']
+    numpys = [library for library in known if {'numpy', 'numpy.libs'} & {*Path(library['filepath']).parts}]
+    if not known: return None
+    blas = (numpys or known)[0]
+    return {'library': blas['internal_api'], 'version': blas['version'], 'kernels': blas.get('architecture')}
+
+# %% ../nbs/60_bench.ipynb #a94e7c06
+WITHOUT_AVX512 = frozenset(('prescott', 'core2', 'nehalem', 'barcelona', 'sandybridge', 'bulldozer', 'piledriver',
+                            'steamroller', 'excavator', 'haswell', 'zen'))      # kernels of OpenBLAS, in small letters
+SKYLAKEX = frozenset(('avx512f', 'avx512cd', 'avx512bw', 'avx512dq', 'avx512vl'))     # what those for SkylakeX need
+
+def blas_advice(
+    blas: Mapping[str, str | None] | None,  # from numpy_blas
+    flags: collections.abc.Set[str],  # from processor_flags
+) -> str | None:  # a sentence; None where there is nothing to say
+    "What may make products faster: kernels with AVX-512 where the processor has it and OpenBLAS uses others"
+    without = lambda name: name.lower() in WITHOUT_AVX512
+    asked = os.environ.get('OPENBLAS_CORETYPE', '')
+    if not blas or blas['library'] != 'openblas' or not without(blas['kernels'] or ''): return None
+    if not flags >= SKYLAKEX or (asked and not without(asked)): return None
+    how = f'without OPENBLAS_CORETYPE={asked}' if asked else 'with OPENBLAS_CORETYPE=SkylakeX'
+    return (f"The processor has AVX-512, the kernels for {blas['kernels']} do without: products may be faster {how} "
+            "in the environment before NumPy is imported; measure.")
+
 # %% ../nbs/60_bench.ipynb #2452e8c3
 def this_machine() -> dict[str, Any]:  # no name of a host or a user
     "The machine, and how busy it is"
     load = round(os.getloadavg()[0], 2) if hasattr(os, 'getloadavg') else None
+    blas = numpy_blas()
     return {'processor': processor(), 'vectors': vector_units(), 'cores': cores(), 'system': platform.system(),
-            'python': platform.python_version(), 'load': load}
+            'python': platform.python_version(), 'load': load, 'blas': blas,
+            'advice': blas_advice(blas, processor_flags())}
 
 # %% ../nbs/60_bench.ipynb #b6debc83
 def ratio_of(
@@ -963,6 +999,14 @@ def summary_table(
     return lines
 
 # %% ../nbs/60_bench.ipynb #25eceeb2
+def blas_words(
+    blas: Mapping[str, str | None] | None,  # from numpy_blas
+) -> str:  # a few words
+    "A BLAS in words"
+    if not blas: return 'unknown'
+    kernels = f", kernels for {blas['kernels']}" if blas['kernels'] else ''
+    return f"{blas['library']} {blas['version'] or 'of unknown version'}{kernels}"
+
 def about_lines(
     result: Mapping[str, Any],  # from measure_all
 ) -> list[str]:  # a few sentences
@@ -971,7 +1015,9 @@ def about_lines(
     versions = ', '.join(f'{name} ({CONTENDERS[name].package} {v})' for name, v in result['versions'].items())
     machine = f"{m['processor']}, {m['vectors']}, {m['cores']} cores, {m['system']}, Python {m['python']}"
     missing = f" Not installed: {', '.join(result['missing'])}." if result['missing'] else ''
-    lines = [f"{machine}; load {m['load']} at the beginning.", f'Contenders: {versions}.{missing}']
+    lines = [f"{machine}; NumPy's BLAS: {blas_words(m['blas'])}; load {m['load']} at the beginning."]
+    if m['advice']: lines.append(m['advice'])
+    lines.append(f'Contenders: {versions}.{missing}')
     if rate: lines.append(f'A large float32 matrix product in the same run: {rate / 1e9:.0f} GFLOP/s.')
     return [*lines, f"Median of {result['rounds']} rounds; ± half of what the middle half of them spans; "
                     f"t: threads, the best of {', '.join(map(str, result['threads_tried']))}."]

@@ -165,7 +165,7 @@ def test_a_tiny_benchmark_from_end_to_end(tmp_path):
     result = json.loads((tmp_path/'b.json').read_text())
     assert {'machine', 'versions', 'threads_tried', 'missing', 'rounds', 'seconds', 'product_rate', 'cases',
             'theirs_over_ours'} == set(result)
-    assert {'processor', 'vectors', 'cores', 'system', 'python', 'load'} == set(result['machine'])
+    assert {'processor', 'vectors', 'cores', 'system', 'python', 'load', 'blas', 'advice'} == set(result['machine'])
     assert set(result['versions']) == {'numpy', 'textbook'} and result['rounds'] == 2 and result['product_rate'] > 0
     assert [row['task'] for row in result['cases']] == ['product', 'train', 'train', 'infer', 'infer', 'stream']
     for row in result['cases']:
@@ -197,6 +197,81 @@ def test_nonsense_is_refused_in_one_line(args, tmp_path):
     assert done.returncode == 2 and not done.stdout
     assert done.stderr.startswith(f'rnn_bench: error: {args[0][2:]}: ') and done.stderr.count('\n') == 1
     assert not any(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------------------------------------ the BLAS of NumPy
+
+def library(api='openblas', kernels='Haswell', path='/x/numpy.libs/libopenblas.so', user='blas'):
+    "What threadpoolctl tells of a library"
+    told = {'user_api': user, 'internal_api': api, 'version': '0.3.31', 'filepath': path, 'num_threads': 2}
+    return {**told, 'architecture': kernels} if kernels else told
+
+
+@pytest.fixture
+def machine_with(monkeypatch):
+    "this_machine() beside the libraries and the processor that are told"
+    def told(libraries, flags=bench.SKYLAKEX, **environment):
+        monkeypatch.setattr('threadpoolctl.threadpool_info', lambda: libraries)
+        monkeypatch.setattr(bench, 'processor_flags', lambda: {'fpu', *flags})
+        monkeypatch.delenv('OPENBLAS_CORETYPE', raising=False)
+        for name, value in environment.items(): monkeypatch.setenv(name, value)
+        return bench.this_machine()
+    return told
+
+
+def reports(machine):
+    "Both forms of the report of a benchmark in which nothing was measured"
+    result = {'machine': machine, 'versions': {}, 'missing': [], 'threads_tried': [1], 'rounds': 1,
+              'product_rate': None, 'cases': [], 'theirs_over_ours': []}
+    return [bench.report(result, markdown) for markdown in (False, True)]
+
+
+def test_the_report_says_what_numpy_multiplies_with(machine_with):
+    others = [library('openmp', None, '/x/torch/lib/libgomp.so', 'openmp'), library('mkl', None, '/x/torch/lib/mkl.so')]
+    machine = machine_with([*others, library(kernels='SkylakeX')])
+    assert machine['blas'] == {'library': 'openblas', 'version': '0.3.31', 'kernels': 'SkylakeX'}
+    assert json.loads(json.dumps(machine)) == machine
+    for text in reports(machine): assert "NumPy's BLAS: openblas 0.3.31, kernels for SkylakeX; load" in text
+    for text in reports(machine_with(others)): assert "NumPy's BLAS: mkl 0.3.31; load" in text
+    machine = machine_with(others[:1])
+    assert machine['blas'] is None and machine['advice'] is None
+    for text in reports(machine): assert "NumPy's BLAS: unknown; load" in text
+
+
+def test_without_threadpoolctl_the_blas_is_unknown(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'threadpoolctl', None)
+    monkeypatch.setattr(bench.importlib.util, 'find_spec', lambda name: None)
+    assert bench.numpy_blas() is None
+
+
+def test_the_blas_of_this_numpy_is_found():
+    pytest.importorskip('threadpoolctl')
+    for key, value in (bench.numpy_blas() or {}).items(): assert value is None or isinstance(value, str), key
+
+
+@pytest.mark.parametrize('kernels', ['Haswell', 'Zen', 'Sandybridge', 'haswell', 'Nehalem'])
+def test_kernels_without_avx512_where_the_processor_has_it_bring_advice(kernels, machine_with):
+    for text in reports(machine_with([library(kernels=kernels)])):
+        [line] = [line for line in text.splitlines() if 'OPENBLAS_CORETYPE' in line]
+        assert f'kernels for {kernels}' in line and 'faster with OPENBLAS_CORETYPE=SkylakeX' in line and 'measure' in line
+
+
+def test_the_advice_names_what_the_environment_asks_for(machine_with):
+    for text in reports(machine_with([library()], OPENBLAS_CORETYPE='HASWELL')):
+        assert 'faster without OPENBLAS_CORETYPE=HASWELL in the environment' in text and 'SkylakeX' not in text
+
+
+@pytest.mark.parametrize('told', [
+    {'libraries': [library(kernels=kernels)]} for kernels in ('SkylakeX', 'Cooperlake', 'SapphireRapids', 'NewerStill')
+] + [
+    {'libraries': [library()], 'flags': ('avx2',)},
+    {'libraries': [library()], 'flags': bench.SKYLAKEX - {'avx512vl'}},           # as Xeon Phi
+    {'libraries': [library()], 'OPENBLAS_CORETYPE': 'skylakex'},                  # asked for, but not there
+    {'libraries': [library('blis')]}, {'libraries': [library('mkl', None)]}, {'libraries': []}])
+def test_nobody_else_gets_advice(told, machine_with):
+    machine = machine_with(**told)
+    assert machine['advice'] is None
+    for text in reports(machine): assert 'OPENBLAS_CORETYPE' not in text
 
 
 # ------------------------------------------------------------------------------------------------ growth, cold start

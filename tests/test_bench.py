@@ -253,7 +253,7 @@ def test_the_blas_of_this_numpy_is_found():
 def test_kernels_without_avx512_where_the_processor_has_it_bring_advice(kernels, machine_with):
     for text in reports(machine_with([library(kernels=kernels)])):
         [line] = [line for line in text.splitlines() if 'OPENBLAS_CORETYPE' in line]
-        assert f'kernels for {kernels}' in line and 'faster with OPENBLAS_CORETYPE=SkylakeX' in line and 'measure' in line
+        assert f'kernels for {kernels}' in line and 'with OPENBLAS_CORETYPE=SkylakeX' in line and 'measure' in line
 
 
 def test_the_advice_names_what_the_environment_asks_for(machine_with):

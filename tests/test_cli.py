@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,14 @@ def test_help_says_what_every_option_is(tmp_path):
         said = command(name, '--help', cwd=tmp_path)
         assert said.returncode == 0 and not said.stderr
         assert all(option in said.stdout for option in options), name
+
+
+@pytest.mark.parametrize('name', ['rnn_train', 'rnn_sample', 'rnn_eval', 'rnn_bench'])
+def test_every_command_says_its_version(name, tmp_path):
+    said = command(name, '--version', cwd=tmp_path)
+    assert (said.returncode, said.stdout, said.stderr) == (0, f"rnn_nbdev {version('rnn_nbdev')}\n", '')
+    assert '--version' in command(name, '--help', cwd=tmp_path).stdout
+    assert not any(tmp_path.iterdir())
 
 
 def test_what_is_said_of_a_run_can_be_checked(texts, tmp_path):

@@ -22,10 +22,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
+import fastcore.script
 import numpy as np
-from fastcore.script import Param, call_parse, store_true
+from fastcore.script import call_parse, store_true
 
 from . import __version__
 from .data import Text, counted_files, read_text, split_text, standard_library
@@ -460,7 +461,8 @@ def train_text(
 
 # %% ../nbs/90_cli.ipynb #8c135bae
 PACKAGE = f'rnn_nbdev {__version__}'
-Version: Any = Param('say which version of the package this is, and end', action='version')
+Version: Any = (fastcore.script.Param('say which version of the package this is, and end', action='version')
+                if hasattr(fastcore.script, 'Param') else Annotated[str, {'action': 'version'}])   # from fastcore 2 on
 
 @call_parse
 def rnn_train(
@@ -499,7 +501,7 @@ def rnn_train(
     out: str = None,  # folder of the run; the next free one in 'runs' if not given
     resume: str = None,  # folder of a run to go on with, with all the settings that it was started with
     quiet: store_true = False,  # say nothing but errors
-    version: Version = PACKAGE,  # for the command line
+    version: Version = PACKAGE,  # say which version of the package this is, and end
 ) -> None:
     "Train a model of text on any file. Ctrl-C saves and stops; --resume FOLDER goes on as if it had not."
     said = dict(locals())
@@ -559,7 +561,7 @@ def rnn_sample(
     beam: int = 0,  # search for the likeliest text with so many at once, in the place of drawing; 0 to draw
     alpha: float = 1.0,  # for the beam: 1 prefers the likeliest per character, 0 the likeliest as a whole
     seed: int = 0,  # another seed draws something else
-    version: Version = PACKAGE,  # for the command line
+    version: Version = PACKAGE,  # say which version of the package this is, and end
 ) -> None:
     "Write with a trained model of text, each character as it is chosen."
     with one_line_errors('rnn_sample'):
@@ -635,7 +637,7 @@ def rnn_eval(
     most: int = 0,  # at most so many characters or bytes; 0 for all
     temperature: float = 1.0,  # what the scores are divided by: is the model too sure of itself?
     worst: int = 0,  # show so many places where it was most surprised
-    version: Version = PACKAGE,  # for the command line
+    version: Version = PACKAGE,  # say which version of the package this is, and end
 ) -> None:
     "Measure a trained model on a text, in nats and bits a character and a byte."
     with one_line_errors('rnn_eval'):
@@ -667,7 +669,7 @@ def rnn_bench(
     json: str = '',  # write everything that was measured to this file
     growth: str = '',  # instead, how cost grows: pictures in this folder
     cold: store_true = False,  # instead, what imports, first calls and the disk cost
-    version: Version = PACKAGE,  # for the command line
+    version: Version = PACKAGE,  # say which version of the package this is, and end
 ) -> None:
     "Time this package against PyTorch, ONNX Runtime, JAX and numpy-ml, where installed, on this machine."
     given = {name: value for name, value in locals().items() if name != 'version'}

@@ -50,7 +50,9 @@ def program(*arguments: str) -> str:
 
 def commands() -> None:
     "The commands explain themselves, train on a small text, go on with it, measure it, and write with it"
-    for name in ('rnn_train', 'rnn_sample', 'rnn_eval'): assert 'usage:' in program(name, '--help')
+    for name in ('rnn_train', 'rnn_sample', 'rnn_eval', 'rnn_bench'):
+        assert 'usage:' in program(name, '--help')
+        assert program(name, '--version').strip() == f'rnn_nbdev {rnn_nbdev.__version__}'
     Path('text.txt').write_text('the quick brown fox jumps over the lazy dog\n' * 300, encoding='utf-8')
     small = '--units', '16', '--embedding', '8', '--batch', '4', '--stretch', '16', '--out', 'run'
     program('rnn_train', '--text', 'text.txt', '--steps', '20', *small)

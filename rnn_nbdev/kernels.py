@@ -9,10 +9,11 @@ __all__ = ['GATES', 'LINE', 'STEPS', 'FLOATS', 'stack_gates', 'unstack_gates', '
            'gru_after_steps', 'gru_after_steps_back', 'state_names', 'cell_shapes', 'check_lengths', 'check_tokens',
            'check_range', 'check_cell', 'check_state', 'Call', 'check_call', 'Plan', 'make_plan', 'gather', 'scatter',
            'drop_columns', 'one_by_one', 'textbook_cells', 'upstream', 'textbook_forward', 'textbook_backward', 'Input',
-           'make_input', 'input_rows', 'sum_by_row', 'steps_at_once', 'Memory', 'new_memory', 'some_steps', 'clear',
-           'across', 'run_forward', 'plan_of', 'drop_rows', 'by_name', 'numpy_forward', 'run_backward',
-           'recurrent_gradient', 'input_gradient', 'weight_gradients', 'numpy_backward', 'numpy_affine_forward',
-           'numpy_affine_backward', 'input_size', 'stream_call', 'stream_state', 'NumpyStream']
+           'make_input', 'input_rows', 'columns_by_token', 'sum_by_row', 'input_products', 'steps_at_once', 'Memory',
+           'new_memory', 'some_steps', 'clear', 'across', 'run_forward', 'plan_of', 'drop_rows', 'by_name',
+           'numpy_forward', 'run_backward', 'recurrent_gradient', 'input_gradient', 'weight_gradients',
+           'numpy_backward', 'numpy_affine_forward', 'numpy_affine_backward', 'input_size', 'stream_call',
+           'stream_state', 'NumpyStream']
 
 # %% ../nbs/15_kernels.ipynb #7555c7bc
 import functools
@@ -712,16 +713,28 @@ def make_input(
     x = call.x.T if plan is None else gather(call.x, plan)
     if call.table is None: return Input(np.ascontiguousarray(x), None, None)
     table = call.table.T
-    if len(table) <= check_range(x, call.table).size: return Input(table, x, None)
+    if len(table) <= check_range(x, call.table).size: return Input(np.ascontiguousarray(table), x, None)
     distinct, index = np.unique(x, return_inverse=True)     # fewer tokens here than in the table
     return Input(table[distinct], index.reshape(x.shape), distinct)
 
 # %% ../nbs/15_kernels.ipynb #c9fa8cf9
 def input_rows(
     source: Input,  # the input
-) -> NDArray:  # (T, m, n_x)
-    "The input of all steps, as rows; that of tokens is looked up"
-    return source.rows if source.where is None else source.rows[source.where]
+    now: slice = slice(None),  # which steps; all by default
+) -> NDArray:  # (B, m, n_x)
+    "The input of some steps, as rows; that of tokens is looked up"
+    return source.rows[now] if source.where is None else source.rows[source.where[now]]
+
+# %% ../nbs/15_kernels.ipynb #94a7c2e5
+def columns_by_token(
+    d: NDArray,  # (G, N)
+    index: NDArray,  # which token each column belongs to, (N,)
+    tokens: int,  # how many tokens there are
+) -> NDArray:  # (G, tokens)
+    "The sum of all columns that belong to one token, for each token, as one product"
+    one_hot = np.zeros((len(index), tokens), d.dtype)
+    one_hot[np.arange(len(index)), index] = 1
+    return d @ one_hot
 
 # %% ../nbs/15_kernels.ipynb #cbb66852
 def sum_by_row(
@@ -735,6 +748,23 @@ def sum_by_row(
     sums = np.zeros((rows, d.shape[1]), d.dtype)
     sums[present] = np.add.reduceat(d[order], first, axis=0)
     return sums
+
+# %% ../nbs/15_kernels.ipynb #f3c58a1d
+def input_products(
+    source: Input,  # the input
+    Wx: NDArray,  # the weights on the input, (G n_a, n_x)
+    d: NDArray,  # gradient of the scores, (G n_a, T m)
+    inputs: bool = True,  # whether to give the gradient of the input
+) -> tuple[NDArray, NDArray | None]:  # gradients of the weights; of the rows, (T m, n_x) or (tokens, n_x)
+    "Back through the product of weights and input, over all steps at once"
+    (rows, where, _), n_x = source, Wx.shape[1]
+    if where is not None and len(rows) < n_x * (1 + inputs):
+        sums = columns_by_token(d, where.reshape(-1), len(rows))
+        return sums @ rows, sums.T @ Wx if inputs else None
+    dWx = d @ input_rows(source).reshape(-1, n_x)
+    if not inputs: return dWx, None
+    drows = d.T @ Wx
+    return dWx, drows if where is None else sum_by_row(drows, where.reshape(-1), len(rows))
 
 # %% ../nbs/15_kernels.ipynb #cdc719e5
 def steps_at_once(
@@ -753,7 +783,6 @@ class Memory(NamedTuple):
     A: NDArray  # states a as rows, (T + 1, m, n_a); empty where nobody wants them
     C: NDArray  # states c, (T + 1, n_a, m); empty but for the LSTM
     S: NDArray  # LSTM: tanh(c), (T, n_a, m); GRU: reset state as rows, (T, m, n_a); empty for the others
-    X: NDArray  # input as rows, (T, m, n_x)
 
 # %% ../nbs/15_kernels.ipynb #464fb44e
 def new_memory(
@@ -761,7 +790,6 @@ def new_memory(
     start: list[NDArray],  # initial state, (n_a, m) each
     steps: int,  # how many steps' gates to hold
     outputs: int,  # how many steps' outputs to hold; 0 for none
-    X: NDArray,  # input as rows, (T, m, n_x)
 ) -> Memory:  # uninitialized but for the initial state
     "Room for some steps of a cell"
     (n, m), dtype = start[0].shape, start[0].dtype
@@ -769,7 +797,7 @@ def new_memory(
     A, C = room((outputs + 1 if outputs else 0, m, n), dtype), room((steps + 1 if cell == 'lstm' else 0, n, m), dtype)
     A[:1], C[:1] = start[0].T, start[-1]
     S = room({'lstm': (steps, n, m), 'gru': (steps, m, n)}.get(cell, (0, n, m)), dtype)
-    return Memory(room((steps if gates else 0, gates * n, m), dtype), A, C, S, X)
+    return Memory(room((steps if gates else 0, gates * n, m), dtype), A, C, S)
 
 # %% ../nbs/15_kernels.ipynb #79944ea0
 def some_steps(
@@ -800,7 +828,7 @@ def run_forward(
     call: Call,  # the call
     plan: Plan | None,  # the order of its steps
     packed: Packed,  # the weights
-    X: NDArray,  # input as rows, (T, m, n_x)
+    source: Input,  # the input
     start: list[NDArray],  # initial state, (n_a, m) each
     training: bool,  # whether to keep everything
     outputs: bool,  # whether to keep every output
@@ -809,20 +837,20 @@ def run_forward(
     T, m, n, (rows, K), dtype = call.T, call.m, call.n_a, packed.W.shape, call.dtype
     counts, lengths = (np.full(T, m), np.full(m, T)) if plan is None else (plan.counts, plan.lengths)
     B = min(T, steps_at_once(m, rows, dtype.itemsize))
-    memory = new_memory(call.cell, start, T if training else B, T if training or outputs else 0, X)
+    memory = new_memory(call.cell, start, T if training else B, T if training or outputs else 0)
     R = room((B + 1, K + n if call.cell == 'gru' else K, m), dtype)
     H = R[:, :n] if packed.d is None else room((B + 1, n, m), dtype)
     R[:, K - 1], H[0], final = 1, start[0], [s.copy() for s in start]
     for t in range(0, T, B):
         now, size = slice(t, min(t + B, T)), min(B, T - t)
         Z, C, S = some_steps(memory, now if training else slice(0, size))
-        R[:size, n:K - 1] = across(X[now])
+        R[:size, n:K - 1] = across(input_rows(source, now))
         STEPS[call.cell][0](Z, R, H, C, S, packed, counts[now])
-        clear(counts[now], H[1:], R[:, K:], Z, C[1:], *[S] * (call.cell == 'lstm'))
+        if plan is not None: clear(counts[now], H[1:], R[:, K:], Z, C[1:], *[S] * (call.cell == 'lstm'))
         if len(memory.A): memory.A[t + 1:now.stop + 1] = across(H[1:size + 1])
         if call.cell == 'gru': S[:] = across(R[:size, K:])
         ended = np.flatnonzero((lengths > t) & (lengths <= now.stop))
-        for f, states in zip(final, (H, C)): f[:, ended] = states[lengths[ended] - t, :, ended].T
+        for f, states in zip(final, (H, C)) if len(ended) else (): f[:, ended] = states[lengths[ended] - t, :, ended].T
         H[0] = H[size]
         if not training: C[:1] = C[-1:]
     return memory, final
@@ -876,7 +904,7 @@ def numpy_forward(
     source, left = make_input(call, plan), drop_rows(call, plan)
     packed = pack_parameters(cell, call.parameters, call.m)._replace(d=None if left is None else left.T.copy())
     start = [s if plan is None else s[:, plan.order] for s in call.state.values()]
-    memory, final = run_forward(call, plan, packed, input_rows(source), start, training, outputs)
+    memory, final = run_forward(call, plan, packed, source, start, training, outputs)
     a = None if not outputs else memory.A[1:].T if plan is None else scatter(memory.A[1:], plan)
     if training and plan is None and a is not None: a.flags.writeable = False     # it is part of the cache
     return a, by_name(call, plan, [s.T for s in final]), (call, plan, packed, source, memory) if training else None
@@ -897,12 +925,12 @@ def run_backward(
     D, dZ = room((width, T, m), call.dtype), room((B, width, m), call.dtype)
     for t in reversed(range(0, T, B)):
         now, size = slice(t, min(t + B, T)), min(B, T - t)
-        above = None if dA is None else np.ascontiguousarray(across(dA[now]))
+        above = None if dA is None else across(dA[now])
         H = across(memory.A[t:now.stop + 1])
         if call.cell != 'lstm': H = np.ascontiguousarray(H)
         Z, C, S = some_steps(memory, now)
         STEPS[call.cell][1](above, dstates, dZ[:size], Z, H, C, S, packed, counts[now])
-        clear(counts[now], dZ)
+        if plan is not None: clear(counts[now], dZ)
         D[:, now] = dZ[:size].transpose(1, 0, 2)
     return D
 
@@ -947,14 +975,11 @@ def weight_gradients(
     A = A if packed.d is None else A * packed.d.T
     dfull = np.empty_like(packed.full)
     dfull[:, :n] = recurrent_gradient(call.cell, d, A.reshape(-1, n), memory.S)
-    dfull[:, n:] = d[:G] @ memory.X.reshape(d.shape[1], -1)
-    db = d.sum(axis=1)
+    dfull[:, n:], drows = input_products(source, packed.full[:, n:], d[:G], inputs)
+    db = d @ np.ones(d.shape[1], d.dtype)
     d_named = unstack_gates(call.cell, dfull, db[:G], db[G:] if call.cell == 'gru_after' else None)
     named = {name: d_named[name] for name in call.parameters}
-    if not inputs: return named, None
-    drows = d[:G].T @ packed.full[:, n:]
-    if source.where is not None: drows = sum_by_row(drows, source.where.reshape(-1), len(source.rows))
-    return named, input_gradient(call, source, drows)
+    return named, None if drows is None else input_gradient(call, source, drows)
 
 # %% ../nbs/15_kernels.ipynb #3ba8cca0
 def numpy_backward(
@@ -1047,10 +1072,10 @@ class NumpyStream:
         state: Mapping[str, NDArray],  # where it starts: a (n_a, m), and c for the LSTM
     ) -> None:
         call = stream_call(cell, parameters, state)
-        self.start, m, n_x = call.state, call.m, len(call.x)
+        self.start, m = call.state, call.m
         self.cell, self.packed, self.counts = cell, pack_parameters(cell, call.parameters, m), np.full(1, m)
         start, n, K = [*call.state.values()], call.n_a, self.packed.W.shape[1]
-        self.memory = new_memory(cell, start, 1, 0, np.empty((1, m, n_x), call.dtype))
+        self.memory = new_memory(cell, start, 1, 0)
         self.R = np.ones((2, K + n if cell == 'gru' else K, m), call.dtype)
         self.H, self.x = self.R[:, :n], self.R[0, n:K - 1]
         self.H[0] = start[0]
@@ -1060,7 +1085,7 @@ class NumpyStream:
         x_t: ArrayLike,  # (n_x, m), or (n_x,) for one example
     ) -> NDArray:  # a (n_a, m): a view that the next step overwrites
         "One step; raises ValueError if the input doesn't fit"
-        x_t, (Z, _, C, S, _) = np.asarray(x_t), self.memory
+        x_t, (Z, _, C, S) = np.asarray(x_t), self.memory
         n_x, m = self.x.shape
         if x_t.shape != (n_x, m) and (x_t.shape != (n_x,) or m > 1):
             raise ValueError(f'x_t: got shape {x_t.shape}, expected {self.x.shape}')

@@ -279,8 +279,8 @@ class TextModel:
 
     @property
     def reader(self) -> Chain:
-        "The same network for many tokens at once: where the compiled engine runs, they are looked up in a table"
-        return replace(self.network, fuse=engine() == 'jit')
+        "The same network for many tokens at once: but for the textbook's engine, the recurrent layer looks them up"
+        return replace(self.network, fuse=engine() != 'textbook')
 
 # %% ../nbs/42_text.ipynb #eba34ca0
 def check_weights(

@@ -130,11 +130,28 @@ def test_padding_influences_nothing(cell, engine, reverse):
 @by_engine
 @by_cell
 def test_tokens(cell, engine, dtype):
-    for m, T, n_tokens in ((4, 6, 9), (1, 3, 50), (5, 8, 2), (1, 1, 1)):
+    for m, T, n_tokens in ((4, 6, 9), (4, 6, 40), (4, 6, 5), (1, 3, 50), (5, 8, 2), (1, 1, 1)):
         for lengths in (None, np.arange(m) % (T + 1)):
             for reverse in (False, True):
                 given = case(cell, 3, 5, m, T, dtype, n_tokens=n_tokens)
                 compare(engine, cell, *given, tolerance[dtype], lengths=lengths, reverse=reverse)
+
+
+@by_dtype
+@by_cell
+@pytest.mark.parametrize(('n_tokens', 'm', 'few'), [(5, 6, True), (6, 6, False), (50, 1, True), (50, 6, False)])
+def test_the_gradients_of_few_tokens_are_added_first(cell, dtype, n_tokens, m, few, monkeypatch):
+    "Fewer than twice as many tokens as features, in the table or in the batch; both ways give the same"
+    from rnn_nbdev import kernels
+    add, added = kernels.columns_by_token, []
+    monkeypatch.setattr(kernels, 'columns_by_token', lambda *given: added.append(given) or add(*given))
+    given = case(cell, 3, 5, m, 4, dtype, n_tokens=n_tokens)
+    _, _, cache, back = compare('numpy', cell, *given, tolerance[dtype])
+    assert bool(added) == few
+    added.clear()
+    dtable, dparameters, _ = kernels.numpy_backward(*given[3:5], cache, inputs=False)     # one product less to save
+    assert dtable is None and not added
+    assert_equal(dparameters, back[1], tolerance[dtype])
 
 
 @by_dtype
@@ -542,14 +559,14 @@ def test_what_is_on_disk_is_known_by_its_version(monkeypatch, tmp_path):
 
 
 @by_cell
-@pytest.mark.parametrize('tokens', [False, True])
+@pytest.mark.parametrize('tokens', [None, 4, 6])
 @pytest.mark.parametrize('left_out', [False, True])
 @pytest.mark.parametrize(('lengths', 'reverse'), [(None, False), ([7, 3, 1, 4], True)])
 def test_steps_a_few_at_a_time(cell, tokens, left_out, lengths, reverse, monkeypatch):
     "Blocks of two steps, the last of one: what goes over from block to block"
     from rnn_nbdev.kernels import numpy_backward, numpy_forward
     monkeypatch.setattr('rnn_nbdev.kernels.steps_at_once', lambda *_: 2)
-    x, state, parameters, da, dstate, table = case(cell, 3, 5, 4, 7, n_tokens=6 if tokens else None)
+    x, state, parameters, da, dstate, table = case(cell, 3, 5, 4, 7, n_tokens=tokens)
     drop = np.random.default_rng(3).choice([0, 1.5], size=(5, 4)) if left_out else None
     options = {'lengths': lengths, 'reverse': reverse, 'drop': drop, **table}
     expected = textbook_forward(cell, x, state, parameters, **options)

@@ -89,7 +89,7 @@ docs-check: $(STAMPS)/dev  ## build the docs site without Quarto into _docs, and
 browser-check: pages-check lab-check  ## look at every page and every notebook in a real browser
 
 pages-check: docs-check $(STAMPS)/browser  ## every page of the site in Chromium: console, equations, phone, contrast, both themes
-	$(BIN)/python -m pytest -m browser tests/test_pages.py $(ARGS)
+	$(BIN)/python -m pytest -m browser tests/test_pages.py -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 lab-check: $(STAMPS)/browser  ## every notebook in JupyterLab in Chromium: run all, no error, no cut output, clean when saved
 	$(BIN)/python -m pytest -m browser tests/test_lab.py tests/test_explore.py $(ARGS)

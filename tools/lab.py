@@ -1,6 +1,6 @@
 """Drive a real JupyterLab in a browser: open a notebook, run all its cells, look at what they gave, save it.
 
-One server and one browser serve for all notebooks; `run_all` keeps two of them running at a time. The server works on
+One server and one browser serve for all notebooks; `run_all` keeps three of them running at a time. The server works on
 a copy of the project, with nbdev's hook that cleans a notebook when it is saved, as `make lab` has it.
 """
 import json
@@ -137,8 +137,8 @@ class Run:
         return [f'Run All has not ended after {patience:.0f} s'] if time.monotonic() - self.start > patience else None
 
 
-def run_all(chrome, base: str, paths: list[str], patience: float = 300, at_once: int = 2) -> dict[str, tuple]:
-    "Run notebooks, two at a time; the faults of each, and the seconds that it took"
+def run_all(chrome, base: str, paths: list[str], patience: float = 300, at_once: int = 3) -> dict[str, tuple]:
+    "Run notebooks, three at a time; the faults of each, and the seconds that it took"
     waiting, running, found = list(paths), [], {}
     free = [opened(chrome, base) for _ in range(min(at_once, len(paths)))]
     while waiting or running:

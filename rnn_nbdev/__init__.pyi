@@ -8,6 +8,7 @@ from .decoding import *
 from .explorer import *
 from .files import *
 from .forecast import *
+from .fused import *
 from .gradcheck import *
 from .gru import *
 from .init import *
@@ -19,6 +20,7 @@ from .lstm import *
 from .networks import *
 from .numerics import *
 from .optim import *
+from .outputs import *
 from .practice import *
 from .problems import *
 from .recurrent import *

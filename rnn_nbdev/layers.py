@@ -25,7 +25,8 @@ from .init import check_draw, check_dtype, check_sizes, glorot, initialize_gru, 
 from .gradcheck import GradientReport, check_gradients
 from .kernels import cell_shapes, check_lengths, check_tokens, scatter, state_names, textbook_forward
 from .numerics import check_is, check_numbers, check_shapes, check_switches, in_short, whole_as
-from .recurrent import engine_of, output_backward, output_forward, recurrent_backward, recurrent_forward
+from .outputs import output_backward, output_forward
+from .recurrent import engine_of, recurrent_backward, recurrent_forward
 
 # %% ../nbs/20_layers.ipynb #a6d18f01
 Arrays = dict[str, NDArray]
@@ -678,6 +679,11 @@ class ChainLayers(Parts):
     def looked_up(self) -> set[str]:
         "The embeddings that the layer above looks up by itself"
         return looked_up_by_the_next(self.layers) if self.fuse else set()
+
+    @property
+    def body(self) -> 'Chain':
+        "The layers below the last, which a loss can take the place of; raises ValueError if there is none"
+        return Chain(dict(list(self.layers.items())[:-1]), self.fuse)
 
 # %% ../nbs/20_layers.ipynb #bfe9612b
 class Chain(ChainLayers):

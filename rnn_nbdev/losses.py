@@ -7,6 +7,7 @@ __all__ = ['target_weights', 'check_classes', 'cross_entropy', 'cross_entropy_ba
            'cross_entropy_from_probabilities_backward', 'scores_gradient', 'squared_error', 'squared_error_backward']
 
 # %% ../nbs/02_losses.ipynb #d75ea40b
+import math
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ def target_weights(
     dtype: np.dtype,  # number type of the result
 ) -> NDArray:  # weights of that shape that sum to 1
     "Each target's share in a mean over those that count; raises ValueError where none does or one is below 0"
+    if mask is None and 0 not in shape: return np.full(shape, 1 / math.prod(shape), dtype)
     weights = np.ones(shape) if mask is None else as_floating(mask, 'mask').astype(np.float64)
     if weights.shape != shape:
         raise ValueError(f'mask: got shape {weights.shape}, expected {shape}, one entry a target')

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ENGINES', 'check_engine', 'has_numba', 'engine', 'use_engine', 'engine_of', 'load_jit', 'passes', 'one_blas_thread',
-           'recurrent_forward', 'recurrent_backward', 'Stream', 'output_forward', 'output_backward']
+           'recurrent_forward', 'recurrent_backward', 'Stream']
 
 # %% ../nbs/17_recurrent.ipynb #b5088d7c
 import importlib.util
@@ -20,10 +20,8 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from rnn_nbdev.kernels import (
-    NumpyStream, numpy_affine_backward, numpy_affine_forward, numpy_backward, numpy_forward, textbook_backward,
-    textbook_forward,
+    NumpyStream, numpy_backward, numpy_forward, textbook_backward, textbook_forward,
 )
-from .rnn import affine_backward, affine_forward
 from .numerics import check_cache, in_short
 
 # %% ../nbs/17_recurrent.ipynb #82e96ae2
@@ -141,28 +139,3 @@ def Stream(
 ) -> Any:  # an object with step(x_t) -> a (n_a, m), state, and reset(state): None for where it started
     "A cell that takes one step at a time, its weights packed once; what it is fed is not searched for NaN"
     return load_jit().JitStream(cell, parameters, state) if engine() == 'jit' else NumpyStream(cell, parameters, state)
-
-# %% ../nbs/17_recurrent.ipynb #8423acb2
-def output_forward(
-    a: NDArray,  # (n_a, m) or (n_a, m, T)
-    W: NDArray,  # (n_y, n_a)
-    b: NDArray,  # (n_y, 1)
-) -> tuple[NDArray, tuple]:  # z (n_y, m) or (n_y, m, T), cache
-    "The scores W a + b, on the engine of the moment; raises ValueError where a shape doesn't fit"
-    name = engine()
-    forward, backward = (affine_forward, affine_backward) if name == 'textbook' else (
-        numpy_affine_forward, numpy_affine_backward)
-    if name == 'jit' and load_jit().worth_compiled(a, W, b):
-        forward, backward = load_jit().jit_affine_forward, load_jit().jit_affine_backward
-    z, inner = forward(a, W, b)
-    return z, (backward, inner)
-
-def output_backward(
-    dz: NDArray,  # gradient of the scores, (n_y, m) or (n_y, m, T)
-    cache: tuple,  # from output_forward
-) -> dict[str, NDArray]:  # da, shape of a; dW (n_y, n_a); db (n_y, 1)
-    "Back through the scores: the gradients of the states and of the output weights"
-    check_cache(cache, 2, 'output_forward')
-    backward, inner = cache
-    return backward(dz, inner)
-

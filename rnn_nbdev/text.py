@@ -13,6 +13,7 @@ import codecs
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,10 +23,10 @@ from numpy.typing import ArrayLike, NDArray
 from .data import as_path, counted_files, mixed_order
 from .files import Arrays, load_arrays, save_arrays
 from .init import check_dtype, check_sizes
-from .layers import CELLS, Chain, Dense, Embedding, Recurrent, check_share, outputs_by_name
-from .losses import cross_entropy, cross_entropy_backward
+from .layers import CELLS, Chain, Dense, Embedding, Recurrent, check_share, of_layer, outputs_by_name
 from .networks import Dropout
 from .numerics import check_kind, check_number, check_shapes, in_short, log_softmax
+from .outputs import loss_backward, loss_forward
 from .recurrent import engine
 from .schedule import check_positive
 
@@ -265,7 +266,7 @@ class TextModel:
             raise ValueError(f"cell: got {in_short(self.cell)}, expected 'rnn', 'lstm' or 'gru'")
         check_share(self.dropout)
 
-    @property
+    @cached_property
     def network(self) -> Chain:
         "Embedding, recurrent layers, scores"
         n, n_in = len(self.vocabulary), self.n_embedding
@@ -335,17 +336,20 @@ def next_carry(
 
 # %% ../nbs/42_text.ipynb #f32bbea8
 def stretch_gradients(
-    network: Chain,  # that reads
+    network: Chain,  # that reads, and ends in an output layer
     parameters: Arrays,  # its weights, by name
     batch: tuple[NDArray, NDArray],  # inputs (m, T), targets (m, T)
     state: Arrays,  # before the stretch
     rng: np.random.Generator,  # for dropout
 ) -> tuple[float, Arrays, Arrays]:  # loss in nats a token, gradients by name, state at the end
     "Loss and gradients of one stretch of every stream"
-    z, after, cache = network.forward(parameters, batch[0], state, rng=rng)
-    loss, entropy = cross_entropy(z, batch[1])
-    _, gradients, _ = network.backward(cross_entropy_backward(1.0, entropy), cache)
-    return float(loss), gradients, after
+    body, top = network.body, of_layer(parameters, 'output')
+    below = {name: p for name, p in parameters.items() if not name.startswith('output.')}
+    a, after, cache = body.forward(below, batch[0], state, rng=rng)
+    loss, entropy = loss_forward(a, top['W'], top['b'], batch[1])
+    back = loss_backward(1.0, entropy)
+    _, gradients, _ = body.backward(back['da'], cache)
+    return float(loss), {**gradients, 'output.W': back['dW'], 'output.b': back['db']}, after
 
 # %% ../nbs/42_text.ipynb #bb537db5
 @dataclass(frozen=True)

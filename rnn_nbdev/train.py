@@ -220,6 +220,7 @@ def limit_gradients(
 ) -> tuple[Arrays, float]:  # gradients within the plan's limits, and their length before
     "Clip as the plan says: first each value, then the norm"
     check_is(TrainingPlan, 'a TrainingPlan', plan=plan)
+    if plan.max_value is None and plan.max_norm is not None: return clip_by_global_norm(gradients, plan.max_norm)
     norm = global_norm(gradients)
     if plan.max_value is not None: gradients = clip_by_value(gradients, plan.max_value)
     if plan.max_norm is not None: gradients, _ = clip_by_global_norm(gradients, plan.max_norm)

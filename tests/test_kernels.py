@@ -10,10 +10,12 @@ from rnn_nbdev.gradcheck import check_gradients, leaves
 from rnn_nbdev.init import initialize_gru, initialize_lstm, initialize_rnn
 from rnn_nbdev.kernels import textbook_backward, textbook_forward
 from rnn_nbdev.lstm import lstm_backward, lstm_forward
+from rnn_nbdev.optim import Adam
+from rnn_nbdev.outputs import loss_backward, loss_forward, output_backward, output_forward
 from rnn_nbdev.recurrent import (
-    ENGINES, Stream, engine, engine_of, has_numba, output_backward, output_forward, passes, recurrent_backward,
-    recurrent_forward, use_engine,
+    ENGINES, Stream, engine, engine_of, has_numba, passes, recurrent_backward, recurrent_forward, use_engine,
 )
+from rnn_nbdev.rnn import output_loss, output_loss_backward
 
 cells = ['rnn', 'lstm', 'gru', 'gru_after']
 needs_numba = pytest.mark.skipif(not has_numba(), reason='Numba is not installed')
@@ -327,7 +329,7 @@ def test_threads_change_nothing_but_the_rounding(cell):
 @needs_numba
 @by_dtype
 def test_an_output_layer_equals_the_textbook(dtype):
-    from rnn_nbdev.jit import BLOCK, jit_affine_backward, jit_affine_forward
+    from rnn_nbdev.fused import BLOCK, jit_affine_backward, jit_affine_forward
     from rnn_nbdev.rnn import affine_backward, affine_forward
     rng = np.random.default_rng(0)
     some = itertools.product((1, 5, 70), (1, 9, 130), ((1,), (BLOCK,), (3, 1), (1, 7), (BLOCK + 1, 2), (13, 31)))
@@ -353,7 +355,7 @@ def test_an_output_layer_equals_the_textbook(dtype):
 
 @needs_numba
 def test_an_output_layer_goes_with_the_engine_where_it_is_large():
-    from rnn_nbdev.jit import jit_affine_backward
+    from rnn_nbdev.fused import jit_affine_backward
     rng = np.random.default_rng(0)
     W, b = rng.normal(size=(90, 64)), rng.normal(size=(90, 1))
     for columns, name, own in (((20, 50), 'jit', True), ((20, 50), 'numpy', False), ((20, 5), 'jit', False)):
@@ -370,6 +372,100 @@ def test_an_output_layer_goes_with_the_engine_where_it_is_large():
             for wrong, bad in (('W', (a, W[:, :3], b)), ('b', (a, W, b[:, 0])), ('a', (a.astype(str), W, b))):
                 with pytest.raises((ValueError, TypeError), match=f'^{wrong}: '): output_forward(*bad)
             assert output_forward(a.astype(np.float32), W, b)[0].dtype == np.float64       # mixed: as NumPy does it
+
+
+@needs_numba
+@by_dtype
+def test_an_output_layer_with_its_loss_equals_the_textbook(dtype):
+    from rnn_nbdev.fused import BLOCK, jit_output_loss, jit_output_loss_backward
+    rng = np.random.default_rng(0)
+    some = (1,), (BLOCK,), (3, 1), (1, 7), (BLOCK + 1, 2), (13, 31)
+    for n_y, n_a, columns in itertools.product((1, 5, 64, 70, 130), (1, 9, 128), some):
+        a, W, b = (rng.normal(size=shape).astype(dtype) for shape in ((n_a, *columns), (n_y, n_a), (n_y, 1)))
+        targets, mask = rng.integers(n_y, size=columns), rng.random(columns) < 0.7
+        mask.flat[-1] = True
+        before, tol = flatten((a, W, b)), tolerance[dtype]
+        for given, which in ((a, None), (np.asfortranarray(a), mask)):
+            loss, cache = output_loss(a, W, b, targets, which)
+            expected, results = output_loss_backward(0.7, cache), []
+            for threads in (1, 2, 3, 3):
+                found, cache = jit_output_loss(given, W, b, targets, which, threads)
+                back = jit_output_loss_backward(0.7, cache)
+                assert found.dtype == dtype and abs(found - loss) <= tol * max(1, abs(loss))
+                for name, e in expected.items():          # of one class, the gradient is 0 but for roundings
+                    assert back[name].shape == e.shape and back[name].dtype == dtype
+                    least = max(abs(e).max(), abs(W).max() / a.size, abs(a).max())
+                    assert abs(back[name] - e).max() <= tol * least, name
+                results.append(flatten((found, back)))
+                again = jit_output_loss_backward(0.7, cache)
+                for name in back: np.testing.assert_array_equal(again[name], back[name])
+            for name in results[2]: np.testing.assert_array_equal(results[3][name], results[2][name])
+        for name, array in flatten((a, W, b)).items(): np.testing.assert_array_equal(array, before[name])
+
+
+@needs_numba
+def test_a_loss_goes_with_the_engine_where_it_is_large():
+    from rnn_nbdev.fused import jit_output_loss_backward
+    rng = np.random.default_rng(0)
+    W, b = rng.normal(size=(90, 64)), rng.normal(size=(90, 1))
+    losses = {}
+    for columns, name, own in (((20, 50), 'jit', True), ((20, 50), 'numpy', False), ((20, 50), 'textbook', False),
+                               ((2, 5), 'jit', False)):
+        a = np.random.default_rng(1).normal(size=(64, *columns))
+        targets = np.random.default_rng(2).integers(90, size=columns)
+        with engine_of(name):
+            loss, cache = loss_forward(a, W, b, targets)
+            losses[columns, name] = loss, loss_backward(1.0, cache)
+            assert (cache[0] is jit_output_loss_backward) == own
+            for wrong, bad in (('W', (a, W[:, :3], b, targets)), ('b', (a, W, b[:, 0], targets)),
+                               ('a', (a.astype(str), W, b, targets)), ('targets', (a, W, b, targets[:1])),
+                               ('targets', (a, W, b, targets + 90)), ('targets', (a, W, b, targets * 1.0)),
+                               ('mask', (a, W, b, targets, np.zeros(columns))), ('mask', (a, W, b, targets, [1, 0]))):
+                with pytest.raises((ValueError, TypeError), match=f'^{wrong}: '): loss_forward(*bad)
+            with pytest.raises((ValueError, TypeError), match=r'^dloss: '): loss_backward(a, cache)
+            mixed, cache = loss_forward(a.astype(np.float32), W, b, targets)                   # as NumPy does it
+            assert mixed.dtype == np.float64 and loss_backward(1.0, cache)['da'].dtype == np.float64
+    for other in ('numpy', 'textbook'): assert_equal(losses[(20, 50), 'jit'], losses[(20, 50), other], 1e-12)
+
+
+@needs_numba
+def test_wild_scores_and_nan_show_in_the_loss():
+    from rnn_nbdev.fused import jit_output_loss, jit_output_loss_backward
+    b, states = np.zeros((3, 1), np.float32), np.float32([[1, -1, 2]])
+    for size in (1.0, 1e4, 1e30):
+        W = np.float32([[size], [-size], [0]])
+        loss, cache = jit_output_loss(states, W, b, [1, 1, 2])
+        expected, inner = output_loss(states, W, b, [1, 1, 2])
+        assert_equal((loss, jit_output_loss_backward(1.0, cache)), (expected, output_loss_backward(1.0, inner)), 1e-5)
+    for bad in (np.nan, np.inf):
+        loss, cache = jit_output_loss(states * np.float32([1, bad, 1]), W, b, [1, 1, 2])
+        assert np.isnan(loss) and np.isnan(jit_output_loss_backward(1.0, cache)['dW']).any()
+
+
+@needs_numba
+@by_dtype
+def test_the_fused_adam_is_numpys_bit_by_bit(dtype):
+    rng = np.random.default_rng(0)
+    shapes = {'a': (1024,), 'W': (3, 5, 700), 'F': (64, 32), 'mixed': (40, 50), 'few': (7,)}
+    p = {name: rng.normal(size=shape).astype(dtype) for name, shape in shapes.items()}
+    p['F'] = np.asfortranarray(p['F'])
+    for adam in (Adam(), Adam(0.02, 0.5, 0.9, 1e-3, weight_decay=0.1)):
+        results = []
+        for name in ('numpy', 'jit'):
+            draw, parameters, state = np.random.default_rng(1), p, adam.init(p)
+            with engine_of(name):
+                for k in range(5):
+                    g = {n: draw.normal(size=shape).astype(dtype) for n, shape in shapes.items()}
+                    g['F'] = np.asfortranarray(g['F'])
+                    if k % 2: g['mixed'] = np.asfortranarray(g['mixed'])
+                    for array in (*g.values(), *parameters.values()): array.flags.writeable = False
+                    parameters, state = adam.update(parameters, g, state, 0.01 / (k + 1))
+            results.append(flatten((parameters, state)))
+        for name in results[0]:
+            assert results[1][name].dtype == results[0][name].dtype
+            np.testing.assert_array_equal(results[1][name], results[0][name])
+        bad = {**g, 'W': g['W'] * np.nan}
+        with engine_of('jit'): assert np.isnan(adam.update(p, bad, adam.init(p))[0]['W']).all()
 
 
 @needs_numba

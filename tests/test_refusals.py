@@ -288,6 +288,7 @@ TABLE = {
     'check_arrays': [
         ('a', lambda: optim.check_arrays(None, 'a')), ("a['b']", lambda: optim.check_arrays({'b': [1]}, 'a'))],
     'check_companions': [('g: no dW', lambda: optim.check_companions(W, {}, 'd', 'g'))],
+    'check_pairs': [('g: no dW', lambda: optim.check_pairs(W, {}, 'd', 'g'))],
     'check_within': [
         ('a', lambda: optim.check_within(0, 1, 'less', a=1)), ('a', lambda: optim.check_within(0, 1, 'n', a='b')),
         ('a', lambda: optim.check_within(0, 1, 'n', a=True))],

@@ -396,8 +396,8 @@ def test_what_is_no_path(bad):
 # ------------------------------------------------------------------------------------------- nothing was forgotten
 
 # Not in CALLS, and why. Of whole chapters: what is inside gets what the one door has looked at.
-INSIDE = {'kernels': 'check_call, stream_call', 'jit': 'check_call, stream_call', 'bench': 'rnn_bench: test_bench.py',
-          'cli': 'the commands, as processes: test_cli.py'}
+INSIDE = {'kernels': 'check_call, stream_call', 'jit': 'check_call, stream_call', 'fused': 'worth_compiled',
+          'bench': 'rnn_bench: test_bench.py', 'cli': 'the commands, as processes: test_cli.py'}
 TRUSTED = {
     # formulas of arrays: NumPy says what is wrong; what an error says of a value
     'numerics': 'as_floating floating_dtype in_short log_softmax_backward logsumexp_backward sigmoid_backward '
@@ -415,7 +415,9 @@ TRUSTED = {
     'lstm': 'gradient_flow stacked_backward stacked_shapes',
     'gru': 'candidate_after_backward candidate_before_backward gru_shapes',
     # no arguments; engine_of by check_engine; the output layer of a network, by its layers
-    'recurrent': 'engine engine_of has_numba load_jit one_blas_thread output_backward output_forward passes',
+    'recurrent': 'engine engine_of has_numba load_jit one_blas_thread passes',
+    # by the output layer of a network and by its loss, in both of which a's own layer has been; by an optimizer
+    'outputs': 'back_by_scores fused_for load_fused loss_backward loss_forward output_backward output_forward',
     # of a live cell that live_cell has made; explore hands all that it gets to live_cell and all_moves
     'explorer': 'LiveCell LiveDiagram MovedRun diagram_values explore explore_frame explore_frames inside_values '
                 'live_pictures move_words pixels_of push_left push_words quick_png',

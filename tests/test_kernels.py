@@ -437,6 +437,8 @@ def test_wild_scores_and_nan_show_in_the_loss():
         loss, cache = jit_output_loss(states, W, b, [1, 1, 2])
         expected, inner = output_loss(states, W, b, [1, 1, 2])
         assert_equal((loss, jit_output_loss_backward(1.0, cache)), (expected, output_loss_backward(1.0, inner)), 1e-5)
+    sure, cache = jit_output_loss(abs(states), W, b, [0, 0, 0])           # what is too unlikely for its type is 0
+    assert sure == 0 and not any(gradient.any() for gradient in jit_output_loss_backward(1.0, cache).values())
     for bad in (np.nan, np.inf):
         loss, cache = jit_output_loss(states * np.float32([1, bad, 1]), W, b, [1, 1, 2])
         assert np.isnan(loss) and np.isnan(jit_output_loss_backward(1.0, cache)['dW']).any()

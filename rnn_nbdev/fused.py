@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['CAREFUL', 'EXACT', 'STAMP', 'EXP', 'LOWEST', 'LN2', 'as_float', 'BLOCK', 'SCORES', 'SCORES_BACK', 'LOSS', 'LOSS_BACK',
-           'exact', 'PIECE', 'within', 'fast_exp', 'block_scores', 'dense_shard', 'highest', 'exponentials',
-           'loss_shard', 'block_gradient', 'dense_shard_back', 'make_rows_job', 'rows_job', 'row_shares',
-           'worth_compiled', 'rows_work', 'dense_back', 'jit_affine_forward', 'jit_affine_backward', 'jit_output_loss',
-           'jit_output_loss_backward', 'blend', 'blend_squares', 'take_step', 'adam_pieces', 'fused_adam']
+           'within', 'fast_exp', 'block_scores', 'dense_shard', 'highest', 'exponentials', 'loss_shard',
+           'block_gradient', 'dense_shard_back', 'make_rows_job', 'rows_job', 'row_shares', 'worth_compiled',
+           'rows_work', 'dense_back', 'jit_affine_forward', 'jit_affine_backward', 'jit_output_loss',
+           'jit_output_loss_backward', 'adam_loop', 'fused_adam']
 
 # %% ../nbs/18_fused.ipynb #ddd2c77f
 import functools
@@ -354,60 +354,20 @@ def jit_output_loss_backward(
     work = work._replace(b2=work.b2 * work.b2.dtype.type(dloss))
     return dense_back(LOSS_BACK, work, W, parts, shape)
 
-# %% ../nbs/18_fused.ipynb #16b551db
-exact = functools.partial(compiled, options=EXACT)
-
-@exact
-def blend(
-    kept: Any,  # share of the old mean that is kept
-    old: NDArray,  # running mean
-    share: Any,  # share of what is new
-    new: NDArray,  # what is new
-    out: NDArray,  # out: the mean, one step on
-) -> None:
-    "A running mean"
-    for j in range(len(out)): out[j] = kept * old[j] + share * new[j]
-
-@exact
-def blend_squares(
-    kept: Any,  # share of the old mean that is kept
-    old: NDArray,  # running mean of squares
-    share: Any,  # share of what is new
-    new: NDArray,  # what is new
-    out: NDArray,  # out: the mean, one step on
-) -> None:
-    "A running mean of squares"
-    for j in range(len(out)): out[j] = kept * old[j] + share * (new[j] * new[j])
-
-@exact
-def take_step(
-    p: NDArray,  # parameters
-    v: NDArray,  # mean of the gradients
-    s: NDArray,  # mean of their squares
-    numbers: tuple,  # what v and s are divided by, epsilon, share of p that is kept, rate
-    out: NDArray,  # out: the parameters, one step on
-) -> None:
-    "The step of Adam"
-    v_part, s_part, epsilon, kept, rate = numbers
-    for j in range(len(out)): out[j] = p[j] * kept - rate * (v[j] / v_part / (np.sqrt(s[j] / s_part) + epsilon))
-
 # %% ../nbs/18_fused.ipynb #f8921544
-PIECE = 1024           # numbers that are taken at a time
-
-@exact
-def adam_pieces(
+@functools.partial(compiled, options=EXACT)
+def adam_loop(
     old: tuple,  # p, g, v, s
     new: tuple,  # out: p, v, s
-    numbers: tuple,  # kept and new share of v and of s; then as for take_step
+    numbers: tuple,  # kept and new share of v, of s; what each is divided by; epsilon; kept share of p; rate
 ) -> None:
-    "Adam, piece by piece"
+    "Adam, number by number"
     (p, g, v, s), (p_new, v_new, s_new) = old, new
     kept_v, share_v, kept_s, share_s, v_part, s_part, epsilon, kept, rate = numbers
-    for i in range(0, len(p), PIECE):
-        j = min(i + PIECE, len(p))
-        blend(kept_v, v[i:j], share_v, g[i:j], v_new[i:j])
-        blend_squares(kept_s, s[i:j], share_s, g[i:j], s_new[i:j])
-        take_step(p[i:j], v_new[i:j], s_new[i:j], (v_part, s_part, epsilon, kept, rate), p_new[i:j])
+    for j in range(len(p)):
+        v_new[j] = kept_v * v[j] + share_v * g[j]
+        s_new[j] = kept_s * s[j] + share_s * (g[j] * g[j])
+        p_new[j] = p[j] * kept - rate * (v_new[j] / v_part / (np.sqrt(s_new[j] / s_part) + epsilon))
 
 # %% ../nbs/18_fused.ipynb #1336403a
 def fused_adam(
@@ -424,5 +384,5 @@ def fused_adam(
     number, (b1, b2), new = p.dtype.type, betas, tuple(np.empty_like(p) for _ in range(3))
     numbers = b1, 1 - b1, b2, 1 - b2, 1 - b1**t, 1 - b2**t, epsilon, 1 - decay, rate
     flat = lambda a: (a if a.flags.c_contiguous else a.T).reshape(-1)
-    adam_pieces(tuple(for_reading(flat(a)) for a in (p, g, *means)), tuple(map(flat, new)), tuple(map(number, numbers)))
+    adam_loop(tuple(for_reading(flat(a)) for a in (p, g, *means)), tuple(map(flat, new)), tuple(map(number, numbers)))
     return new

@@ -125,8 +125,7 @@ MUTATIONS = [
     ('fused', 'd[k[row]] -= w[row]', 'd[k[r]] -= w[row]', "the right answer of another block's row"),
     ('fused', 'bias[len(W):] = filler', 'bias[len(W):] = 0', 'what fills a panel counts as a class'),
     ('fused', 'zero if x < low else e', 'e', 'an exponential that never gets to 0'),
-    ('fused', 's[i:j], share_s, g[i:j], s_new[i:j])', 's[i:j], share_v, g[i:j], s_new[i:j])',
-     "Adam's squares by the share of its means"),
+    ('fused', 'kept_s * s[j] + share_s *', 'kept_s * s[j] + share_v *', "Adam's squares by the share of its means"),
     # gru
     ('gru', 'ut * cct + (1 - ut) * a_prev\n    yt', '(1 - ut) * cct + ut * a_prev\n    yt',
      'the update gate turned around'),

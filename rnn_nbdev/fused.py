@@ -106,7 +106,7 @@ def block_scores(
 # %% ../nbs/18_fused.ipynb #7164f2cc
 @within
 def dense_shard(
-    work: Any,  # the arrays: X, B1, b1, Z (1, N, n_y), P (shares, BLOCK, panels * width)
+    work: Any,  # the arrays: X, B1, b1; Z (1, N, n_y); S, room for a block (shares, BLOCK, panels * width)
     p: int,  # which share
     m0: int,  # first row
     m1: int,  # one after the last

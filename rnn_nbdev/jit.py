@@ -8,9 +8,9 @@ __all__ = ['COMPILES', 'FREEDOMS', 'OPTIONS', 'INNER', 'TANH_P', 'TANH_Q', 'BYTE
            'AFTER', 'CODES', 'ATOMIC', 'peek', 'poke', 'swap', 'rest', 'give_way', 'stash', 'fetch_work', 'fetch_back',
            'fetch_parts', 'APART', 'FREE', 'POSTED', 'BUSY', 'ASLEEP', 'JOB', 'CELL', 'WORK', 'BACK', 'PARTS', 'KEEP',
            'OUTPUTS', 'FORWARD', 'BACKWARD', 'UNITS_FORWARD', 'UNITS_BACKWARD', 'FIRST', 'LAST', 'CLAIM', 'STEP', 'WHO',
-           'READY', 'PANEL', 'PANELS', 'ACROSS', 'do_job', 'PATIENCE', 'LEAST', 'FEW', 'LEAST_STEP', 'compiled',
-           'inner', 'inlined', 'fast_tanh', 'vector_shape', 'panel_width', 'bytes_of', 'make_product', 'emit_product',
-           'address', 'multiply_panels', 'by_itself', 'pack_columns', 'pack_rows', 'squash', 'lstm_row',
+           'READY', 'PANEL', 'PANELS', 'ACROSS', 'do_job', 'PATIENCE', 'LEAST', 'FEW', 'LEAST_STEP', 'keeps',
+           'compiled', 'inner', 'inlined', 'fast_tanh', 'vector_shape', 'panel_width', 'bytes_of', 'make_product',
+           'emit_product', 'address', 'multiply_panels', 'by_itself', 'pack_columns', 'pack_rows', 'squash', 'lstm_row',
            'lstm_row_back', 'rnn_row', 'rnn_row_back', 'mix_row', 'gru_row_back', 'reset_row_back',
            'reset_after_row_back', 'Work', 'running', 'see', 'gru_step', 'end_step', 'forward_shard', 'Back',
            'rows_back', 'add_seen', 'state_back', 'input_back', 'pack_steps', 'add_product', 'weights_back',
@@ -58,13 +58,19 @@ FREEDOMS = 'reassoc', 'contract', 'arcp', 'nsz'       # regroup sums, fuse multi
 OPTIONS: Any = {'nogil': True, 'fastmath': {*FREEDOMS}, 'error_model': 'numpy'}
 INNER: Any = {**OPTIONS, 'no_cpython_wrapper': True, 'no_cfunc_wrapper': True}
 
+def keeps(
+    f: Any,  # a function
+) -> bool:  # False for one in a cell: Numba would know it by its cell's text, and serve it when its parts have changed
+    "Whether what is compiled of a function is kept on disk"
+    return f.__module__ != '__main__'
+
 def compiled(
     f: Any,  # a function of arrays and numbers
     options: Any = OPTIONS,  # of `njit`
 ) -> Any:  # the same, compiled when it is first called; `f` itself without Numba
     "Compile a function, and keep the result on disk if there is a place for it"
     if not COMPILES: return f
-    try: return njit(cache=True, **options)(f)
+    try: return njit(cache=keeps(f), **options)(f)
     except RuntimeError: return njit(**options)(f)        # no folder can be written
 
 # %% ../nbs/16_jit.ipynb #9b720acf
@@ -246,7 +252,7 @@ def by_itself(
     name: str = '',  # what the linker is to know it by, if anything
 ) -> Any:  # the compiled function, which has to be kept as long as it is called
     "Compile a function by itself, to be called by its address or a name: what calls it does not contain it"
-    try: alone = cfunc(signature, cache=True, **OPTIONS)(f)
+    try: alone = cfunc(signature, cache=keeps(f), **OPTIONS)(f)
     except RuntimeError: alone = cfunc(signature, **OPTIONS)(f)      # no folder can be written
     if name: binding.add_symbol(name, alone.address)
     return alone

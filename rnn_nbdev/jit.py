@@ -295,13 +295,18 @@ def pack_columns(
 ) -> None:
     "Put the rows of W into panels, as columns"
     W, out, j = borrowed(W), borrowed(out), 0
-    width = out.shape[2]
-    while j < W.shape[0]:
+    (N, K), width = W.shape, out.shape[2]
+    while j < N:
         panel, lane = (first + j) // width, (first + j) % width
-        some = min(16, W.shape[0] - j, width - lane)      # rows read at once: what is written then lies together
-        for k in range(W.shape[1]):
-            o = out[panel, k, lane:lane + some]
-            for i in range(some): o[i] = scale * W[j + i, k]
+        some = 4 if min(N - j, width - lane) >= 4 else 1
+        here, w = out[panel, :, lane:lane + some], W[j]
+        if some == 4:                     # each by name: in a loop they would be gathered, which is slower
+            w1, w2, w3 = W[j + 1], W[j + 2], W[j + 3]
+            for k in range(K):
+                o = here[k]
+                o[0], o[1], o[2], o[3] = scale * w[k], scale * w1[k], scale * w2[k], scale * w3[k]
+        else:
+            for k in range(K): here[k, 0] = scale * w[k]
         j += some
 
 # %% ../nbs/16_jit.ipynb #54b249dd
@@ -452,7 +457,7 @@ class Work(NamedTuple):
     "The arrays of a pass forward"
     X: NDArray  # input, (T, m, n_x); for tokens (0, 0, n_x)
     where: NDArray  # for tokens, which row of `table` is whose, (T, m); empty otherwise
-    table: NDArray  # for tokens, the scores of each, (tokens, G n_a); empty otherwise
+    table: NDArray  # for tokens, the scores of each, a row like those of Z; empty otherwise
     B1: NDArray  # panels of all gates but the GRU's candidate, (panels, n_a + n_x, width)
     b1: NDArray  # their biases, (panels * width,)
     B2: NDArray  # panels of the GRU's candidate
@@ -938,7 +943,7 @@ def input_ahead(
     "The input's part of the scores of some units, for some steps"
     X, Z, table, B, b = work.X, borrowed(work.Z), borrowed(work.table), work.B1, work.b1
     m, n, n_x, ldz, width, size = Z.shape[1], work.A.shape[2], X.shape[2], Z.shape[2], B.shape[2], B.itemsize
-    first, units, left, panels = part[FIRST], part[LAST] - part[FIRST], part[PANEL] * width, part[PANELS]
+    units, left, panels = part[LAST] - part[FIRST], part[PANEL] * width, part[PANELS]
     one, stride = b.dtype.type(1), B.shape[1] * width
     if table.shape[0] == 0:
         z, x = address(Z) + (tz*m*ldz + left)*size, address(X) + t*m*n_x*size
@@ -947,9 +952,8 @@ def input_ahead(
         return
     for s in range(steps):
         for r in range(m):
-            row, z = table[work.where[t + s, r]], Z[tz + s, r, left:left + 4*units]
-            for g in range(4):
-                for j in range(units): z[g*units + j] = row[g*n + first + j]
+            row, z = table[work.where[t + s, r], left:left + 4*units], Z[tz + s, r, left:left + 4*units]
+            for j in range(len(z)): z[j] = row[j]
 
 # %% ../nbs/16_jit.ipynb #d580dd89
 @inner
@@ -1430,20 +1434,18 @@ def pack_gates(
     return B, b
 
 # %% ../nbs/16_jit.ipynb #476158db
+@compiled
 def token_scores(
-    source: Input,  # the input: rows of the table
-    weights: Mapping[str, tuple[NDArray, NDArray]],  # from gate_weights
-    gates: str,  # all gates, in order
-) -> NDArray:  # (tokens, G n_a)
-    "The input's part of the scores, biases included, of each token"
-    n = len(weights[gates[0]][1])
-    scores = room((len(source.rows), len(gates) * n), source.rows.dtype)
-    for i, g in enumerate(gates):
-        W, b = weights[g]
-        here = np.matmul(source.rows, W[:, n:].T, out=scores[:, i*n:(i + 1)*n])
-        here += b
-        if g not in 'ac': here *= here.dtype.type(0.5)
-    return scores
+    rows: NDArray,  # the input of each token, (tokens, n_x)
+    B: NDArray,  # panels from pack_gates
+    b: NDArray,  # biases from there
+    out: NDArray,  # scores of each token, one row each
+    column: int,  # where the first goes
+) -> None:
+    "The input's part of some gates' scores, biases included, of each token"
+    (tokens, n_x), (panels, K, width), size, one = rows.shape, B.shape, rows.itemsize, rows.dtype.type(1)
+    x, to, weights = address(rows), address(out) + column*size, address(B) + (K - n_x)*width*size
+    multiply(one, tokens, to, out.shape[1], address(b), 0, x, n_x, 1, n_x, x, 0, 0, weights, K*width, panels)
 
 # %% ../nbs/16_jit.ipynb #b9badb4d
 class Loan:
@@ -1481,11 +1483,14 @@ def make_work(
     B2, b2 = pack_gates(weights, 'c') if gru else (room((0, 1, B1.shape[2]), dtype), room((0,), dtype))
     brc = np.zeros_like(b2)
     if call.cell == 'gru_after': brc[:n] = call.parameters['brc'][:, 0]
-    table = room((0, 1), dtype) if source.where is None else token_scores(source, weights, first + 'c' * gru)
-    X = for_reading(source.rows) if source.where is None else room((0, 0, source.rows.shape[1]), dtype)
+    rows, ldz = for_reading(source.rows), max(b1.size, 2*n + b2.size if gru else 0)
+    X, table = rows, room((0 if source.where is None else len(rows), ldz), dtype)
+    if source.where is not None:
+        X = room((0, 0, rows.shape[1]), dtype)
+        for B, b, column in ((B1, b1, 0), (B2, b2, 2*n))[:1 + gru]: token_scores(rows, B, b, table, column)
     where = np.empty((0, m), np.intp) if source.where is None else for_reading(source.where.astype(np.intp, copy=False))
     A = room((T + 1 if outputs else 2, m, n), dtype)
-    Z, C, S, P = rooms(dtype, (T if keep else min(T, 32) if shares else 1, m, max(b1.size, 2*n + b2.size) + 16),
+    Z, C, S, P = rooms(dtype, (T if keep else min(T, 32) if shares else 1, m, ldz + 16),
                        (0 if call.cell != 'lstm' else T + 1 if keep else 2, m, n),
                        (0 if call.cell == 'rnn' else T if keep else 1, m, n), (m, b2.size))
     A[0], C[:1] = start[0], start[-1]

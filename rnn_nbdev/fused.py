@@ -198,7 +198,7 @@ def dense_shard_back(
     X, dZ, dX, P, D = work.X[0], borrowed(back.dA)[0], borrowed(back.dX)[0], borrowed(back.P)[p], borrowed(back.D)[p]
     Fx, PX, dfull, one, size = back.Fx, back.PX[p], back.dfull[p], X.dtype.type(1), X.itemsize
     n_x, n_y, ldp, width, stride = X.shape[1], Fx.shape[1], P.shape[1], Fx.shape[2], PX.shape[1] * Fx.shape[2]
-    db, block, ldd = back.db[p, :n_y], back.db[p, n_y:], D.shape[1] if loss else n_y
+    none, db, block, ldd = np.intp(0), back.db[p, :n_y], back.db[p, n_y:], D.shape[1] if loss else n_y
     f, b, zero, total, panels = address(Fx), address(PX), address(back.zero), address(dfull), len(Fx)
     for start in range(m0, m1, BLOCK):
         rows = min(BLOCK, m1 - start)
@@ -211,7 +211,7 @@ def dense_shard_back(
             for j in range(n_x if n_x < ldp else 0): dx[j] = product[j]
             for j in range(n_y): block[j] = dz[j] if r == 0 else block[j] + dz[j]
         for j in range(n_y): db[j] += block[j]            # a sum of sums: fewer roundings than one long sum
-        pack_rows(X[start:start + rows], PX, np.intp(0))
+        pack_rows(X[start:start + rows], none, n_x, PX, none)
         multiply(one, n_y, total, ldp, total, ldp, d, 1, ldd, rows, d, 0, 0, b, stride, panels)
 
 # %% ../nbs/18_fused.ipynb #f08cc566
@@ -292,7 +292,7 @@ def dense_back(
     panels, ldd = -(-n_x // width), work.Z.shape[2] if kind == LOSS_BACK else 0
     Fx, P, PX, dX, D = rooms(dtype, (panels, n_y, width), (shares, BLOCK, panels * width),
                              (shares, panels, BLOCK, width), (1, N, n_x), (shares, BLOCK, ldd))
-    pack_rows(np.ascontiguousarray(W), Fx, 0)
+    pack_rows(np.ascontiguousarray(W), 0, n_x, Fx, 0)
     dfull, db, zero = (np.zeros(shape, dtype) for shape in (
         (shares, n_y, panels * width), (shares, 2*n_y), (1, panels * width)))
     back = no_back(dtype)._replace(Fx=Fx, dX=dX, P=P, PX=PX, dfull=dfull, db=db, zero=zero, D=D, **given)

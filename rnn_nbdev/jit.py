@@ -14,12 +14,13 @@ __all__ = ['COMPILES', 'FREEDOMS', 'OPTIONS', 'INNER', 'TANH_P', 'TANH_Q', 'BYTE
            'lstm_row_back', 'rnn_row', 'rnn_row_back', 'mix_row', 'gru_row_back', 'reset_row_back',
            'reset_after_row_back', 'Work', 'running', 'see', 'gru_step', 'end_step', 'forward_shard', 'Back',
            'rows_back', 'add_seen', 'state_back', 'input_back', 'pack_steps', 'add_product', 'weights_back',
-           'backward_shard', 'pause', 'no_work', 'no_back', 'make_fetch', 'meet', 'input_ahead', 'forward_units',
-           'units_back', 'unit_weights_back', 'unit_inputs_back', 'backward_units', 'own_blocks', 'common_blocks',
-           'claim', 'shares_of', 'make_job', 'job_of', 'keep_watch', 'share_out', 'launch', 'compiled_before',
-           'most_threads', 'core_teller', 'Gang', 'wake_up', 'run', 'cut', 'cut_units', 'gate_weights', 'pack_gates',
-           'token_scores', 'Loan', 'for_reading', 'make_work', 'share_lines', 'shards', 'jit_forward', 'make_back',
-           'add_shards', 'pack_back', 'jit_backward', 'name_gradients', 'stream_step', 'JitStream']
+           'backward_shard', 'pause', 'no_work', 'no_back', 'make_fetch', 'meet', 'token_scores', 'pack_units',
+           'input_ahead', 'forward_units', 'units_back', 'unit_weights_back', 'unit_inputs_back', 'pack_units_back',
+           'backward_units', 'own_blocks', 'common_blocks', 'claim', 'shares_of', 'make_job', 'job_of', 'keep_watch',
+           'share_out', 'launch', 'compiled_before', 'most_threads', 'core_teller', 'Gang', 'wake_up', 'run', 'cut',
+           'cut_units', 'gate_weights', 'pack_gates', 'Loan', 'for_reading', 'make_work', 'share_lines', 'shards',
+           'jit_forward', 'make_back', 'add_shards', 'pack_back', 'jit_backward', 'name_gradients', 'stream_step',
+           'JitStream']
 
 # %% ../nbs/16_jit.ipynb #df7b02da
 import atexit
@@ -313,6 +314,8 @@ def pack_columns(
 @compiled
 def pack_rows(
     W: NDArray,  # (K, N)
+    first: int,  # its first column that is wanted
+    last: int,  # one after the last
     out: NDArray,  # panels, (panels, at least row + K, width)
     row: int,  # where its first row goes
 ) -> None:
@@ -321,7 +324,7 @@ def pack_rows(
     panels, _, width = out.shape
     for k in range(W.shape[0]):
         for p in range(panels):
-            w, o = W[k, p*width:(p + 1)*width], out[p, row + k]
+            w, o = W[k, min(first + p*width, last):min(first + (p + 1)*width, last)], out[p, row + k]
             for c in range(len(w)): o[c] = w[c]
             for c in range(len(w), width): o[c] = 0
 
@@ -455,9 +458,10 @@ CODES = {'rnn': RNN, 'lstm': LSTM, 'gru': GRU, 'gru_after': AFTER}
 # %% ../nbs/16_jit.ipynb #2bf75027
 class Work(NamedTuple):
     "The arrays of a pass forward"
-    X: NDArray  # input, (T, m, n_x); for tokens (0, 0, n_x)
+    X: NDArray  # input, (T, m, n_x); for tokens that of each, (1, tokens, n_x)
     where: NDArray  # for tokens, which row of `table` is whose, (T, m); empty otherwise
     table: NDArray  # for tokens, the scores of each, a row like those of Z; empty otherwise
+    W: tuple  # where units are shared out, weights of the gates o f i c, (n_a, n_a + n_x); empty otherwise
     B1: NDArray  # panels of all gates but the GRU's candidate, (panels, n_a + n_x, width)
     b1: NDArray  # their biases, (panels * width,)
     B2: NDArray  # panels of the GRU's candidate
@@ -728,7 +732,8 @@ def pack_steps(
     out: NDArray,  # panels, (panels, rows, width)
 ) -> None:
     "Put some steps of some examples into panels"
-    for t in range(start, stop): pack_rows(V[t, m0:m1], out, (t - start) * (m1 - m0))
+    none, n = np.intp(0), V.shape[2]
+    for t in range(start, stop): pack_rows(V[t, m0:m1], none, n, out, (t - start) * (m1 - m0))
 
 # %% ../nbs/16_jit.ipynb #736e6238
 @inner
@@ -871,8 +876,9 @@ def no_work(
     "Arrays of a pass forward, of the right types, with nothing in them"
     shapes = {**dict.fromkeys(('b1', 'b2', 'brc', 'counts'), 1),
               **dict.fromkeys(('where', 'table', 'P', 'final_a', 'final_c', 'd'), 2)}
-    kinds = {'where': np.intp, 'counts': np.int64}
-    return Work(*(np.empty((0,) * shapes.get(name, 3), kinds.get(name, dtype)) for name in Work._fields))
+    kinds, none = {'where': np.intp, 'counts': np.int64}, np.empty((0, 0), dtype)
+    return Work(*((none,) * 4 if name == 'W' else np.empty((0,) * shapes.get(name, 3), kinds.get(name, dtype))
+                  for name in Work._fields))
 
 # %% ../nbs/16_jit.ipynb #94848db0
 @functools.cache
@@ -931,6 +937,33 @@ def meet(
             pause(turn)
             turn += 1
 
+# %% ../nbs/16_jit.ipynb #476158db
+@compiled
+def token_scores(
+    rows: NDArray,  # the input of each token, (tokens, n_x)
+    B: NDArray,  # panels from pack_gates
+    b: NDArray,  # biases from there
+    out: NDArray,  # scores of each token, one row each
+    column: int,  # where the first goes
+) -> None:
+    "The input's part of some gates' scores, biases included, of each token"
+    (tokens, n_x), (panels, K, width), size, one = rows.shape, B.shape, rows.itemsize, rows.dtype.type(1)
+    x, to, weights = address(rows), address(out) + column*size, address(B) + (K - n_x)*width*size
+    multiply(one, tokens, to, out.shape[1], address(b), 0, x, n_x, 1, n_x, x, 0, 0, weights, K*width, panels)
+
+# %% ../nbs/16_jit.ipynb #ccd465b1
+@inner
+def pack_units(
+    work: Any,  # the arrays
+    part: NDArray,  # the line of a share
+) -> None:
+    "The panels of some units from the weights, and from them the scores of the tokens"
+    first, last, one, half = part[FIRST], part[LAST], work.b1.dtype.type(1), work.b1.dtype.type(0.5)
+    left, right, column = part[PANEL], part[PANEL] + part[PANELS], part[PANEL] * work.B1.shape[2]
+    B, b = work.B1[left:right], work.b1[column:right * work.B1.shape[2]]
+    for g in range(4): pack_columns(work.W[g][first:last], g * (last - first), one if g == 3 else half, B)
+    if work.table.shape[0] > 0: token_scores(work.X[0], B, b, work.table, column)
+
 # %% ../nbs/16_jit.ipynb #b5906bbd
 @inner
 def input_ahead(
@@ -968,6 +1001,8 @@ def forward_units(
     A, C, S, Z, B = borrowed(work.A), borrowed(work.C), borrowed(work.S), borrowed(work.Z), work.B1
     T, (ahead, m, ldz), n, one, size = len(work.counts), Z.shape, A.shape[2], A.dtype.type(1), A.itemsize
     width, stride = B.shape[2], B.shape[1] * B.shape[2]
+    for p in range(len(parts)):
+        if parts[p, WHO] == me: pack_units(work, parts[p])
     for t in range(T):
         tz, ts, c_old, c_new = (t, t, t, t + 1) if keep else (t % ahead, 0, t & 1, (t + 1) & 1)
         old, new = (t, t + 1) if outputs else (t & 1, (t + 1) & 1)
@@ -1060,6 +1095,21 @@ def unit_inputs_back(
         product, dx = P[r - first], dX[start + r // m, r % m]
         for j in range(len(dx)): dx[j] = product[j]
 
+# %% ../nbs/16_jit.ipynb #7ad7133e
+@inner
+def pack_units_back(
+    work: Any,  # the arrays of the pass forward
+    F: NDArray,  # the panels of a share of the units
+    parts: NDArray,  # a line for each share
+    p: int,  # which share
+) -> None:
+    "The panels of some units' columns in the weights of all gates"
+    first, last, row = parts[p, FIRST], parts[p, LAST], 0
+    for q in range(len(parts)):
+        for g in range(4):
+            pack_rows(work.W[g][parts[q, FIRST]:parts[q, LAST]], first, last, F, row)
+            row += parts[q, LAST] - parts[q, FIRST]
+
 # %% ../nbs/16_jit.ipynb #ca6f8003
 @inner
 def backward_units(
@@ -1071,8 +1121,10 @@ def backward_units(
     "Some units of the LSTM back through all steps, together with whoever has the others"
     D, DA, F, da = back.D, back.DA, back.F, back.da
     m, n, stop, met, one, size = len(da), work.A.shape[2], len(work.counts), 0, D.dtype.type(1), D.itemsize
-    ldd, ldt, stride = D.shape[2], DA.shape[2], F.shape[1] * F.shape[2]
+    ldd, ldt, stride, panels = D.shape[2], DA.shape[2], F.shape[1] * F.shape[2], DA.shape[2] // F.shape[2]
     for p in range(len(parts)):
+        across = parts[p, ACROSS]
+        if parts[p, WHO] == me: pack_units_back(work, F[across:across + panels], parts, p)
         for r in range(m if parts[p, WHO] == me else 0):
             for j in range(parts[p, FIRST], parts[p, LAST]): DA[p, r, j - parts[p, FIRST]] = da[r, j]
     while stop > 0:
@@ -1086,7 +1138,7 @@ def backward_units(
                 if parts[p, WHO] != me: continue
                 d, f = address(D) + (t - start)*m*ldd*size, address(F) + parts[p, ACROSS]*stride*size
                 to, zero = address(DA) + p*m*ldt*size, address(back.zero)
-                multiply(one, m, to, ldt, zero, 0, d, ldd, 1, 4*n, d, 0, 0, f, stride, ldt // F.shape[2])
+                multiply(one, m, to, ldt, zero, 0, d, ldd, 1, 4*n, d, 0, 0, f, stride, panels)
         for p in range(len(parts)):
             if parts[p, WHO] != me: continue
             unit_weights_back(work, common_blocks(back, p), parts[p], start, stop)
@@ -1417,6 +1469,7 @@ def pack_gates(
     weights: Mapping[str, tuple[NDArray, NDArray]],  # from gate_weights
     gates: str,  # which of them, in order
     shares: Sequence[tuple[int, int]] = (),  # first unit, one after the last, of each; all units in one by default
+    fill: bool = True,  # whether to put the weights in; whoever uses the panels does it otherwise
 ) -> tuple[NDArray, NDArray]:  # panels (panels, n_a + n_x, width), biases (panels * width,)
     "Panels of some gates' weights, the half of each sigmoid in them; each share of the units has panels of its own"
     (n, K), dtype = weights[gates[0]][0].shape, weights[gates[0]][0].dtype
@@ -1429,23 +1482,9 @@ def pack_gates(
         here[-1, :, len(gates) * units - (panels - 1) * width:] = 0
         for i, (g, scale) in enumerate(zip(gates, scales)):
             to[i*units:(i + 1)*units] = scale * weights[g][1][first:last]
-            pack_columns(weights[g][0][first:last], i*units, scale, here)
+            if fill: pack_columns(weights[g][0][first:last], i*units, scale, here)
         start += panels
     return B, b
-
-# %% ../nbs/16_jit.ipynb #476158db
-@compiled
-def token_scores(
-    rows: NDArray,  # the input of each token, (tokens, n_x)
-    B: NDArray,  # panels from pack_gates
-    b: NDArray,  # biases from there
-    out: NDArray,  # scores of each token, one row each
-    column: int,  # where the first goes
-) -> None:
-    "The input's part of some gates' scores, biases included, of each token"
-    (tokens, n_x), (panels, K, width), size, one = rows.shape, B.shape, rows.itemsize, rows.dtype.type(1)
-    x, to, weights = address(rows), address(out) + column*size, address(B) + (K - n_x)*width*size
-    multiply(one, tokens, to, out.shape[1], address(b), 0, x, n_x, 1, n_x, x, 0, 0, weights, K*width, panels)
 
 # %% ../nbs/16_jit.ipynb #b9badb4d
 class Loan:
@@ -1479,16 +1518,16 @@ def make_work(
     "The arrays of a pass forward"
     T, m, n, dtype, gru = call.T, call.m, call.n_a, call.dtype, call.cell.startswith('gru')
     first = 'ur' if gru else ''.join(GATES[call.cell])
-    B1, b1 = pack_gates(weights, first, shares)
+    B1, b1 = pack_gates(weights, first, shares, fill=not shares)
+    W = tuple(for_reading(weights[g][0]) for g in first) if shares else (np.empty((0, 0), dtype),) * 4
     B2, b2 = pack_gates(weights, 'c') if gru else (room((0, 1, B1.shape[2]), dtype), room((0,), dtype))
     brc = np.zeros_like(b2)
     if call.cell == 'gru_after': brc[:n] = call.parameters['brc'][:, 0]
-    rows, ldz = for_reading(source.rows), max(b1.size, 2*n + b2.size if gru else 0)
-    X, table = rows, room((0 if source.where is None else len(rows), ldz), dtype)
-    if source.where is not None:
-        X = room((0, 0, rows.shape[1]), dtype)
+    tokens, rows, ldz = source.where is not None, for_reading(source.rows), max(b1.size, 2*n + b2.size if gru else 0)
+    X, table = rows[None] if tokens else rows, room((len(rows) if tokens else 0, ldz), dtype)
+    where = for_reading(source.where.astype(np.intp, copy=False)) if tokens else np.empty((0, m), np.intp)
+    if tokens and not shares:
         for B, b, column in ((B1, b1, 0), (B2, b2, 2*n))[:1 + gru]: token_scores(rows, B, b, table, column)
-    where = np.empty((0, m), np.intp) if source.where is None else for_reading(source.where.astype(np.intp, copy=False))
     A = room((T + 1 if outputs else 2, m, n), dtype)
     Z, C, S, P = rooms(dtype, (T if keep else min(T, 32) if shares else 1, m, ldz + 16),
                        (0 if call.cell != 'lstm' else T + 1 if keep else 2, m, n),
@@ -1497,7 +1536,7 @@ def make_work(
     final = [np.array(s, order='C') for s in start]
     V = A if d is None else room((T if keep else 1, m, n), dtype)
     d = room((0, n), dtype) if d is None else for_reading(d)
-    return Work(X, where, table, B1, b1, B2, b2, brc, A, C, S, Z, P, final[0], final[-1], counts, d, V)
+    return Work(X, where, table, W, B1, b1, B2, b2, brc, A, C, S, Z, P, final[0], final[-1], counts, d, V)
 
 # %% ../nbs/16_jit.ipynb #a3199fe1
 def share_lines(
@@ -1606,6 +1645,7 @@ def pack_back(
     weights: Mapping[str, tuple[NDArray, NDArray]],  # from gate_weights
     columns: Sequence[tuple[int, int]],  # first column, one after the last; as many panels for each
     units: Sequence[tuple[int, int]],  # the order of the rows: of each of these, all gates
+    fill: bool = True,  # whether to put the weights in; whoever uses the panels does it otherwise
 ) -> NDArray:  # panels, (panels, G n_a, width)
     "Panels of some columns of all gates' weights; with the reset after, c comes last, as q does for the state"
     order, (n, dtype) = GATES[cell], (len(weights[GATES[cell][0]][1]), weights[GATES[cell][0]][0].dtype)
@@ -1615,7 +1655,7 @@ def pack_back(
     F, row = room((len(columns) * each, len(order) * n, width), dtype), 0
     for (u, v), g in itertools.product(units, order):
         for i, (first, last) in enumerate(columns):
-            pack_rows(weights[g][0][u:v, first:last], F[i*each:(i + 1)*each], row)
+            if fill: pack_rows(weights[g][0][u:v], first, last, F[i*each:(i + 1)*each], row)
         row += v - u
     return F
 
@@ -1634,7 +1674,7 @@ def jit_backward(
     nothing = np.empty((0, 0, 0), dtype)
     dA = nothing if above is None else for_reading(above.T) if plan is None else gather(above, plan)
     states = [np.array(d.T if plan is None else d.T[plan.order], order='C') for d in end.values()]
-    F = pack_back(call.cell, weights, shares or [(0, n)], [(0, n)] if not shares else shares)
+    F = pack_back(call.cell, weights, shares or [(0, n)], shares or [(0, n)], fill=not shares)
     Fx = pack_back(call.cell, weights, [(n, K)], shares or [(0, n)]) if inputs and not tokens else F[:0]
     dX = room(source.rows.shape, dtype) if len(Fx) else nothing
     back = make_back(call, work, (dA, F, Fx, dX, states[0], states[-1]), parts, len(shares))

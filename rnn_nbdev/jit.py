@@ -1544,7 +1544,7 @@ def share_lines(
 ) -> NDArray:  # (shares, APART / 8)
     "A line for each share, as threads read and write it"
     parts = np.zeros((len(ends), APART // 8), np.int64)
-    parts[:, FIRST], parts[:, LAST] = zip(*ends)
+    for p, (first, last) in enumerate(ends): parts[p, FIRST], parts[p, LAST] = first, last
     return parts
 
 # %% ../nbs/16_jit.ipynb #5cc39ba1
@@ -1564,10 +1564,12 @@ def shards(
         None if plan is None else plan.lengths, call.m, chosen)
     parts = share_lines(ends)
     if by_units:
-        width, units = panel_width(call.dtype), parts[:, LAST] - parts[:, FIRST]
-        parts[:, PANELS] = -(-4*units // width)
-        parts[:, PANEL] = np.cumsum(parts[:, PANELS]) - parts[:, PANELS]
-        parts[:, ACROSS] = np.arange(len(parts)) * -(-units.max() // width)
+        width, start = panel_width(call.dtype), 0
+        across = max(-(-(last - first) // width) for first, last in ends)
+        for p, (first, last) in enumerate(ends):
+            panels = -(-4 * (last - first) // width)
+            parts[p, PANEL], parts[p, PANELS], parts[p, ACROSS] = start, panels, p * across
+            start += panels
     return parts, ends if by_units else []
 
 # %% ../nbs/16_jit.ipynb #33ced1ba

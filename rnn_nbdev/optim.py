@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Arrays', 'initialize_adam', 'check_arrays', 'check_pairs', 'check_companions', 'check_within', 'check_options',
-           'update_parameters_with_adam', 'moments', 'check_moments', 'check_gradients_given', 'Optimizer', 'Adam',
-           'SGD', 'RMSProp', 'check_limit', 'global_norm', 'clip_by_global_norm', 'clip_by_value', 'WeightAverage',
-           'averaged_parameters']
+           'plain', 'plain_options', 'update_parameters_with_adam', 'moments', 'check_moments', 'check_gradients_given',
+           'Optimizer', 'Adam', 'SGD', 'RMSProp', 'check_limit', 'global_norm', 'clip_by_global_norm', 'clip_by_value',
+           'WeightAverage', 'averaged_parameters']
 
 # %% ../nbs/30_optim.ipynb #63cc633e
 import math
@@ -85,6 +85,20 @@ def check_options(
     check_within(0, 1, 'a number from 0 to below 1', **shares)
     check_within(0, math.inf, '0 or a positive number', **sizes)
 
+# %% ../nbs/30_optim.ipynb #cb953700
+def plain(
+    number: Any,  # of any kind
+) -> Any:  # one of Python's own where it was one of NumPy's
+    "A number that leaves the type of the arrays that it is multiplied with as it is"
+    if not isinstance(number, np.number): return number
+    return int(number) if isinstance(number, np.integer) else float(number)
+
+def plain_options(
+    options: Any,  # an object, which may be a frozen one
+) -> None:
+    "Make every number that an object holds one of Python's own"
+    for name, value in vars(options).items(): object.__setattr__(options, name, plain(value))
+
 # %% ../nbs/30_optim.ipynb #6f07d1a3
 def update_parameters_with_adam(
     parameters: Mapping[str, NDArray],  # any parameters, by name
@@ -101,6 +115,7 @@ def update_parameters_with_adam(
     check_within(1, math.inf, '1 at the first step, 2 at the second', t=t)
     check_options({'beta1': beta1, 'beta2': beta2}, {'learning_rate': learning_rate, 'epsilon': epsilon})
     for arrays, what in ((grads, 'grads'), (v, 'v'), (s, 's')): check_companions(parameters, arrays, 'd', what)
+    t, learning_rate, beta1, beta2, epsilon = map(plain, (t, learning_rate, beta1, beta2, epsilon))
     v = {f'd{n}': beta1 * v[f'd{n}'] + (1 - beta1) * grads[f'd{n}'] for n in parameters}
     s = {f'd{n}': beta2 * s[f'd{n}'] + (1 - beta2) * grads[f'd{n}']**2 for n in parameters}
     v_corrected = {name: m / (1 - beta1**t) for name, m in v.items()}
@@ -149,7 +164,7 @@ def check_gradients_given(
     if unknown: raise ValueError(f'gradients: got the name {unknown[0]!r}, expected {sorted(parameters)}')
     for name, p in parameters.items():
         kind = gradients[name].dtype
-        if np.result_type(kind, p.dtype) != p.dtype:
+        if np.result_type(kind, p.dtype) != np.result_type(p.dtype):
             raise TypeError(f'gradients[{name!r}]: got {kind}, expected {p.dtype}, as its parameter; what went in?')
 
 # %% ../nbs/30_optim.ipynb #fc205f68
@@ -185,7 +200,7 @@ class Optimizer:
                learning_rate: float | None = None,  # step size; that of the object by default
                ) -> tuple[Arrays, Arrays]:  # new parameters, new state
         "One step; raises TypeError or ValueError for a gradient or a state that doesn't fit, or a rate below 0"
-        rate = self.learning_rate if learning_rate is None else learning_rate
+        rate = plain(self.learning_rate if learning_rate is None else learning_rate)
         check_options({}, {'learning_rate': rate})
         check_gradients_given(parameters, gradients)
         check_moments(parameters, self.kinds, state)
@@ -210,6 +225,7 @@ class Adam(Optimizer):
     def __post_init__(self) -> None:
         check_options({'beta1': self.beta1, 'beta2': self.beta2}, {
             'learning_rate': self.learning_rate, 'epsilon': self.epsilon, 'weight_decay': self.weight_decay})
+        plain_options(self)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -245,6 +261,7 @@ class SGD(Optimizer):
         check_switches(nesterov=self.nesterov)
         if self.nesterov and not self.momentum:
             raise ValueError('nesterov: got True with momentum 0, expected momentum above 0')
+        plain_options(self)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -273,6 +290,7 @@ class RMSProp(Optimizer):
 
     def __post_init__(self) -> None:
         check_options({'memory': self.memory}, {'learning_rate': self.learning_rate, 'epsilon': self.epsilon})
+        plain_options(self)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -333,7 +351,8 @@ def clip_by_value(
     "Limit every entry; survives inf, hands NaN through; raises ValueError for max_value <= 0"
     check_limit(max_value=max_value)
     check_arrays(gradients, 'gradients')
-    return {name: np.clip(g, -max_value, max_value) for name, g in gradients.items()}
+    limit = plain(max_value)
+    return {name: np.clip(g, -limit, limit) for name, g in gradients.items()}
 
 # %% ../nbs/30_optim.ipynb #c5a667fc
 @dataclass(frozen=True)
@@ -347,6 +366,7 @@ class WeightAverage:
         if isinstance(self.start, bool) or not isinstance(self.start, int | np.integer):
             raise TypeError(f'start: got {in_short(self.start)}, expected a whole number')
         if self.start < 0: raise ValueError(f'start: got {self.start}, expected 0 or more')
+        plain_options(self)
 
     def init(self,
              parameters: Mapping[str, NDArray],  # by name

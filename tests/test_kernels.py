@@ -10,7 +10,9 @@ from rnn_nbdev.gradcheck import check_gradients, leaves
 from rnn_nbdev.init import initialize_gru, initialize_lstm, initialize_rnn
 from rnn_nbdev.kernels import textbook_backward, textbook_forward
 from rnn_nbdev.lstm import lstm_backward, lstm_forward
-from rnn_nbdev.optim import Adam
+from rnn_nbdev.optim import (
+    SGD, Adam, RMSProp, WeightAverage, averaged_parameters, clip_by_value, initialize_adam, update_parameters_with_adam,
+)
 from rnn_nbdev.outputs import loss_backward, loss_forward, output_backward, output_forward
 from rnn_nbdev.recurrent import (
     ENGINES, Stream, engine, engine_of, has_numba, passes, recurrent_backward, recurrent_forward, use_engine,
@@ -468,6 +470,48 @@ def test_the_fused_adam_is_numpys_bit_by_bit(dtype):
             np.testing.assert_array_equal(results[1][name], results[0][name])
         bad = {**g, 'W': g['W'] * np.nan}
         with engine_of('jit'): assert np.isnan(adam.update(p, bad, adam.init(p))[0]['W']).all()
+
+
+@pytest.mark.parametrize('number', [np.float64, np.float32, np.longdouble], ids=lambda number: number.__name__)
+@pytest.mark.parametrize('engine', ['textbook', *engines])
+def test_numbers_of_numpy_are_numbers_like_any_other(engine, number):
+    "Rates come from np.geomspace, options from a search: float32 stays float32, and large arrays do what small ones do"
+    p = {name: np.random.default_rng(0).normal(size=shape).astype(np.float32) for name, shape in (
+        ('small', (3, 2)), ('large', (40, 50)))}
+    makers = (lambda n: Adam(n(.01), n(.5), n(.75), n(1e-4), n(.25)), lambda n: SGD(n(.01), n(.5), True),
+              lambda n: SGD(n(.01)), lambda n: RMSProp(n(.01), n(.5), n(1e-4)))
+    with engine_of(engine):
+        for make, rate in itertools.product(makers, (None, .125)):
+            results = []
+            for n in (lambda x: float(number(x)), number):
+                after, state = p, make(n).init(p)
+                for _ in range(2): after, state = make(n).update(after, p, state, rate and n(rate))
+                results.append((after, state))
+            for given, expected in zip(results[1], results[0]):
+                for name, a in expected.items():
+                    assert given[name].dtype == a.dtype == (np.int64 if name == 't' else np.float32)
+                    np.testing.assert_array_equal(given[name], a)
+    given = p, {f'd{n}': a for n, a in p.items()}, *initialize_adam(p)
+    for part in update_parameters_with_adam(*given, np.int64(2), *map(number, (.01, .5, .75, 1e-4))):
+        assert {a.dtype for a in part.values()} == {np.dtype('float32')}
+    assert {a.dtype for a in clip_by_value(p, number(.5)).values()} == {np.dtype('float32')}
+    for average in (WeightAverage(number(.5)), WeightAverage(start=np.int64(1))):
+        state = average.init(p)
+        for _ in range(4): state = average.update(p, state)
+        assert {a.dtype for a in averaged_parameters(state).values()} == {np.dtype('float32')}
+
+
+def test_any_byte_order_takes_steps():
+    "Files of other machines hold numbers with their bytes the other way round"
+    p = {'W': np.ones((3, 2))}
+    other = {'W': p['W'].astype('>f8')}
+    after = []
+    for parameters, gradients in ((p, p), (other, p), (other, other), (p, other)):
+        state = Adam().init(parameters)
+        for _ in range(2): parameters, state = Adam().update(parameters, gradients, state)
+        after.append(parameters['W'])
+    for W in after: np.testing.assert_array_equal(W, after[0])
+    with pytest.raises(TypeError, match='gradients'): Adam().update({'W': np.ones((3, 2), '>f4')}, p, Adam().init(p))
 
 
 @needs_numba

@@ -721,7 +721,7 @@ TRUSTED = {
         'looked_up_by_the_next', 'ChainLayers', 'summary', 'traced'},
     'networks': {'picked_steps', 'mean_step', 'mean_step_backward', 'TwoDirections', 'zero_padding'},
     'files': {'Arrays', 'fingerprint'},
-    'optim': {'Arrays', 'Optimizer'},
+    'optim': {'Arrays', 'Optimizer', 'plain', 'plain_options'},
     'schedule': {'Schedule', 'half_wave'},
     'train': {
         'Task', 'Progress', 'first_not_finite', 'not_finite', 'limit_gradients', 'all_finite', 'part_of', 'remember',

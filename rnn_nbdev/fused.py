@@ -195,7 +195,7 @@ def dense_shard_back(
     loss: bool,  # whether the gradients of the scores come from the loss, not from dA
 ) -> None:
     "From the gradients of the scores of some rows to those of the rows, the weights and the biases"
-    X, dZ, dX, P, D = work.X[0], borrowed(back.dA)[0], borrowed(back.dX)[0], borrowed(back.P)[p], borrowed(back.D)[p]
+    X, dZ, dX, P, D = work.X[0], borrowed(back.dA), borrowed(back.dX)[0], borrowed(back.P)[p], borrowed(back.D)[p]
     Fx, PX, dfull, one, size = back.Fx, back.PX[p], back.dfull[p], X.dtype.type(1), X.itemsize
     n_x, n_y, ldp, width, stride = X.shape[1], Fx.shape[1], P.shape[1], Fx.shape[2], PX.shape[1] * Fx.shape[2]
     none, db, block, ldd = np.intp(0), back.db[p, :n_y], back.db[p, n_y:], D.shape[1] if loss else n_y
@@ -207,7 +207,7 @@ def dense_shard_back(
         to = address(dX) + start*n_x*size if n_x == ldp else address(P)
         multiply(one, rows, to, ldp, zero, 0, d, ldd, 1, n_y, d, 0, 0, f, n_y * width, panels)
         for r in range(rows):
-            product, dx, dz = P[r], dX[start + r], D[r] if loss else dZ[start + r]
+            product, dx, dz = P[r], dX[start + r], D[r] if loss else dZ[0, start + r]
             for j in range(n_x if n_x < ldp else 0): dx[j] = product[j]
             for j in range(n_y): block[j] = dz[j] if r == 0 else block[j] + dz[j]
         for j in range(n_y): db[j] += block[j]            # a sum of sums: fewer roundings than one long sum

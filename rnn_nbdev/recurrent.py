@@ -33,18 +33,23 @@ def check_engine(
     name: str,  # 'textbook', 'numpy' or 'jit'
     source: str = 'engine',  # what an error calls it
 ) -> str:  # the same
-    "The name of an engine; raises ValueError if there is none of that name, or if it is not installed"
+    "The name of an engine; raises ValueError if there is none of that name, or if it can't run"
     if not isinstance(name, str) or name not in ENGINES:
         raise ValueError(f'{source}: got {in_short(name)}, expected one of {", ".join(ENGINES)}')
     if name == 'jit' and not has_numba():
-        raise ValueError(f"{source}: got 'jit', which needs Numba: pip install rnn_nbdev[fast]")
+        raise ValueError(f"{source}: got 'jit', which needs Numba: pip install rnn_nbdev[fast], and no NUMBA_DISABLE_JIT")
     return name
 
 # %% ../nbs/17_recurrent.ipynb #dc5a7c63
 @cache
-def has_numba() -> bool:  # whether it is installed
-    "Whether the compiled engine can run"
-    return importlib.util.find_spec('numba') is not None
+def has_numba() -> bool:  # whether it is installed, loads, and compiles
+    "Whether the compiled engine can run; what keeps an installed Numba from loading is logged"
+    if importlib.util.find_spec('numba') is None: return False
+    try: from numba import config
+    except (ImportError, OSError) as e:            # as where NumPy is newer than it knows
+        logging.getLogger('rnn_nbdev').warning('rnn_nbdev: nothing is compiled, since Numba does not load: %s', e)
+        return False
+    return not vars(config)['DISABLE_JIT']
 
 # %% ../nbs/17_recurrent.ipynb #8d694839
 def engine() -> str:  # 'textbook', 'numpy' or 'jit'

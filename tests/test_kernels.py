@@ -1,4 +1,5 @@
 "The fast kernels against the textbook: every size with 1 in every position, both types, lengths, directions, tokens."
+import functools
 import itertools
 import os
 from types import SimpleNamespace
@@ -649,6 +650,87 @@ def test_everything_works_without_numba():
     done = subprocess.run([sys.executable, '-c', without_numba], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith('numpy engine: got \'jit\', which needs Numba')
+
+
+@needs_numba
+@pytest.mark.parametrize('hindrance', ['it does not load', 'it is told not to compile'])
+def test_a_numba_that_cannot_compile_is_as_good_as_none(hindrance, tmp_path):
+    "One that is older than NumPy, say, or one that is switched off to look for a fault in other code"
+    import subprocess
+    import sys
+    (tmp_path/'numba').mkdir()
+    (tmp_path/'numba'/'__init__.py').write_text('raise ImportError("Numba needs NumPy 1.0 or less")')
+    loads, run = hindrance != 'it does not load', without_numba[without_numba.index('import numpy'):]
+    env = {name: value for name, value in os.environ.items() if name != 'RNN_NBDEV_ENGINE'}
+    if loads: env['NUMBA_DISABLE_JIT'] = '1'
+    else: run = f'import sys; sys.path.insert(0, {str(tmp_path)!r})\n{run}'
+    done = subprocess.run([sys.executable, '-c', run], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("numpy engine: got 'jit', which needs Numba") and 'NUMBA_DISABLE_JIT' in done.stdout
+    assert done.stderr.count('Numba needs NumPy 1.0 or less') == (not loads)
+
+
+@needs_numba
+@pytest.mark.parametrize('most', [0, 1])
+def test_where_the_system_has_no_more_threads_those_that_there_are_have_to_do(most, monkeypatch):
+    from rnn_nbdev import jit
+    x, state, parameters, da, dstate, _ = case('lstm', 8, 20, 13, 11)
+    run = lambda: flatten((*(ran := jit.jit_forward('lstm', x, state, parameters, threads=4))[:2],
+                           jit.jit_backward(da, dstate, ran[2])))
+    expected = run()
+    started, start = [], jit.threading.Thread.start
+    def few(self):
+        if len(started) == most: raise RuntimeError("can't start new thread")
+        started.append(self)
+        start(self)
+    monkeypatch.setattr(jit, '_gang', functools.cache(jit._gang.__wrapped__))
+    monkeypatch.setenv('RNN_NBDEV_THREADS', '4')
+    monkeypatch.setattr(jit.threading.Thread, 'start', few)
+    for _ in range(3):
+        found = run()
+        for name, array in expected.items(): np.testing.assert_array_equal(found[name], array)
+    gang, helpers = jit.wake_up(4)
+    assert len(started) == helpers == most and (gang is None) == (most == 0)
+
+
+@needs_numba
+def test_a_system_that_places_no_threads_is_no_hindrance(monkeypatch):
+    from rnn_nbdev import jit
+    if jit.core_teller() is None: pytest.skip('nobody tells where a thread runs')
+    asked = []
+    def refuse(*_):
+        asked.append(1)
+        raise PermissionError
+    x, state, parameters, *_ = case('lstm', 8, 20, 13, 11)
+    monkeypatch.setenv('RNN_NBDEV_THREADS', '2')
+    expected = jit.jit_forward('lstm', x, state, parameters, threads=2)[0]
+    monkeypatch.setattr(jit.os, 'sched_setaffinity', refuse)
+    monkeypatch.setattr(jit, 'core_teller', lambda: lambda: -1)
+    gang, _ = jit.wake_up(2)
+    while gang.board[jit.APART // 8] != jit.ASLEEP: pass
+    np.testing.assert_array_equal(jit.jit_forward('lstm', x, state, parameters, threads=2)[0], expected)
+    assert asked
+
+
+@needs_numba
+def test_nothing_is_read_beside_an_array(tmp_path):
+    "Compiled with a look at every index: a fault in a pass would be said, and the result be wrong"
+    import subprocess
+    import sys
+    run = """
+import numpy as np
+from rnn_nbdev.fused import jit_affine_backward, jit_affine_forward, jit_output_loss, jit_output_loss_backward
+from rnn_nbdev.rnn import output_loss, output_loss_backward
+a, W, b = np.ones((3, 5)), np.arange(6.).reshape(2, 3), np.zeros((2, 1))
+expected = output_loss_backward(1.0, output_loss(a, W, b, [1, 0, 1, 1, 0])[1])
+found = jit_output_loss_backward(1.0, jit_output_loss(a, W, b, [1, 0, 1, 1, 0])[1])
+for name, g in expected.items(): np.testing.assert_allclose(found[name], g, rtol=1e-12, atol=1e-15)
+z, cache = jit_affine_forward(a, W, b)
+np.testing.assert_allclose(jit_affine_backward(z, cache)['dW'], z @ a.T)
+"""
+    env = {**os.environ, 'NUMBA_BOUNDSCHECK': '1', 'NUMBA_CACHE_DIR': str(tmp_path), 'RNN_NBDEV_THREADS': '1'}
+    done = subprocess.run([sys.executable, '-c', run], capture_output=True, text=True, env=env)
+    assert done.returncode == 0 and not done.stderr, done.stderr
 
 
 @needs_numba

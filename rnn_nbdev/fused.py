@@ -261,9 +261,9 @@ def worth_compiled(
     b: NDArray,  # (n_y, 1)
     least: int = LEAST,  # operations that are worth it
 ) -> bool:  # whether the compiled output layer can be used, and is worth it
-    "Whether all fits, is of one type, float32 or float64, and is enough to do"
-    if not all(isinstance(array, np.ndarray) and array.dtype == a.dtype for array in (a, W, b)): return False
-    fits = a.ndim > 1 and W.shape == (len(W), len(a)) and b.shape == (len(W), 1)
+    "Whether all are plain arrays that fit, of one type, float32 or float64, and there is enough to do"
+    if not all(type(array) is np.ndarray and array.dtype == a.dtype for array in (a, W, b)): return False
+    fits = a.ndim > 1 and W.shape[1:] == a.shape[:1] and b.shape == (*W.shape[:1], 1)
     return a.dtype in FLOATS and fits and 2 * a.size * len(W) >= least
 
 # %% ../nbs/18_fused.ipynb #773d178f

@@ -41,8 +41,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from rnn_nbdev.kernels import (
-    FLOATS, GATES, Call, Input, Plan, by_name, check_call, drop_rows, gather, input_gradient, make_input, plan_of,
-    room, rooms, scatter, stream_call, stream_state, unstack_gates, upstream,
+    FLOATS, GATES, Call, Input, Plan, by_name, check_call, check_real, drop_rows, gather, input_gradient, make_input,
+    plan_of, room, rooms, scatter, stream_call, stream_state, unstack_gates, upstream,
 )
 from .numerics import check_numbers
 
@@ -1789,7 +1789,9 @@ class JitStream:
     ) -> NDArray:  # a (n_a, m): a view that the next step overwrites
         "One step; raises ValueError if the input doesn't fit"
         x_t = np.asarray(x_t)
-        if x_t.dtype is not self.x.dtype: check_numbers(x_t, 'x_t')
+        if x_t.dtype is not self.x.dtype:
+            check_numbers(x_t, 'x_t')
+            check_real(x_t, self.x.dtype, 'x_t')
         if x_t.shape == self.x.shape: self.x[:] = x_t
         elif x_t.shape == self.x.shape[:1] and self.x.shape[1] == 1: self.x[:, 0] = x_t
         else: raise ValueError(f'x_t: got shape {x_t.shape}, expected {self.x.shape}')

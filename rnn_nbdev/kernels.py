@@ -7,13 +7,13 @@ __all__ = ['GATES', 'LINE', 'STEPS', 'FLOATS', 'stack_gates', 'unstack_gates', '
            'pack_parameters', 'as_seen', 'as_seen_back', 'step_column', 'half_up', 'lstm_steps', 'gates_derivative',
            'lstm_steps_back', 'rnn_steps', 'rnn_steps_back', 'mix', 'gru_steps', 'gru_derivatives', 'gru_steps_back',
            'gru_after_steps', 'gru_after_steps_back', 'state_names', 'cell_shapes', 'check_lengths', 'check_tokens',
-           'check_range', 'check_cell', 'check_state', 'Call', 'check_call', 'Plan', 'make_plan', 'gather', 'scatter',
-           'drop_columns', 'one_by_one', 'textbook_cells', 'upstream', 'textbook_forward', 'textbook_backward', 'Input',
-           'make_input', 'input_rows', 'columns_by_token', 'sum_by_row', 'input_products', 'steps_at_once', 'Memory',
-           'new_memory', 'some_steps', 'clear', 'across', 'run_forward', 'plan_of', 'drop_rows', 'by_name',
-           'numpy_forward', 'run_backward', 'recurrent_gradient', 'input_gradient', 'weight_gradients',
-           'numpy_backward', 'numpy_affine_forward', 'numpy_affine_backward', 'input_size', 'stream_call',
-           'stream_state', 'NumpyStream']
+           'check_range', 'check_cell', 'check_state', 'check_real', 'Call', 'check_call', 'Plan', 'make_plan',
+           'gather', 'scatter', 'drop_columns', 'one_by_one', 'textbook_cells', 'upstream', 'textbook_forward',
+           'textbook_backward', 'Input', 'make_input', 'input_rows', 'columns_by_token', 'sum_by_row', 'input_products',
+           'steps_at_once', 'Memory', 'new_memory', 'some_steps', 'clear', 'across', 'run_forward', 'plan_of',
+           'drop_rows', 'by_name', 'numpy_forward', 'run_backward', 'recurrent_gradient', 'input_gradient',
+           'weight_gradients', 'numpy_backward', 'numpy_affine_forward', 'numpy_affine_backward', 'input_size',
+           'stream_call', 'stream_state', 'NumpyStream']
 
 # %% ../nbs/15_kernels.ipynb #7555c7bc
 import functools
@@ -446,11 +446,13 @@ def check_tokens(
     x: ArrayLike,  # tokens, (m, T)
     table: NDArray,  # one column a token, (n_x, n_tokens)
 ) -> NDArray:  # the tokens as an array
-    "Token numbers; raises ValueError unless they are whole numbers in two dimensions"
+    "Token numbers; raises TypeError or ValueError unless they are whole numbers in two dimensions, the table numbers"
     x = np.asarray(x)
     if x.ndim != 2 or x.dtype.kind not in 'iu':
         raise ValueError(f'x: got shape {x.shape} of {x.dtype}, expected (m, T) whole numbers, since there is a table')
-    if np.ndim(table) != 2: raise ValueError(f'table: got shape {np.shape(table)}, expected (n_x, n_tokens)')
+    if (kind := np.asarray(table).dtype).kind not in 'biufc': raise TypeError(f'table: got {kind}, expected numbers')
+    if np.ndim(table) != 2 or 0 in np.shape(table):
+        raise ValueError(f'table: got shape {np.shape(table)}, expected (n_x, n_tokens), one or more of each')
     return x
 
 # %% ../nbs/15_kernels.ipynb #d0a31d07
@@ -478,11 +480,21 @@ def check_state(
 ) -> int:  # n_a
     "The size of the state; raises ValueError where an array is missing or doesn't fit"
     check_named(state, 'state')
-    if 'a' not in state or np.ndim(state['a']) != 2:
-        raise ValueError(f'state: got {({n: np.shape(s) for n, s in state.items()})}, expected a with shape (n_a, {m})')
+    if 'a' not in state or np.ndim(state['a']) != 2 or not len(state['a']):
+        given = {name: np.shape(s) for name, s in state.items()}
+        raise ValueError(f'state: got {given}, expected a with shape (n_a, {m}), n_a being 1 or more')
     n_a = len(state['a'])
     check_shapes(state, {name: (n_a, m) for name in state_names(cell)})
     return n_a
+
+def check_real(
+    given: Any,  # what came
+    dtype: np.dtype,  # what is computed in
+    name: str,  # what the error calls it
+) -> None:
+    "Raise TypeError for complex numbers where real ones are computed in: NumPy would forget the imaginary part"
+    if np.iscomplexobj(given) and dtype.kind != 'c':
+        raise TypeError(f'{name}: got {np.asarray(given).dtype}, expected real numbers')
 
 # %% ../nbs/15_kernels.ipynb #4761d9f7
 FLOATS = np.dtype(np.float32), np.dtype(np.float64)
@@ -515,8 +527,9 @@ def check_call(
     check_cell(cell)
     check_named(parameters, 'parameters')
     x = np.asarray(x) if table is None else check_tokens(x, table)
-    if x.ndim not in (2, 3) or (table is None and x.ndim == 2) or 0 in x.shape[-2:]:
-        raise ValueError(f'x: got shape {x.shape}, expected (n_x, m, T) with one example and one step or more')
+    if x.ndim != (3 if table is None else 2) or 0 in x.shape:
+        words = '(n_x, m, T)' if table is None else '(m, T)'
+        raise ValueError(f'x: got shape {x.shape}, expected {words}, one or more of each')
     if x.dtype.kind not in 'biufc': raise TypeError(f'x: got {x.dtype}, expected numbers')
     n_x, m, T = (len(x) if table is None else len(table)), *x.shape[-2:]
     n_a = check_state(cell, state, m)
@@ -528,6 +541,7 @@ def check_call(
     numbers = [x if table is None else table, *states.values(), *given.values()]
     kinds = {np.asarray(array).dtype for array in numbers}
     dtype = kinds.pop() if len(kinds) == 1 and kinds <= {*FLOATS} else floating_dtype(*numbers)
+    check_real(drop, dtype, 'drop')
     cast = lambda arrays: {name: array.astype(dtype, copy=False) for name, array in arrays.items()}
     return Call(cell, x.astype(dtype, copy=False) if table is None else x, cast(states), cast(given),
                 None if lengths is None else check_lengths(lengths, m, T),
@@ -635,8 +649,7 @@ def upstream(
     if dstate is not None: check_named(dstate, 'dstate')
     dstate = dstate or {}
     for name, d in {'da': da, **{f'd{name}': d for name, d in dstate.items()}}.items():
-        if d is not None and np.iscomplexobj(d) and call.dtype.kind != 'c':
-            raise TypeError(f'{name}: got {np.asarray(d).dtype}, expected real numbers')
+        check_real(d, call.dtype, name)
     unknown = sorted(set(dstate) - set(call.state))
     if unknown: raise ValueError(f'dstate: got {unknown[0]}, expected {" and ".join(call.state)}')
     shape = call.n_a, call.m
@@ -1035,9 +1048,9 @@ def input_size(
     if np.ndim(parameters.get(name, 0)) != 2:
         raise ValueError(f'{name}: missing or not a matrix; got {sorted(parameters)}')
     rows, columns = np.shape(parameters[name])
-    if cell == 'rnn': return columns
-    if columns < rows: raise ValueError(f'{name}: got shape {(rows, columns)}, expected (n_a, n_a + n_x)')
-    return columns - rows
+    n_x, words = (columns, 'n_x') if cell == 'rnn' else (columns - rows, 'n_a + n_x')
+    if n_x < 1: raise ValueError(f'{name}: got shape {(rows, columns)}, expected (n_a, {words}), n_x being 1 or more')
+    return n_x
 
 def stream_call(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
@@ -1059,6 +1072,7 @@ def stream_state(
     if state is None: return start
     check_named(state, 'state')
     check_shapes(state, {name: s.shape for name, s in start.items()})
+    for name, s in start.items(): check_real(state[name], s.dtype, name)
     return state
 
 # %% ../nbs/15_kernels.ipynb #8b112a94
@@ -1089,7 +1103,9 @@ class NumpyStream:
         n_x, m = self.x.shape
         if x_t.shape != (n_x, m) and (x_t.shape != (n_x,) or m > 1):
             raise ValueError(f'x_t: got shape {x_t.shape}, expected {self.x.shape}')
-        if x_t.dtype is not self.x.dtype: check_numbers(x_t, 'x_t')
+        if x_t.dtype is not self.x.dtype:
+            check_numbers(x_t, 'x_t')
+            check_real(x_t, self.x.dtype, 'x_t')
         self.x[:] = x_t if x_t.ndim == 2 else x_t[:, None]
         STEPS[self.cell][0](Z, self.R, self.H, C, S, self.packed, self.counts)
         self.H[0], C[:1] = self.H[1], C[1:]

@@ -93,10 +93,10 @@ MANY = 1024          # numbers that are worth a compiled call
 def fused_for(
     *arrays: Any,  # that go in together
 ) -> Any:  # the module, or None
-    "The compiled optimizers where the engine is compiled, and these arrays are many numbers of one type and order"
+    "The compiled optimizers where the engine is, and these plain arrays are many numbers of one type and order"
     if engine() != 'jit': return None
     first = arrays[0]
-    if not isinstance(first, np.ndarray) or first.dtype not in FLOATS or first.size < MANY: return None
-    if not all(isinstance(a, np.ndarray) and a.dtype == first.dtype for a in arrays): return None
+    if type(first) is not np.ndarray or first.dtype not in FLOATS or first.size < MANY: return None
+    if not all(type(a) is np.ndarray and a.dtype == first.dtype for a in arrays): return None
     alike = any(all(a.flags[order] for a in arrays) for order in ('C_CONTIGUOUS', 'F_CONTIGUOUS'))
     return load_fused() if alike else None

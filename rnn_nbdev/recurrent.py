@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from rnn_nbdev.kernels import (
     NumpyStream, numpy_backward, numpy_forward, textbook_backward, textbook_forward,
 )
-from .numerics import check_cache, in_short
+from .numerics import check_cache, check_switches, in_short
 
 # %% ../nbs/17_recurrent.ipynb #82e96ae2
 ENGINES = 'textbook', 'numpy', 'jit'
@@ -120,6 +120,7 @@ def recurrent_forward(
     drop: ArrayLike | None = None,  # (n_a, m): what the gates see of each state's units is multiplied by this
 ) -> tuple[NDArray | None, dict[str, NDArray], Any]:  # a (n_a, m, T), final state, cache
     "A cell over a sequence, on the engine of the moment; raises ValueError where something doesn't fit"
+    check_switches(reverse=reverse, training=training, outputs=outputs)
     forward, backward = passes(engine())
     a, final, inner = forward(cell, x, state, parameters, lengths, reverse, training, outputs, table, drop)
     return a, final, (backward, inner) if training else None
@@ -133,6 +134,7 @@ def recurrent_backward(
 ) -> tuple[NDArray | None, dict[str, NDArray], dict[str, NDArray]]:  # dx or dtable, dparameters, dstate0
     "Back through the sequence, on the engine that went forward: gradients of input, parameters, initial state"
     check_cache(cache, 2, 'recurrent_forward')
+    check_switches(inputs=inputs)
     backward, inner = cache
     return backward(da, dstate, inner, inputs)
 

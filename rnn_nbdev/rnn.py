@@ -207,7 +207,9 @@ def check_affine(
     "Raise TypeError or ValueError unless these are numbers of shapes that fit one another"
     check_numbers(a, 'a')
     check_numbers(W, 'W')
-    check_shapes({'W': W, 'b': b}, {'W': (len(W), len(a)), 'b': (len(W), 1)})
+    if a.ndim == 0: raise ValueError('a: got shape (), expected (n_a, m) or (n_a, m, T)')
+    n_y = len(W) if W.ndim else 1                     # one number does not fit
+    check_shapes({'W': W, 'b': b}, {'W': (n_y, len(a)), 'b': (n_y, 1)})
 
 def affine_forward(
     a: NDArray,  # (n_a, m) or (n_a, m, T)

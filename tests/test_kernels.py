@@ -254,7 +254,11 @@ def test_bad_arguments_are_named(engine):
         (('elman', x, state, parameters), {}, 'cell: got'),
         (('lstm', x[0], state, parameters), {}, 'x: got shape'),
         (('lstm', x[:, :, :0], state, parameters), {}, 'x: got shape'),
-        (('lstm', x[:, :0], {n: s[:, :0] for n, s in state.items()}, parameters), {}, 'one example and one step'),
+        (('lstm', x[:, :0], {n: s[:, :0] for n, s in state.items()}, parameters), {}, 'one or more of each'),
+        (('lstm', x[:0], state, parameters), {}, r'x: got shape \(0, 4, 6\), expected \(n_x, m, T\)'),
+        (('lstm', tokens[:, :0], state, parameters), {'table': table}, r'x: got shape \(4, 0\), expected \(m, T\)'),
+        (('lstm', tokens, state, parameters), {'table': table[:, :0]}, r'table: got shape \(3, 0\)'),
+        (('lstm', x, {n: s[:0] for n, s in state.items()}, parameters), {}, r'state: got .*\(n_a, 4\), n_a being 1'),
         (('lstm', x[:2], state, parameters), {}, 'Wf: got shape'),
         (('lstm', x, {'a': state['a']}, parameters), {}, 'c: missing'),
         (('lstm', x, {}, parameters), {}, 'state: got'),
@@ -277,6 +281,42 @@ def test_bad_arguments_are_named(engine):
     with pytest.raises(TypeError, match='da: got complex128'): backward(da * 1j, None, cache)
     with pytest.raises(TypeError, match='expected numbers'): backward(da.astype(str), None, cache)
     with pytest.raises(TypeError, match='x: got <U'): forward('lstm', x.astype(str), state, parameters)
+    for kind in (str, object):
+        with pytest.raises(TypeError, match=r'^table: got'):
+            forward('lstm', tokens, state, parameters, table=table.astype(kind))
+    with pytest.raises(TypeError, match=r'^drop: got complex128, expected real numbers'):
+        forward('lstm', x, state, parameters, drop=np.ones((5, 4)) * 1j)
+
+
+@pytest.mark.parametrize('engine', ['textbook', *engines])
+def test_a_switch_is_true_or_false(engine):
+    "The word 'no' would count as yes"
+    x, state, parameters, da, *_ = case('lstm', 3, 5, 4, 6)
+    with engine_of(engine):
+        for name in ('reverse', 'training', 'outputs'):
+            with pytest.raises(TypeError, match=f"^{name}: got 'no', expected True or False"):
+                recurrent_forward('lstm', x, state, parameters, **{name: 'no'})
+        cache = recurrent_forward('lstm', x, state, parameters)[2]
+        with pytest.raises(TypeError, match=r'^inputs: got 1'): recurrent_backward(da, None, cache, inputs=1)
+
+
+@by_engine
+def test_a_stream_of_real_numbers_takes_no_others(engine):
+    x, state, parameters, *_ = case('lstm', 3, 5, 4, 6)
+    with engine_of(engine): stream = Stream('lstm', parameters, state)
+    with pytest.raises(TypeError, match=r'^x_t: got complex128, expected real numbers'): stream.step(x[:, :, 0] * 1j)
+    with pytest.raises(TypeError, match=r'^c: got complex128'): stream.reset({**state, 'c': state['c'] * 1j})
+    for name, s in stream.state.items(): np.testing.assert_array_equal(s, state[name])
+    with engine_of(engine), pytest.raises(ValueError, match=r'^Wc: got shape \(5, 5\)'):
+        Stream('lstm', {name: p[:, :5] for name, p in parameters.items()}, state)
+
+
+def test_a_stream_may_be_complex_in_numpy():
+    x, state, parameters, *_ = case('gru', 3, 5, 4, 6)
+    with engine_of('numpy'):
+        stream = Stream('gru', {name: p * (1 + 0.1j) for name, p in parameters.items()}, state)
+        assert stream.step(x[:, :, 0] * 1j).dtype == np.complex128
+    stream.reset({'a': state['a'] * 1j})
 
 
 @needs_numba
@@ -429,6 +469,32 @@ def test_a_loss_goes_with_the_engine_where_it_is_large():
             with pytest.raises((ValueError, TypeError), match=r'^dloss: '): loss_backward(a, cache)
             mixed, cache = loss_forward(a.astype(np.float32), W, b, targets)                   # as NumPy does it
             assert mixed.dtype == np.float64 and loss_backward(1.0, cache)['da'].dtype == np.float64
+
+
+@pytest.mark.parametrize('engine', ['textbook', *engines])
+def test_one_number_is_no_output_layer(engine):
+    rng = np.random.default_rng(0)
+    a, W, b, targets = rng.normal(size=(64, 1000)), rng.normal(size=(90, 64)), np.zeros((90, 1)), np.zeros(1000, int)
+    with engine_of(engine):
+        for name in ('a', 'W', 'b'):
+            arrays = {'a': a, 'W': W, 'b': b, name: np.array(1.0)}
+            for function, more in ((output_forward, {}), (loss_forward, {'targets': targets})):
+                with pytest.raises(ValueError, match=rf'^{name}: got shape \(\), expected'): function(**arrays, **more)
+
+
+@needs_numba
+def test_what_is_more_than_an_array_is_left_to_numpy():
+    "A masked array knows what of it counts"
+    rng = np.random.default_rng(0)
+    a, W, b, targets = rng.normal(size=(64, 1000)), rng.normal(size=(90, 64)), np.zeros((90, 1)), np.zeros(1000, int)
+    p, g = {'W': np.ma.masked_array(W, W > 0)}, {'W': np.ones_like(W)}
+    results = []
+    for name in ('numpy', 'jit'):
+        with engine_of(name):
+            loss, cache = loss_forward(a, p['W'], b, targets)
+            results.append((loss, loss_backward(1.0, cache), Adam().update(p, g, Adam().init(p))[0]))
+    for name, array in flatten(results[0]).items(): np.testing.assert_array_equal(flatten(results[1])[name], array)
+    np.testing.assert_array_equal(results[1][2]['W'].data[W > 0], W[W > 0])
 
 
 @needs_numba

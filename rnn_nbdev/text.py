@@ -472,7 +472,7 @@ def bits(
     "Nats a token in bits a unit; raises ValueError for no unit"
     check_number(loss, 'loss')
     check_sizes(tokens=tokens, units=units)
-    return loss * tokens / (np.log(2) * units)
+    return loss * (tokens / units) / np.log(2)      # a token that is a unit has the same number for both
 
 # %% ../nbs/42_text.ipynb #86589d49
 SIZES = ('n_embedding', 'n_a', 'cell', 'layers', 'dropout')

@@ -222,7 +222,7 @@ MUTATIONS = [
     ('text', 'window[:, :-1], state, training=False)', 'window[:, :-1], None, training=False)',
      'a measurement that forgets at each stretch'),
     ('text', 'log_softmax(z / temperature)', 'log_softmax(z * temperature)', 'measured at the inverse temperature'),
-    ('text', 'return loss * tokens / (np.log(2) * units)', 'return loss * units / (np.log(2) * tokens)',
+    ('text', 'return loss * (tokens / units) / np.log(2)', 'return loss * (units / tokens) / np.log(2)',
      'bits a byte the wrong way round'),
     ('text', 'batch[0], state, rng=rng)', 'batch[0], state, rng=np.random.default_rng(0))',
      'the same units are dropped at every step'),

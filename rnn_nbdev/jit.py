@@ -878,8 +878,9 @@ def no_work(
     shapes = {**dict.fromkeys(('b1', 'b2', 'brc', 'counts'), 1),
               **dict.fromkeys(('where', 'table', 'P', 'final_a', 'final_c', 'd'), 2)}
     kinds, none = {'where': np.intp, 'counts': np.int64}, np.empty((0, 0), dtype)
-    return Work(*((none,) * 4 if name == 'W' else np.empty((0,) * shapes.get(name, 3), kinds.get(name, dtype))
-                  for name in Work._fields))
+    arrays: Any = ((none,) * 4 if name == 'W' else np.empty((0,) * shapes.get(name, 3), kinds.get(name, dtype))
+                   for name in Work._fields)
+    return Work(*arrays)
 
 # %% ../nbs/16_jit.ipynb #94848db0
 @functools.cache
@@ -1532,7 +1533,7 @@ def make_work(
     if call.cell == 'gru_after': brc[:n] = call.parameters['brc'][:, 0]
     tokens, rows, ldz = source.where is not None, for_reading(source.rows), max(b1.size, 2*n + b2.size if gru else 0)
     X, table = rows[None] if tokens else rows, room((len(rows) if tokens else 0, ldz), dtype)
-    where = for_reading(source.where.astype(np.intp, copy=False)) if tokens else np.empty((0, m), np.intp)
+    where = np.empty((0, m), np.intp) if source.where is None else for_reading(source.where.astype(np.intp, copy=False))
     if tokens and not shares:
         for B, b, column in ((B1, b1, 0), (B2, b2, 2*n))[:1 + gru]: token_scores(rows, B, b, table, column)
     A = room((T + 1 if outputs else 2, m, n), dtype)

@@ -37,7 +37,7 @@ def check_engine(
     if not isinstance(name, str) or name not in ENGINES:
         raise ValueError(f'{source}: got {in_short(name)}, expected one of {", ".join(ENGINES)}')
     if name == 'jit' and not has_numba():
-        raise ValueError(f"{source}: got 'jit', which needs Numba (pip install rnn_nbdev[fast]) and no NUMBA_DISABLE_JIT")
+        raise ValueError(f"{source}: got 'jit', which needs Numba: pip install rnn_nbdev[fast]; no NUMBA_DISABLE_JIT")
     return name
 
 # %% ../nbs/17_recurrent.ipynb #dc5a7c63

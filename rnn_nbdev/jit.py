@@ -1653,19 +1653,16 @@ def add_shards(
 def pack_back(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
     weights: Mapping[str, tuple[NDArray, NDArray]],  # from gate_weights
-    columns: Sequence[tuple[int, int]],  # first column, one after the last; as many panels for each
+    columns: tuple[int, int],  # first column, one after the last
     units: Sequence[tuple[int, int]],  # the order of the rows: of each of these, all gates
-    fill: bool = True,  # whether to put the weights in; whoever uses the panels does it otherwise
 ) -> NDArray:  # panels, (panels, G n_a, width)
     "Panels of some columns of all gates' weights; with the reset after, c comes last, as q does for the state"
     order, (n, dtype) = GATES[cell], (len(weights[GATES[cell][0]][1]), weights[GATES[cell][0]][0].dtype)
-    width, later = panel_width(dtype), cell == 'gru_after' and columns[0][0] == 0
-    if later: order = (*order[1:], order[0])
-    each = max(-(-(last - first) // width) for first, last in columns)
-    F, row = room((len(columns) * each, len(order) * n, width), dtype), 0
+    (first, last), width = columns, panel_width(dtype)
+    if cell == 'gru_after' and first == 0: order = (*order[1:], order[0])
+    F, row = room((-(-(last - first) // width), len(order) * n, width), dtype), 0
     for (u, v), g in itertools.product(units, order):
-        for i, (first, last) in enumerate(columns):
-            if fill: pack_rows(weights[g][0][u:v], first, last, F[i*each:(i + 1)*each], row)
+        pack_rows(weights[g][0][u:v], first, last, F, row)
         row += v - u
     return F
 
@@ -1684,8 +1681,11 @@ def jit_backward(
     nothing = np.empty((0, 0, 0), dtype)
     dA = nothing if above is None else for_reading(above.T) if plan is None else gather(above, plan)
     states = [np.array(d.T if plan is None else d.T[plan.order], order='C') for d in end.values()]
-    F = pack_back(call.cell, weights, shares or [(0, n)], shares or [(0, n)], fill=not shares)
-    Fx = pack_back(call.cell, weights, [(n, K)], shares or [(0, n)]) if inputs and not tokens else F[:0]
+    if shares:                                             # each packs its own
+        width, most = panel_width(dtype), max(last - first for first, last in shares)
+        F = room((len(shares) * -(-most // width), 4*n, width), dtype)
+    else: F = pack_back(call.cell, weights, (0, n), [(0, n)])
+    Fx = pack_back(call.cell, weights, (n, K), shares or [(0, n)]) if inputs and not tokens else F[:0]
     dX = room(source.rows.shape, dtype) if len(Fx) else nothing
     back = make_back(call, work, (dA, F, Fx, dX, states[0], states[-1]), parts, len(shares))
     job = job_of(UNITS_BACKWARD if shares else BACKWARD, dtype)

@@ -535,13 +535,14 @@ def check_call(
     n_a = check_state(cell, state, m)
     shapes = cell_shapes(cell, n_x, n_a)
     check_shapes(parameters, shapes)
-    if drop is not None: check_shapes({'drop': drop}, {'drop': (n_a, m)})
     given = {name: np.asarray(parameters[name]) for name in shapes}
     states = {name: np.asarray(state[name]) for name in state_names(cell)}
     numbers = [x if table is None else table, *states.values(), *given.values()]
     kinds = {np.asarray(array).dtype for array in numbers}
     dtype = kinds.pop() if len(kinds) == 1 and kinds <= {*FLOATS} else floating_dtype(*numbers)
-    check_real(drop, dtype, 'drop')
+    if drop is not None:
+        check_shapes({'drop': drop}, {'drop': (n_a, m)})
+        check_real(drop, dtype, 'drop')
     cast = lambda arrays: {name: array.astype(dtype, copy=False) for name, array in arrays.items()}
     return Call(cell, x.astype(dtype, copy=False) if table is None else x, cast(states), cast(given),
                 None if lengths is None else check_lengths(lengths, m, T),

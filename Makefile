@@ -40,6 +40,7 @@ prepare: export clean readme  ## before a commit: export, clean, README and CONT
 
 export: $(STAMPS)/dev  ## write the package from the notebooks
 	$(BIN)/nbdev_export
+	$(BIN)/python tools/door.py
 
 clean: $(STAMPS)/dev  ## strip from the notebooks what does not belong in git
 	$(BIN)/nbdev_clean

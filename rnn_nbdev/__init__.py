@@ -13,23 +13,196 @@ from typing import Any
 __version__ = "0.1.0"
 
 # %% ../nbs/91_package.ipynb #134c82ce
-def _public_names() -> dict[str, str]:  # public name -> full name of the module that defines it
-    "Which chapter defines each public function and class, from nbdev's index"
-    from rnn_nbdev._modidx import d
-    found = [(full.split('.'), module) for module, symbols in d['syms'].items() for full in symbols]
-    return {name[2]: module for name, module in found     # 'rnn_nbdev', module, name; a method has a fourth part
-            if len(name) == 3 and not name[2].startswith('_') and name[1] != 'cli'}
+_DOOR = '''
+The course's functions
+    softmax                      numerics    softmax over axis 0
+    sigmoid                      numerics    the logistic function
+    rnn_cell_forward             rnn         one step of the vanilla RNN
+    rnn_forward                  rnn         the vanilla RNN over a sequence
+    rnn_cell_backward            rnn         the gradients of one step
+    rnn_backward                 rnn         backpropagation through time
+    lstm_cell_forward            lstm        one step of the LSTM
+    lstm_forward                 lstm        the LSTM over a sequence
+    lstm_cell_backward           lstm        the gradients of one step
+    lstm_backward                lstm        backpropagation through time, through both states
+    gru_cell_forward             gru         one step of the GRU
+    gru_forward                  gru         the GRU over a sequence
+    gru_cell_backward            gru         the gradients of one step
+    gru_backward                 gru         backpropagation through time
+    initialize_adam              optim       Adam's two moments before the first step
+    update_parameters_with_adam  optim       one step of Adam, with epsilon inside the root
+Numerics
+    log_softmax                  numerics    log(softmax(x)) without underflow
+    logsumexp                    numerics    log(sum(exp(x))) without overflow
+    new_sequence                 numerics    zeros (n, m, T) in the package's memory layout
+    affine_forward               rnn         the logits W a + b, at one step or at all
+    affine_backward              rnn         their gradients
+Loss functions
+    cross_entropy                losses      mean cross-entropy of softmax(z), in nats
+    cross_entropy_backward       losses      its gradient by the logits
+    squared_error                losses      mean squared error
+    squared_error_backward       losses      its gradients
+    quantile_loss                forecast    mean quantile (pinball) loss
+    quantile_loss_backward       forecast    its gradients
+    rnn_loss                     rnn         mean cross-entropy of a vanilla RNN's predictions
+    rnn_loss_backward            rnn         the gradients of everything that went in
+    lstm_loss                    lstm        mean cross-entropy of an LSTM's predictions
+    lstm_loss_backward           lstm        the gradients of everything that went in
+    gru_loss                     gru         mean cross-entropy of a GRU's predictions
+    gru_loss_backward            gru         the gradients of everything that went in
+Initial weights
+    glorot                       init        a Glorot-uniform matrix
+    orthogonal                   init        a random orthogonal matrix
+    initialize_rnn               init        parameters of a vanilla RNN
+    initialize_lstm              init        parameters of an LSTM
+    initialize_gru               init        parameters of a GRU
+Gradient checks
+    check_gradients              gradcheck   check every gradient of a forward and backward pass
+    check_layer                  layers      check every gradient of a layer
+    assert_close                 gradcheck   compare arrays, with their shapes and dtypes
+    central_difference           gradcheck   one derivative by a central difference
+    complex_step                 gradcheck   one derivative by the complex step
+    GradientReport               gradcheck   what check_gradients gives: a row for each array
+    gradient_flow                lstm        the size of the gradient at each step back in time
+Layers and networks
+    Layer                        layers      the methods that every layer has
+    Pass                         layers      what a forward pass needs to know: training, lengths, generator, trace
+    Embedding                    layers      a learned vector for each token
+    Recurrent                    layers      an RNN, LSTM or GRU over a sequence
+    Dense                        layers      W x + b at every step
+    Dropout                      networks    dropout between layers
+    Pool                         networks    one vector for each sequence: last, mean, max or ends
+    Bidirectional                networks    a recurrent layer in both directions
+    Residual                     networks    a layer whose input is added to its output
+    Chain                        layers      layers one after the other
+    stacked                      networks    a deep recurrent network
+    summary                      layers      names, shapes and counts of a network's parameters
+    outputs_by_name              layers      every layer's output
+    trace                        networks    every gate and state of a network, step by step
+Engines
+    recurrent_forward            recurrent   a cell over a sequence, on the current engine
+    recurrent_backward           recurrent   its gradients
+    Stream                       recurrent   a cell that takes one step at a time
+    engine                       recurrent   the current engine: textbook, numpy or jit
+    use_engine                   recurrent   set the engine
+    engine_of                    recurrent   set the engine for a block of code
+    has_numba                    recurrent   whether the compiled engine can run
+Optimizers
+    Adam                         optim       Adam, and AdamW with weight decay
+    SGD                          optim       gradient descent, with momentum or Nesterov's
+    RMSProp                      optim       RMSProp
+    WeightAverage                optim       a running mean of the parameters
+    averaged_parameters          optim       the parameters that a WeightAverage has come to
+    clip_by_value                optim       gradient clipping by value
+    clip_by_global_norm          optim       gradient clipping by global norm
+    global_norm                  optim       the norm of all gradients together
+Learning-rate schedules
+    constant_rate                schedule    the same learning rate at every step
+    halving_rate                 schedule    exponential decay
+    step_rate                    schedule    step decay
+    cosine_rate                  schedule    cosine decay
+    one_cycle                    schedule    one cycle: up, then down
+    warm_up                      schedule    a linear warm-up before another schedule
+    in_turn                      schedule    one schedule, then another
+    Patience                     schedule    when a validation loss has stopped improving
+Training
+    fit                          train       train, validate and save; stop and resume at any step
+    begin                        train       a run before its first step
+    train_step                   train       one step
+    validate                     train       the validation loss, recorded
+    Task                         train       what a training task must provide
+    Progress                     train       a run at one moment
+    TrainingPlan                 train       steps, learning rate, clipping, validation, checkpoints
+    save_checkpoint              train       write a run to a file
+    load_checkpoint              train       read it
+    best_checkpoints             train       the checkpoints with the lowest validation loss
+    read_history                 train       what a run recorded
+    save_arrays                  files       write arrays and a description to one file
+    load_arrays                  files       read them
+    find_learning_rate           practice    the learning-rate range test
+    suggested_rate               practice    the learning rate that the test suggests
+    plot_learning_rates          practice    its curve
+    live_history                 practice    a plot that follows the training in a notebook
+    batches_by_length            practice    mini-batches of similar lengths
+    padding_share                practice    the fraction of a batch that is padding
+Data
+    read_text                    data        the text of a file or a folder
+    standard_library             data        the source of Python's standard library
+    split_text                   data        training and validation parts of a text
+    japanese_vowels              data        utterances of nine speakers
+    sunspots                     data        yearly sunspot numbers
+    temperatures                 data        hourly temperatures
+    seattle_weather              data        daily weather
+    census_names                 data        names by frequency
+Synthetic problems
+    adding_problem               problems    the adding problem
+    adding_problem_1997          problems    the adding problem as first published
+    multiplication_problem       problems    the multiplication problem
+    copying_problem              problems    the copying problem
+    temporal_order_problem       problems    the temporal-order problem
+    parity_problem               problems    the parity of the bits so far
+    grammar_problem              problems    strings of a Reber grammar
+    grammar_losses               problems    the least loss with memory and without
+    grammar_accepts              problems    whether a string is legal
+    grammar_string               problems    a random legal string
+Text
+    build_vocabulary             text        the characters of a text, numbered
+    Vocabulary                   text        characters to tokens and back
+    ByteVocabulary               text        bytes as tokens
+    read_bytes                   text        the bytes of a file or a folder
+    Streams                      text        a text as parallel streams for truncated BPTT
+    fitting_streams              text        as many streams as a text is long enough for
+    TextModel                    text        a character or byte model
+    TextTask                     text        training it
+    evaluate                     text        its mean cross-entropy on a text
+    surprises                    text        the negative log-likelihood of each token
+    bits                         text        nats per token as bits per character
+    save_model                   text        write a model to a file
+    load_model                   text        read it
+    write                        decoding    sample a continuation
+    beam_search                  decoding    the likeliest continuations
+    choose                       decoding    sample a token
+    choice_probabilities         decoding    the probabilities it is sampled with
+Estimators
+    SequenceClassifier           tasks       classify sequences
+    SequenceRegressor            tasks       predict a value for each sequence
+    pack                         tasks       sequences of different lengths in one array
+    Forecaster                   forecast    forecast a series, with quantiles
+    rolling_origin               forecast    back-test a forecaster from many origins
+    seasonal_naive               forecast    the baseline: the last season again
+    skill                        forecast    how much lower an error is than the baseline's
+Plots
+    plot_gates                   viz         gates and states over time
+    plot_curves                  viz         lines over a common axis
+    plot_gradient_flow           viz         the size of the gradient at each step
+    plot_history                 viz         training and validation loss
+    plot_memory                  viz         the memory layout of a sequence
+    color_text                   viz         a text colored by one unit
+    draw_unrolled                viz         the network unrolled in time
+    draw_rnn_cell                viz         the inside of an RNN cell
+    draw_lstm_cell               viz         the inside of an LSTM cell
+    draw_gru_cell                viz         the inside of a GRU cell
+    new_picture                  viz         an empty figure with axes
+    Picture                      viz         a figure that displays and saves itself
+    explore                      explorer    a cell with sliders
+Benchmark
+    run_bench                    bench       compare speed with PyTorch, ONNX Runtime and JAX
+'''
+
+# %% ../nbs/91_package.ipynb #a1b2c3d4
+# name -> its chapter's module; a line that is not indented is a subject
+_HOME = {line.split()[0]: line.split()[1] for line in _DOOR.splitlines() if line.startswith(' ')}
+__all__ = [*_HOME]
 
 # %% ../nbs/91_package.ipynb #0458cef0
 def __getattr__(name: str) -> Any:
-    "Load the chapter that defines `name`, and hand the name over"
-    home = None if name.startswith('_') else _public_names().get(name)
-    if home is None: raise AttributeError(f"module 'rnn_nbdev' has no attribute '{name}'")
-    value = getattr(importlib.import_module(home), name)
+    "Load the chapter that has `name`, and hand the name over"
+    if name not in _HOME: raise AttributeError(f"module 'rnn_nbdev' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f'rnn_nbdev.{_HOME[name]}'), name)
     globals()[name] = value     # found at once from now on
     return value
 
 # %% ../nbs/91_package.ipynb #49abf2f2
 def __dir__() -> list[str]:
-    "Everything that can be imported from the package, for completion"
-    return sorted([*globals(), *_public_names()])
+    "The door, for completion"
+    return sorted([*_HOME, '__version__', '__doc__', '__file__', '__name__', '__path__'])

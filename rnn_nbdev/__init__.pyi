@@ -1,34 +1,160 @@
-# What type checkers and editors see of the package, which loads a name when it is asked for: nbs/91_package.ipynb.
-# Written by hand: a chapter's module has a line here. Constants come with it; in three modules they share a name.
-# mypy: disable-error-code="assignment"
-# ruff: noqa: F403
-from .bench import *
-from .data import *
-from .decoding import *
-from .explorer import *
-from .files import *
-from .forecast import *
-from .fused import *
-from .gradcheck import *
-from .gru import *
-from .init import *
-from .jit import *
-from .kernels import *
-from .layers import *
-from .losses import *
-from .lstm import *
-from .networks import *
-from .numerics import *
-from .optim import *
-from .outputs import *
-from .practice import *
-from .problems import *
-from .recurrent import *
-from .rnn import *
-from .schedule import *
-from .tasks import *
-from .text import *
-from .train import *
-from .viz import *
+# What type checkers and editors see of the package: made by tools/door.py from nbs/91_package.ipynb.
+from .bench import run_bench as run_bench
+from .data import census_names as census_names
+from .data import japanese_vowels as japanese_vowels
+from .data import read_text as read_text
+from .data import seattle_weather as seattle_weather
+from .data import split_text as split_text
+from .data import standard_library as standard_library
+from .data import sunspots as sunspots
+from .data import temperatures as temperatures
+from .decoding import beam_search as beam_search
+from .decoding import choice_probabilities as choice_probabilities
+from .decoding import choose as choose
+from .decoding import write as write
+from .explorer import explore as explore
+from .files import load_arrays as load_arrays
+from .files import save_arrays as save_arrays
+from .forecast import Forecaster as Forecaster
+from .forecast import quantile_loss as quantile_loss
+from .forecast import quantile_loss_backward as quantile_loss_backward
+from .forecast import rolling_origin as rolling_origin
+from .forecast import seasonal_naive as seasonal_naive
+from .forecast import skill as skill
+from .gradcheck import GradientReport as GradientReport
+from .gradcheck import assert_close as assert_close
+from .gradcheck import central_difference as central_difference
+from .gradcheck import check_gradients as check_gradients
+from .gradcheck import complex_step as complex_step
+from .gru import gru_backward as gru_backward
+from .gru import gru_cell_backward as gru_cell_backward
+from .gru import gru_cell_forward as gru_cell_forward
+from .gru import gru_forward as gru_forward
+from .gru import gru_loss as gru_loss
+from .gru import gru_loss_backward as gru_loss_backward
+from .init import glorot as glorot
+from .init import initialize_gru as initialize_gru
+from .init import initialize_lstm as initialize_lstm
+from .init import initialize_rnn as initialize_rnn
+from .init import orthogonal as orthogonal
+from .layers import Chain as Chain
+from .layers import Dense as Dense
+from .layers import Embedding as Embedding
+from .layers import Layer as Layer
+from .layers import Pass as Pass
+from .layers import Recurrent as Recurrent
+from .layers import check_layer as check_layer
+from .layers import outputs_by_name as outputs_by_name
+from .layers import summary as summary
+from .losses import cross_entropy as cross_entropy
+from .losses import cross_entropy_backward as cross_entropy_backward
+from .losses import squared_error as squared_error
+from .losses import squared_error_backward as squared_error_backward
+from .lstm import gradient_flow as gradient_flow
+from .lstm import lstm_backward as lstm_backward
+from .lstm import lstm_cell_backward as lstm_cell_backward
+from .lstm import lstm_cell_forward as lstm_cell_forward
+from .lstm import lstm_forward as lstm_forward
+from .lstm import lstm_loss as lstm_loss
+from .lstm import lstm_loss_backward as lstm_loss_backward
+from .networks import Bidirectional as Bidirectional
+from .networks import Dropout as Dropout
+from .networks import Pool as Pool
+from .networks import Residual as Residual
+from .networks import stacked as stacked
+from .networks import trace as trace
+from .numerics import log_softmax as log_softmax
+from .numerics import logsumexp as logsumexp
+from .numerics import new_sequence as new_sequence
+from .numerics import sigmoid as sigmoid
+from .numerics import softmax as softmax
+from .optim import Adam as Adam
+from .optim import RMSProp as RMSProp
+from .optim import SGD as SGD
+from .optim import WeightAverage as WeightAverage
+from .optim import averaged_parameters as averaged_parameters
+from .optim import clip_by_global_norm as clip_by_global_norm
+from .optim import clip_by_value as clip_by_value
+from .optim import global_norm as global_norm
+from .optim import initialize_adam as initialize_adam
+from .optim import update_parameters_with_adam as update_parameters_with_adam
+from .practice import batches_by_length as batches_by_length
+from .practice import find_learning_rate as find_learning_rate
+from .practice import live_history as live_history
+from .practice import padding_share as padding_share
+from .practice import plot_learning_rates as plot_learning_rates
+from .practice import suggested_rate as suggested_rate
+from .problems import adding_problem as adding_problem
+from .problems import adding_problem_1997 as adding_problem_1997
+from .problems import copying_problem as copying_problem
+from .problems import grammar_accepts as grammar_accepts
+from .problems import grammar_losses as grammar_losses
+from .problems import grammar_problem as grammar_problem
+from .problems import grammar_string as grammar_string
+from .problems import multiplication_problem as multiplication_problem
+from .problems import parity_problem as parity_problem
+from .problems import temporal_order_problem as temporal_order_problem
+from .recurrent import Stream as Stream
+from .recurrent import engine as engine
+from .recurrent import engine_of as engine_of
+from .recurrent import has_numba as has_numba
+from .recurrent import recurrent_backward as recurrent_backward
+from .recurrent import recurrent_forward as recurrent_forward
+from .recurrent import use_engine as use_engine
+from .rnn import affine_backward as affine_backward
+from .rnn import affine_forward as affine_forward
+from .rnn import rnn_backward as rnn_backward
+from .rnn import rnn_cell_backward as rnn_cell_backward
+from .rnn import rnn_cell_forward as rnn_cell_forward
+from .rnn import rnn_forward as rnn_forward
+from .rnn import rnn_loss as rnn_loss
+from .rnn import rnn_loss_backward as rnn_loss_backward
+from .schedule import Patience as Patience
+from .schedule import constant_rate as constant_rate
+from .schedule import cosine_rate as cosine_rate
+from .schedule import halving_rate as halving_rate
+from .schedule import in_turn as in_turn
+from .schedule import one_cycle as one_cycle
+from .schedule import step_rate as step_rate
+from .schedule import warm_up as warm_up
+from .tasks import SequenceClassifier as SequenceClassifier
+from .tasks import SequenceRegressor as SequenceRegressor
+from .tasks import pack as pack
+from .text import ByteVocabulary as ByteVocabulary
+from .text import Streams as Streams
+from .text import TextModel as TextModel
+from .text import TextTask as TextTask
+from .text import Vocabulary as Vocabulary
+from .text import bits as bits
+from .text import build_vocabulary as build_vocabulary
+from .text import evaluate as evaluate
+from .text import fitting_streams as fitting_streams
+from .text import load_model as load_model
+from .text import read_bytes as read_bytes
+from .text import save_model as save_model
+from .text import surprises as surprises
+from .train import Progress as Progress
+from .train import Task as Task
+from .train import TrainingPlan as TrainingPlan
+from .train import begin as begin
+from .train import best_checkpoints as best_checkpoints
+from .train import fit as fit
+from .train import load_checkpoint as load_checkpoint
+from .train import read_history as read_history
+from .train import save_checkpoint as save_checkpoint
+from .train import train_step as train_step
+from .train import validate as validate
+from .viz import Picture as Picture
+from .viz import color_text as color_text
+from .viz import draw_gru_cell as draw_gru_cell
+from .viz import draw_lstm_cell as draw_lstm_cell
+from .viz import draw_rnn_cell as draw_rnn_cell
+from .viz import draw_unrolled as draw_unrolled
+from .viz import new_picture as new_picture
+from .viz import plot_curves as plot_curves
+from .viz import plot_gates as plot_gates
+from .viz import plot_gradient_flow as plot_gradient_flow
+from .viz import plot_history as plot_history
+from .viz import plot_memory as plot_memory
 
 __version__: str

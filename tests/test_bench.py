@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from rnn_nbdev import bench
-from rnn_nbdev.bench import Case
+from rnn_nbdev.bench import _Case
 
 ENVIRONMENT = {**os.environ, 'OPENBLAS_NUM_THREADS': '1', 'COLUMNS': '200'}
-TINY = [Case(task, cell, 3, 4, 1 if task == 'stream' else 2, 5) for task in bench.TASKS[:3] for cell in bench.EVERY]
+TINY = [_Case(task, cell, 3, 4, 1 if task == 'stream' else 2, 5) for task in bench._TASKS[:3] for cell in bench._EVERY]
 
 
 def run_command(*args, cwd):
@@ -30,44 +30,44 @@ def test_operations_are_those_of_the_products():
     n_x, n_a, m, T = 3, 5, 7, 11
     for cell, gates in {'rnn': 1, 'lstm': 4, 'gru_after': 3}.items():
         forward = sum(2 * n_a * (n_a + n_x) * m for _ in range(T) for _ in range(gates))
-        assert bench.operations(Case('infer', cell, n_x, n_a, m, T)) == forward
-        assert bench.operations(Case('stream', cell, n_x, n_a, m, T)) == forward
-        assert bench.operations(Case('train', cell, n_x, n_a, m, T)) == 3 * forward
-    assert bench.operations(Case('product', 'matrix', 2, 3, 5, 1)) == 2 * 2 * 3 * 5
-    assert bench.operations(bench.TEXT) == 0
+        assert bench._operations(_Case('infer', cell, n_x, n_a, m, T)) == forward
+        assert bench._operations(_Case('stream', cell, n_x, n_a, m, T)) == forward
+        assert bench._operations(_Case('train', cell, n_x, n_a, m, T)) == 3 * forward
+    assert bench._operations(_Case('product', 'matrix', 2, 3, 5, 1)) == 2 * 2 * 3 * 5
+    assert bench._operations(bench._TEXT) == 0
 
 
 def test_every_size_is_measured_where_it_should_be():
-    cases = bench.cases_of()
+    cases = bench._cases_of()
     lstm = [case for case in cases if case.cell == 'lstm']
-    for task in ('train', 'infer'): assert [c[2:] for c in lstm if c.task == task] == list(bench.SIZES)
+    for task in ('train', 'infer'): assert [c[2:] for c in lstm if c.task == task] == list(bench._SIZES)
     for cell in ('rnn', 'gru_after'): assert sum(c.cell == cell and c.task == 'train' for c in cases) == 3
     assert all(case.m == 1 for case in cases if case.task == 'stream')
-    assert cases[0] == bench.PRODUCT and cases[-1] == bench.TEXT
-    one = Case('train', 'rnn', 2, 3, 4, 5)
-    assert bench.cases_of(sizes=[one[2:]], cells=['rnn'], tasks=['train'])[1:] == [one]
-    assert len(bench.cases_of(quick=True)) < len(cases)
+    assert cases[0] == bench._PRODUCT and cases[-1] == bench._TEXT
+    one = _Case('train', 'rnn', 2, 3, 4, 5)
+    assert bench._cases_of(sizes=[one[2:]], cells=['rnn'], tasks=['train'])[1:] == [one]
+    assert len(bench._cases_of(quick=True)) < len(cases)
 
 
-@pytest.mark.parametrize('framework', bench.ORDERS)
+@pytest.mark.parametrize('framework', bench._ORDERS)
 @pytest.mark.parametrize('cell', bench.CELLS.values())
 def test_weights_come_back_from_every_order(framework, cell):
-    _, _, parameters, _ = bench.numbers_of(Case('train', cell, 2, 3, 1, 1))
+    _, _, parameters, _ = bench._numbers_of(_Case('train', cell, 2, 3, 1, 1))
     assert all(p.any() for p in parameters.values()), 'a bias of zero would hide a mistake'
-    order = bench.ORDERS[framework][cell]
-    again = bench.from_order(cell, bench.to_order(cell, parameters, order), order)
+    order = bench._ORDERS[framework][cell]
+    again = bench._from_order(cell, bench._to_order(cell, parameters, order), order)
     assert again.keys() == parameters.keys()
     for name, p in parameters.items(): assert np.array_equal(again[name], p), name
 
 
 def test_all_contenders_that_are_installed_agree(tmp_path):
     "Each in its own process, on every task and cell that it can do"
-    names = bench.choose_contenders()
-    with bench.hired(names, [1]) as processes:
+    names = bench._choose_contenders()
+    with bench._hired(names, [1]) as processes:
         for case in TINY:
             expected = None
-            for name in (name for name in names if bench.takes_part(name, case)):
-                got, difference = bench.prepare(case, processes[name], tmp_path, expected)
+            for name in (name for name in names if bench._takes_part(name, case)):
+                got, difference = bench._prepare(case, processes[name], tmp_path, expected)
                 assert difference <= 1e-5, (name, case)
                 expected = expected or got
 
@@ -96,21 +96,21 @@ def test_who_differs_is_named_and_not_timed(tmp_path):
     given = {'jit': {'a': a}, 'numpy': {'a': a * (1 + 1e-6)}, 'textbook': {'a': wrong}, 'torch': {},
              'onnxruntime': {'a': a[:1]}, 'jax': {'b': a}, 'numpy-ml': {'a': a * np.nan}}
     processes = {name: [Pretended(name, log, **results)] for name, results in given.items()}
-    row = bench.measure_case(Case('infer', 'lstm', 1, 1, 1, 1), processes, 3, tmp_path)
+    row = bench._measure_case(_Case('infer', 'lstm', 1, 1, 1, 1), processes, 3, tmp_path)
     timed = {name for name, c in row['contenders'].items() if 'median' in c}
     assert timed == set(log) == {'jit', 'numpy'}
     said = {name: c['error'] for name, c in row['contenders'].items() if name not in timed}
     assert said['torch'] == 'cannot' and 'differs by 2.0e-04' in said['textbook'] and 'shape' in said['onnxruntime']
     assert 'expected' in said['jax'] and 'nan' in said['numpy-ml']
     result = {'cases': [row]}
-    assert len(bench.not_timed(result)) == 5
-    assert bench.time_entry(row, 'torch') == 'not timed' and bench.ratio_of(row, 'torch', 'jit') is None
+    assert len(bench._not_timed(result)) == 5
+    assert bench._time_entry(row, 'torch') == 'not timed' and bench._ratio_of(row, 'torch', 'jit') is None
 
 
 def test_rounds_are_interleaved_and_slow_ones_end_sooner():
     log = []
     ready = {name: (Pretended(name, log, each), 1, each) for name, each in {'a': 0.1, 'b': 5.0, 'c': 0.2}.items()}
-    times = bench.take_turns(ready, 5)
+    times = bench._take_turns(ready, 5)
     assert log == ['a', 'b', 'c'] * 3 + ['a', 'c'] * 2
     assert {name: len(t) for name, t in times.items()} == {'a': 5, 'b': 3, 'c': 5}
 
@@ -118,12 +118,12 @@ def test_rounds_are_interleaved_and_slow_ones_end_sooner():
 def test_each_works_at_its_best_number_of_threads():
     log = []
     slow, fast = Pretended('slow', log, 0.2), Pretended('fast', log, 0.001)
-    process, calls, each = bench.best_process([slow, fast], seconds=0.05)
+    process, calls, each = bench._best_process([slow, fast], seconds=0.05)
     assert process is fast and calls == 50 and each == 0.001
 
 
 def test_a_process_that_dies_says_so():
-    process = bench.Process('numpy', 1)
+    process = bench._Process('numpy', 1)
     try:
         with pytest.raises(RuntimeError, match='cell: got'): process.ask(case=['train', 'abacus', 1, 1, 1, 1], file='')
         process.process.kill()
@@ -134,26 +134,26 @@ def test_a_process_that_dies_says_so():
 # ----------------------------------------------------------------------------------------------------- what is told
 
 def made_row(task='train', n_a=256, **seconds):
-    of = lambda s: {'threads': 1, 'difference': 0.0, 'seconds': s, **bench.quartiles(s)}
+    of = lambda s: {'threads': 1, 'difference': 0.0, 'seconds': s, **bench._quartiles(s)}
     times = {name: of(s) for name, s in seconds.items()}
-    return {**Case(task, 'lstm', 8, n_a, 4, 2)._asdict(), 'operations': 1000, 'contenders': times}
+    return {**_Case(task, 'lstm', 8, n_a, 4, 2)._asdict(), 'operations': 1000, 'contenders': times}
 
 
 def test_ratios_are_taken_within_a_round():
     row = made_row(jit=[1.0, 2.0, 4.0], torch=[2.0, 4.0, 8.0], numpy=[3.0, 6.0])
-    assert bench.ratio_of(row, 'torch', 'jit') == {'low': 2.0, 'median': 2.0, 'high': 2.0}
-    assert bench.ratio_of(row, 'numpy', 'jit')['median'] == 3.0
+    assert bench._ratio_of(row, 'torch', 'jit') == {'low': 2.0, 'median': 2.0, 'high': 2.0}
+    assert bench._ratio_of(row, 'numpy', 'jit')['median'] == 3.0
     rows = [row, made_row(jit=[1.0], torch=[8.0])]
-    found = next(s for s in bench.summarize(rows) if (s['theirs'], s['mine']) == ('torch', 'jit'))
+    found = next(s for s in bench._summarize(rows) if (s['theirs'], s['mine']) == ('torch', 'jit'))
     assert (found['cases'], found['lowest'], found['highest']) == (2, 2.0, 8.0) and np.isclose(found['mean'], 4.0)
 
 
 def test_the_part_of_the_machine_is_that_of_the_fastest_product():
     product = {**made_row('product', numpy=[1.0], torch=[0.5]), 'operations': 4000}
     row, small = made_row(jit=[0.25]), made_row(n_a=255, jit=[1.0])
-    assert bench.product_rate([product, row]) == 8000
-    assert bench.part_reached(row, 'jit', 8000) == 0.5 and bench.part_reached(row, 'torch', 8000) is None
-    assert bench.large_parts([product, row, small], 'jit') == [0.5]
+    assert bench._product_rate([product, row]) == 8000
+    assert bench._part_reached(row, 'jit', 8000) == 0.5 and bench._part_reached(row, 'torch', 8000) is None
+    assert bench._large_parts([product, row, small], 'jit') == [0.5]
 
 
 def test_a_tiny_benchmark_from_end_to_end(tmp_path):
@@ -180,13 +180,13 @@ def test_a_tiny_benchmark_from_end_to_end(tmp_path):
 
 def test_the_first_losses_are_told(tmp_path):
     names = ['numpy', 'textbook']
-    case = bench.TEXT._replace(n_x=4, n_a=6, m=3, T=5)
-    result = bench.measure_all([case], names, rounds=1, say=lambda line: None, threads=[1])
+    case = bench._TEXT._replace(n_x=4, n_a=6, m=3, T=5)
+    result = bench._measure_all([case], names, rounds=1, say=lambda line: None, threads=[1])
     losses = [np.array(found) for found in result['cases'][0]['losses'].values()]
-    assert len(losses) == len(names) and losses[0].shape == (bench.PROOF,)
+    assert len(losses) == len(names) and losses[0].shape == (bench._PROOF,)
     assert all(abs(other - losses[0]).max() <= 1e-4 for other in losses)
-    assert len(bench.loss_lines(result)) == len(names) and result['product_rate'] is None
-    assert 'char/s' in bench.report(result) and bench.report(result, markdown=True).count('- numpy: ') == 1
+    assert len(bench._loss_lines(result)) == len(names) and result['product_rate'] is None
+    assert 'char/s' in bench._report(result) and bench._report(result, markdown=True).count('- numpy: ') == 1
 
 
 @pytest.mark.parametrize('args', [
@@ -210,12 +210,12 @@ def library(api='openblas', kernels='Haswell', path='/x/numpy.libs/libopenblas.s
 @pytest.fixture
 def machine_with(monkeypatch):
     "this_machine() beside the libraries and the processor that are told"
-    def told(libraries, flags=bench.SKYLAKEX, **environment):
+    def told(libraries, flags=bench._SKYLAKEX, **environment):
         monkeypatch.setattr('threadpoolctl.threadpool_info', lambda: libraries)
         monkeypatch.setattr(bench, 'processor_flags', lambda: {'fpu', *flags})
         monkeypatch.delenv('OPENBLAS_CORETYPE', raising=False)
         for name, value in environment.items(): monkeypatch.setenv(name, value)
-        return bench.this_machine()
+        return bench._this_machine()
     return told
 
 
@@ -223,7 +223,7 @@ def reports(machine):
     "Both forms of the report of a benchmark in which nothing was measured"
     result = {'machine': machine, 'versions': {}, 'missing': [], 'threads_tried': [1], 'rounds': 1,
               'product_rate': None, 'cases': [], 'theirs_over_ours': []}
-    return [bench.report(result, markdown) for markdown in (False, True)]
+    return [bench._report(result, markdown) for markdown in (False, True)]
 
 
 def test_the_report_says_what_numpy_multiplies_with(machine_with):
@@ -241,12 +241,12 @@ def test_the_report_says_what_numpy_multiplies_with(machine_with):
 def test_without_threadpoolctl_the_blas_is_unknown(monkeypatch):
     monkeypatch.setitem(sys.modules, 'threadpoolctl', None)
     monkeypatch.setattr(bench.importlib.util, 'find_spec', lambda name: None)
-    assert bench.numpy_blas() is None
+    assert bench._numpy_blas() is None
 
 
 def test_the_blas_of_this_numpy_is_found():
     pytest.importorskip('threadpoolctl')
-    for key, value in (bench.numpy_blas() or {}).items(): assert value is None or isinstance(value, str), key
+    for key, value in (bench._numpy_blas() or {}).items(): assert value is None or isinstance(value, str), key
 
 
 @pytest.mark.parametrize('kernels', ['Haswell', 'Zen', 'Sandybridge', 'haswell', 'Nehalem'])
@@ -265,7 +265,7 @@ def test_the_advice_names_what_the_environment_asks_for(machine_with):
     {'libraries': [library(kernels=kernels)]} for kernels in ('SkylakeX', 'Cooperlake', 'SapphireRapids', 'NewerStill')
 ] + [
     {'libraries': [library()], 'flags': ('avx2',)},
-    {'libraries': [library()], 'flags': bench.SKYLAKEX - {'avx512vl'}},           # as Xeon Phi
+    {'libraries': [library()], 'flags': bench._SKYLAKEX - {'avx512vl'}},           # as Xeon Phi
     {'libraries': [library()], 'OPENBLAS_CORETYPE': 'skylakex'},                  # asked for, but not there
     {'libraries': [library('blis')]}, {'libraries': [library('mkl', None)]}, {'libraries': []}])
 def test_nobody_else_gets_advice(told, machine_with):
@@ -278,22 +278,22 @@ def test_nobody_else_gets_advice(told, machine_with):
 
 def test_slopes():
     x = np.array([1, 2, 4, 8, 16, 32])
-    for power in (0, 1, 2.5): assert np.isclose(bench.slope_of(x, 3 * x**power), power)
-    assert np.isclose(bench.slope_of([1, 10], [5, 50]), 1)
+    for power in (0, 1, 2.5): assert np.isclose(bench._slope_of(x, 3 * x**power), power)
+    assert np.isclose(bench._slope_of([1, 10], [5, 50]), 1)
 
 
 def test_memory_is_counted_and_pictures_are_drawn(tmp_path):
-    grown = bench.memory_growth('numpy', [256])
+    grown = bench._memory_growth('numpy', [256])
     assert grown['training'][0] > grown['inference'][0] > grown['inference, final state'][0] > 0
-    bench.growth_picture([1, 2], {'a': [1, 2]}, 'T', 's').save(tmp_path/'a.png')
+    bench._growth_picture([1, 2], {'a': [1, 2]}, 'T', 's').save(tmp_path/'a.png')
     assert (tmp_path/'a.png').read_bytes().startswith(b'\x89PNG')
 
 
 def test_sizes_on_disk_count_what_is_needed():
-    assert 'numpy' in bench.requirements_of('rnn_nbdev') and 'numba' not in bench.requirements_of('rnn_nbdev')
-    own = sum(f.stat().st_size for f in bench.SOURCE.rglob('*.py'))
-    assert bench.installed_size('rnn_nbdev') > bench.installed_size('numpy') + own > 10**7
+    assert 'numpy' in bench._requirements_of('rnn_nbdev') and 'numba' not in bench._requirements_of('rnn_nbdev')
+    own = sum(f.stat().st_size for f in bench._SOURCE.rglob('*.py'))
+    assert bench._installed_size('rnn_nbdev') > bench._installed_size('numpy') + own > 10**7
 
 
 def test_a_new_process_tells_its_time():
-    assert 0 <= bench.timed_elsewhere('import sys', 'pass') < 10
+    assert 0 <= bench._timed_elsewhere('import sys', 'pass') < 10

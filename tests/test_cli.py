@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from rnn_nbdev.cli import (Settings, most_surprising, nats_and_bits, optimizer_of, training_plan, rnn_eval, rnn_sample,
-                           rnn_train, schedule_of, settings_of, stop_strings, train_text)
+from rnn_nbdev.cli import (_Settings, _most_surprising, _nats_and_bits, _optimizer_of, _training_plan, rnn_eval, rnn_sample,
+                           rnn_train, _schedule_of, _settings_of, _stop_strings, train_text)
 from rnn_nbdev.files import load_arrays, save_arrays
 from rnn_nbdev.optim import SGD, Adam, RMSProp, averaged_parameters
 from rnn_nbdev.text import load_model
@@ -277,8 +277,8 @@ def test_weights_that_can_not_be_used(change, word, trained, tmp_path, capsys):
 
 def test_a_checkpoint_of_a_version_to_come_is_refused():
     with pytest.raises(ValueError, match="unknown setting 'telepathy'"):
-        settings_of({'units': 8, 'telepathy': 1}, {})
-    assert settings_of({'units': 8, 'steps': 3}, {'steps': 5}) == Settings(units=8, steps=5)
+        _settings_of({'units': 8, 'telepathy': 1}, {})
+    assert _settings_of({'units': 8, 'steps': 3}, {'steps': 5}) == _Settings(units=8, steps=5)
 
 
 @pytest.fixture
@@ -426,20 +426,20 @@ def test_settings_that_a_run_was_started_with_can_not_be_changed(texts, tmp_path
 
 def test_the_options_reach_the_plan():
     numbers = {'clip': 2.0, 'accumulate': 3, 'average': 0.9, 'plateau': 4, 'stop': 2, 'validate': 7, 'save': 9}
-    plan = training_plan(Settings(limit=0.5, **numbers))
+    plan = _training_plan(_Settings(limit=0.5, **numbers))
     assert (plan.max_value, plan.max_norm, plan.accumulate, plan.average.decay) == (0.5, 2.0, 3, 0.9)
     assert (plan.plateau.validations, plan.stop.validations, plan.eval_every, plan.save_every) == (3, 1, 7, 9)
-    assert plan.keep_best == 1 and training_plan(Settings(best=3, stop=1)).keep_best == 3
-    nothing = training_plan(Settings())
+    assert plan.keep_best == 1 and _training_plan(_Settings(best=3, stop=1)).keep_best == 3
+    nothing = _training_plan(_Settings())
     assert (nothing.max_value, nothing.average, nothing.plateau, nothing.stop, nothing.keep_best) == (None,) * 4 + (0,)
 
 
 def test_the_options_reach_optimizer_and_schedule():
-    assert optimizer_of(Settings(decay=0.1)) == Adam(weight_decay=0.1) and optimizer_of(Settings()) == Adam()
-    assert optimizer_of(Settings(optimizer='sgd', momentum=0.5)) == SGD(momentum=0.5)
-    assert optimizer_of(Settings(optimizer='nesterov', momentum=0.5)) == SGD(momentum=0.5, nesterov=True)
-    assert optimizer_of(Settings(optimizer='rmsprop')) == RMSProp()
-    def rates(*steps, **how): return [round(schedule_of(Settings(rate=1.0, **how))(step), 6) for step in steps]
+    assert _optimizer_of(_Settings(decay=0.1)) == Adam(weight_decay=0.1) and _optimizer_of(_Settings()) == Adam()
+    assert _optimizer_of(_Settings(optimizer='sgd', momentum=0.5)) == SGD(momentum=0.5)
+    assert _optimizer_of(_Settings(optimizer='nesterov', momentum=0.5)) == SGD(momentum=0.5, nesterov=True)
+    assert _optimizer_of(_Settings(optimizer='rmsprop')) == RMSProp()
+    def rates(*steps, **how): return [round(_schedule_of(_Settings(rate=1.0, **how))(step), 6) for step in steps]
     assert rates(0, 500, 1000) == [1, 0.5, 0.25]
     assert rates(0, 9999, schedule='constant') == rates(0, 9, halving=0) == [1, 1]
     assert rates(0, 9, 10, 20, schedule='stairs', halving=10) == [1, 1, 0.5, 0.25]
@@ -495,9 +495,9 @@ def test_bytes_are_written_and_measured(texts, tmp_path, capsysbinary):
 
 
 def test_bits_a_byte_agree_where_characters_are_bytes():
-    assert nats_and_bits(np.log(2), 'ascii') == '0.693 nats = 1.000 bits a character, 1.000 bits a byte'
-    assert nats_and_bits(np.log(2), 'ü') == '0.693 nats = 1.000 bits a character, 0.500 bits a byte'
-    assert nats_and_bits(np.log(2), 'ü'.encode()) == '0.693 nats = 1.000 bits a byte, 2.000 bits a character'
+    assert _nats_and_bits(np.log(2), 'ascii') == '0.693 nats = 1.000 bits a character, 1.000 bits a byte'
+    assert _nats_and_bits(np.log(2), 'ü') == '0.693 nats = 1.000 bits a character, 0.500 bits a byte'
+    assert _nats_and_bits(np.log(2), 'ü'.encode()) == '0.693 nats = 1.000 bits a byte, 2.000 bits a character'
 
 
 def test_no_bits_a_byte_where_bytes_were_replaced(trained, texts, tmp_path, capsys):
@@ -571,15 +571,15 @@ def test_the_ways_of_writing(trained, capsys):
     ('', []), ('a', ['a']), (r'\n\n', ['\n\n']), (r'a|b\|c|\\n', ['a', 'b|c', '\\n']), (r'\t', ['\t']),
     ('ü |∀', ['ü ', '∀'])])
 def test_stop_strings_as_they_are_typed(given, expected):
-    assert stop_strings(given) == expected
+    assert _stop_strings(given) == expected
 
 
 def test_surprises_are_told_with_their_place():
     nats = np.zeros((2, 4))                     # of 'bcde' after a and 'ghij' after f
     nats[1, 2], nats[0, 0] = 2.0, 1.0
     told = ["  2.89 bits  'i' after 'fgh'", "  1.44 bits  'b' after 'a'"]
-    assert list(most_surprising(nats, 'abcdefghijk', 2)) == told
-    assert list(most_surprising(nats, b'abcdefghij', 1)) == ["  2.89 bits  b'i' after b'fgh'"]
+    assert list(_most_surprising(nats, 'abcdefghijk', 2)) == told
+    assert list(_most_surprising(nats, b'abcdefghij', 1)) == ["  2.89 bits  b'i' after b'fgh'"]
 
 
 def test_the_worst_places_are_where_the_loss_is(trained, texts, tmp_path, capsys):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rnn_nbdev import data, problems
 
 folder = Path(data.__file__).parent/'datasets'
-by_record = pytest.mark.parametrize('record', data.DATA_SETS, ids=lambda record: record.name)
+by_record = pytest.mark.parametrize('record', data._DATA_SETS, ids=lambda record: record.name)
 
 
 # --------------------------------------------------------------------------------------------- what the package ships
@@ -35,7 +35,7 @@ def test_the_record_and_the_page_beside_the_files_agree(record):
 
 
 def test_there_is_a_record_for_every_file_and_all_is_small():
-    assert {path.name for path in folder.iterdir()} == {record.file for record in data.DATA_SETS} | {'DATA.md'}
+    assert {path.name for path in folder.iterdir()} == {record.file for record in data._DATA_SETS} | {'DATA.md'}
     assert sum(path.stat().st_size for path in folder.iterdir()) < 700_000
 
 
@@ -49,20 +49,20 @@ def test_attribution_is_given_as_the_licence_asks():
 @by_record
 def test_a_missing_or_damaged_file_is_refused_in_one_line(record, tmp_path):
     with pytest.raises(ValueError, match=f'^data set {record.name}: no file .*{re.escape(record.file)}[^\n]*$'):
-        data.read_data_set(record.name, tmp_path)
+        data._read_data_set(record.name, tmp_path)
     whole = (folder/record.file).read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole)//2] ^= 1
     for wrong in (b'', whole[:-1], whole + b'\n', bytes(flipped)):
         (tmp_path/record.file).write_bytes(wrong)
         with pytest.raises(ValueError, match=f'^data set {record.name}: [^\n]*damaged: SHA-256 [^\n]*$'):
-            data.read_data_set(record.name, tmp_path)
+            data._read_data_set(record.name, tmp_path)
     (tmp_path/record.file).write_bytes(whole)
-    assert data.read_data_set(record.name, tmp_path) == data.read_data_set(record.name)
+    assert data._read_data_set(record.name, tmp_path) == data._read_data_set(record.name)
 
 
 @pytest.mark.parametrize('call', [
-    lambda: data.data_set('moons'), lambda: data.data_set(3), lambda: data.data_set([]),
+    lambda: data._data_set('moons'), lambda: data._data_set(3), lambda: data._data_set([]),
     lambda: data.japanese_vowels('all'), lambda: data.japanese_vowels(None),
     lambda: data.temperatures('Boston'), lambda: data.temperatures(['Seattle']),
     lambda: data.census_names('male'), lambda: data.census_names([]), lambda: data.census_names(['male', 'male']),
@@ -74,9 +74,9 @@ def test_what_is_not_there_is_refused_in_one_line(call):
 
 nowhere = Path('nowhere')
 bad_text = {
-    'no bytes': (lambda: data.decode('text', 'a file'), TypeError, 'a file: got str, expected bytes'),
-    'how to decode': (lambda: data.decode(b'a', 'a file', 'ignore'), ValueError, "errors: got 'ignore'"),
-    'not UTF-8': (lambda: data.decode(b'a\n\xff', 'a'), ValueError, 'a: not UTF-8: byte 0xff at offset 2, line 2'),
+    'no bytes': (lambda: data._decode('text', 'a file'), TypeError, 'a file: got str, expected bytes'),
+    'how to decode': (lambda: data._decode(b'a', 'a file', 'ignore'), ValueError, "errors: got 'ignore'"),
+    'not UTF-8': (lambda: data._decode(b'a\n\xff', 'a'), ValueError, 'a: not UTF-8: byte 0xff at offset 2, line 2'),
     'a file elsewhere': (lambda: data.mixed_order([Path('b/c')], Path('a')), ValueError, 'paths: got b.c, expected'),
     'no path': (lambda: data.mixed_order([3], Path('a')), TypeError, 'paths: got 3'),
     'one path': (lambda: data.read_files('abc'), TypeError, "paths: got 'abc', expected a list"),
@@ -94,7 +94,7 @@ bad_text = {
     'share of all': (lambda: data.split_text('abcdef', 1.0), ValueError, 'held_out: got 1.0'),
     'share of NaN': (lambda: data.split_text('abcdef', float('nan')), ValueError, 'held_out: got nan'),
     'too little': (lambda: data.split_text('abc', 0.5), ValueError, 'text: 3 characters are too few'),
-    'folder': (lambda: data.read_data_set('sunspots', 3), TypeError, 'folder: got 3, expected a path'),
+    'folder': (lambda: data._read_data_set('sunspots', 3), TypeError, 'folder: got 3, expected a path'),
     'kinds as a number': (lambda: data.census_names(3), ValueError, 'kinds: got 3'),
     'kinds as a dictionary': (lambda: data.census_names({'male': 1}), ValueError, 'kinds: got'),
     'a kind of lists': (lambda: data.census_names([['male']]), ValueError, 'kinds: got'),
@@ -163,7 +163,7 @@ def test_the_files_are_made_from_the_packages(tmp_path, capsys):
     packages = fake_packages(tmp_path)
     for out in ('one', 'two'): make_datasets.main([*map(str, packages), str(tmp_path/out)])
     one, two = ({p.name: p.read_bytes() for p in (tmp_path/out).iterdir()} for out in ('one', 'two'))
-    assert one == two and one.keys() == {record.file for record in data.DATA_SETS}
+    assert one == two and one.keys() == {record.file for record in data._DATA_SETS}
     text = {name: (gzip.decompress(b) if name.endswith('.gz') else b).decode().splitlines() for name, b in one.items()}
     assert text['japanese_vowels.csv.gz'][1:] == [
         'train,1,1,' + ','.join(f'{i}.5' for i in range(12)), 'train,1,1,' + ','.join(map(str, range(12))),
@@ -188,7 +188,7 @@ PLAIN = {  # name -> a call with generator, examples, length and number type
     'order 3': lambda rng, m, T, dtype=np.float64: problems.temporal_order_problem(rng, m, T, 3, dtype),
     'Reber': lambda rng, m, T, dtype=np.float64: problems.grammar_problem(rng, m, dtype=dtype),
     'embedded': lambda rng, m, T, dtype=np.float64: problems.grammar_problem(rng, m, EMBEDDED, dtype)}
-EMBEDDED = problems.embed(problems.REBER)
+EMBEDDED = problems._embed(problems._REBER)
 by_problem = pytest.mark.parametrize('make', PLAIN.values(), ids=PLAIN.keys())
 
 
@@ -242,9 +242,9 @@ def test_a_number_type_that_cannot_hold_numbers_is_refused(make):
     (lambda r: problems.copying_problem(r, 3, 5, 0), 'n_copy: got 0, expected 1 or more'),
     (lambda r: problems.copying_problem(r, 3, 5, 2, 1), 'n_symbols: got 1, expected 2 or more'),
     (lambda r: problems.parity_problem(r, 3, 0), 'T: got 0, expected 1 or more'),
-    (lambda r: problems.one_hot_sequence(np.array([[0, -2]]), 3), 'symbols: got -2 to 0, expected -1 to 2'),
-    (lambda r: problems.grammar_states('BTB'), "text: got 'B' at 2 in 'BTB', expected S or X"),
-    (lambda r: problems.grammar_states('BTXSET'), "text: got 'T' at 5 in 'BTXSET', expected its end")])
+    (lambda r: problems._one_hot_sequence(np.array([[0, -2]]), 3), 'symbols: got -2 to 0, expected -1 to 2'),
+    (lambda r: problems._grammar_states('BTB'), "text: got 'B' at 2 in 'BTB', expected S or X"),
+    (lambda r: problems._grammar_states('BTXSET'), "text: got 'T' at 5 in 'BTXSET', expected its end")])
 def test_sizes_that_make_no_sense_are_refused(call, words):
     with pytest.raises(ValueError, match=f'^{re.escape(words)}$'): call(np.random.default_rng(0))
 
@@ -326,7 +326,7 @@ def strings_up_to(grammar, n: int) -> set[str]:
 
 
 def test_the_embedded_grammar_is_rebers_between_equal_letters():
-    inner, outer = strings_up_to(problems.REBER, 12), strings_up_to(EMBEDDED, 16)
+    inner, outer = strings_up_to(problems._REBER, 12), strings_up_to(EMBEDDED, 16)
     assert outer == {f'B{c}{text}{c}E' for c in 'TP' for text in inner} and len(inner) > 100
     for text in sorted(outer)[:200]:
         assert problems.grammar_accepts(text, EMBEDDED) and not problems.grammar_accepts(text)
@@ -338,11 +338,11 @@ def test_the_embedded_grammar_is_rebers_between_equal_letters():
 @settings(max_examples=200)
 @given(st.text(alphabet='BTPSXVE', max_size=8))
 def test_accepting_is_being_one_of_the_strings(text):
-    for grammar in (problems.REBER, EMBEDDED):
+    for grammar in (problems._REBER, EMBEDDED):
         assert problems.grammar_accepts(text, grammar) == (text in strings_up_to(grammar, 8))
 
 
-@pytest.mark.parametrize('grammar', [problems.REBER, EMBEDDED])
+@pytest.mark.parametrize('grammar', [problems._REBER, EMBEDDED])
 def test_legal_letters_are_those_with_which_a_string_goes_on(grammar):
     x, targets, legal, lengths = problems.grammar_problem(np.random.default_rng(4), 300, grammar)
     every = strings_up_to(grammar, 18)
@@ -357,7 +357,7 @@ def test_legal_letters_are_those_with_which_a_string_goes_on(grammar):
     assert not legal[:, np.arange(legal.shape[2]) >= lengths[:, None]].any()
 
 
-@pytest.mark.parametrize('grammar', [problems.REBER, EMBEDDED])
+@pytest.mark.parametrize('grammar', [problems._REBER, EMBEDDED])
 def test_least_losses_follow_from_walking_the_grammar(grammar):
     "The share of all strings at each state, letter by letter, until none is left; no linear system"
     at = {(0, ''): 1.0}

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rnn_nbdev.explorer import (LiveDiagram, all_moves, explore, explore_frame, explore_frames, inside_values,
-                                live_cell, live_pictures, move_words, pixels_of, push_left, push_words, run_moved)
+from rnn_nbdev.explorer import (_LiveDiagram, _all_moves, explore, _explore_frame, _explore_frames, _inside_values,
+                                _live_cell, _live_pictures, _move_words, _pixels_of, _push_left, _push_words, _run_moved)
 from rnn_nbdev.init import initialize_gru, initialize_lstm, initialize_rnn
 from rnn_nbdev.viz import Picture, clashes, same_values
 
@@ -38,49 +38,49 @@ def test_nothing_moved_is_the_cell_itself(cell):
     states = {'c0': rng.normal(size=(5, 1))} if cell == 'lstm' else {}
     from rnn_nbdev import gru_forward, lstm_forward, rnn_forward
     forward = {'rnn': rnn_forward, 'lstm': lstm_forward, 'gru': gru_forward}[cell]
-    found = run_moved(live_cell(cell, parameters, x, a0, **states), {'step': 3})
+    found = _run_moved(_live_cell(cell, parameters, x, a0, **states), {'step': 3})
     np.testing.assert_allclose(found.states['a'], forward(x, a0, parameters, **states)[0][:, 0], rtol=1e-13)
 
 
 @by_cell
 def test_nothing_given_is_written_to(cell):
-    live = live_cell(cell)
+    live = _live_cell(cell)
     before = [a.copy() for a in (live.x, *live.parameters.values(), *live.states.values())]
     moves = {'step': 2, 'x': 1.0, 'a': -1.0}
-    run_moved(live, moves)
-    explore_frame(live, moves)
+    _run_moved(live, moves)
+    _explore_frame(live, moves)
     after = [live.x, *live.parameters.values(), *live.states.values()]
     assert all(np.array_equal(a, b) for a, b in zip(before, after)) and moves == {'step': 2, 'x': 1.0, 'a': -1.0}
 
 
 @by_cell
 def test_a_push_acts_at_its_step_and_on_its_unit_alone(cell):
-    live = live_cell(cell)
+    live = _live_cell(cell)
     name = 'c' if cell == 'lstm' else 'a'
-    run, calm = (run_moved(live, {name: 0.5, 'step': 6, 'unit': 2}, pushed) for pushed in (True, False))
+    run, calm = (_run_moved(live, {name: 0.5, 'step': 6, 'unit': 2}, pushed) for pushed in (True, False))
     assert np.array_equal(run.states['a'][:, :5], calm.states['a'][:, :5])
     entered = {'rnn': 1, 'gru': 1, 'lstm': 3}[cell]                # a_prev, or c_prev, in the cache
     np.testing.assert_allclose(run.caches[5][entered] - calm.caches[5][entered], [[0], [0], [0.5]], atol=1e-15)
-    unit = [np.subtract(*push_left(live, {name: 0.5, 'step': 6, 'unit': k})) for k in range(3)]
+    unit = [np.subtract(*_push_left(live, {name: 0.5, 'step': 6, 'unit': k})) for k in range(3)]
     assert all((gap[:5] == 0).all() and gap[5] != 0 for gap in unit)
 
 
 @by_cell
 def test_a_bias_is_moved_for_every_unit_and_step(cell):
-    live = live_cell(cell)
-    for name in all_moves(live):
+    live = _live_cell(cell)
+    for name in _all_moves(live):
         if name not in live.parameters: continue
-        moved = live_cell(cell, {**live.parameters, name: live.parameters[name] + 1.5})
-        assert np.array_equal(run_moved(live, {name: 1.5}).states['a'], run_moved(moved).states['a'])
-        assert not np.array_equal(run_moved(live, {name: 1.5}).states['a'], run_moved(live).states['a'])
+        moved = _live_cell(cell, {**live.parameters, name: live.parameters[name] + 1.5})
+        assert np.array_equal(_run_moved(live, {name: 1.5}).states['a'], _run_moved(moved).states['a'])
+        assert not np.array_equal(_run_moved(live, {name: 1.5}).states['a'], _run_moved(live).states['a'])
 
 
 def test_words():
-    live = live_cell('lstm')
-    assert move_words(live) == ['step 4, unit 0', 'nothing added']
-    assert move_words(live, {'step': 2, 'bf': -1.5, 'x': 1}) == ['step 2, unit 0', 'input +1', 'forget bias −1.5']
-    assert push_words(live) == '+0.000 at step 4, +0.000 at step 16'
-    last = push_words(live, {'c': 1, 'step': 16})
+    live = _live_cell('lstm')
+    assert _move_words(live) == ['step 4, unit 0', 'nothing added']
+    assert _move_words(live, {'step': 2, 'bf': -1.5, 'x': 1}) == ['step 2, unit 0', 'input +1', 'forget bias −1.5']
+    assert _push_words(live) == '+0.000 at step 4, +0.000 at step 16'
+    last = _push_words(live, {'c': 1, 'step': 16})
     assert re.fullmatch(r'\+0\.\d{3} at step 16, \+0\.\d{3} at step 16 \(100%\)', last)
 
 
@@ -132,15 +132,15 @@ def test_importing_the_module_needs_no_ipywidgets():
 @by_cell
 @pytest.mark.parametrize('n_a', [1, 3, 9])
 def test_frames_show_the_values_and_nothing_runs_into_anything(cell, n_a):
-    live = live_cell(cell, START[cell](np.random.default_rng(1), 2, n_a))
+    live = _live_cell(cell, START[cell](np.random.default_rng(1), 2, n_a))
     moves = [{'x': 2.0, 'step': 1}, {'a': -1.0, 'step': 16, 'unit': n_a - 1}, {}, {'step': 7}]
-    picture = explore_frames(live, moves)
+    picture = _explore_frames(live, moves)
     gates = 'ft', 'it', 'ot', 'ut', 'rt'
     for k, move in enumerate(moves):
-        cache = run_moved(live, move).caches[all_moves(live, move)['step'] - 1]
-        values = inside_values(live, cache)
+        cache = _run_moved(live, move).caches[_all_moves(live, move)['step'] - 1]
+        values = _inside_values(live, cache)
         for name in ('xt', 'a_next'): assert same_values(picture, f'{k}:{name}', values[name], gate=name in gates)
-        assert np.array_equal(picture.axes[1 + k].lines[-1].get_ydata(), push_left(live, move)[0])
+        assert np.array_equal(picture.axes[1 + k].lines[-1].get_ydata(), _push_left(live, move)[0])
     assert clashes(picture) == [] and picture.alt
 
 
@@ -149,23 +149,23 @@ def test_frames_show_the_values_and_nothing_runs_into_anything(cell, n_a):
 def test_quick_pictures_are_the_whole_ones(cell, n_a):
     "However often something was moved before"
     from rnn_nbdev.explorer import _DIAGRAM
-    live = live_cell(cell, START[cell](np.random.default_rng(1), 2, n_a))
-    diagram = LiveDiagram(live)
+    live = _live_cell(cell, START[cell](np.random.default_rng(1), 2, n_a))
+    diagram = _LiveDiagram(live)
     for moves in ({'a': 2.0}, {'x': -3.0, 'step': 1, 'unit': n_a - 1}, {}):
-        whole = pixels_of(_DIAGRAM[cell](run_moved(live, moves).caches[all_moves(live, moves)['step'] - 1]))
+        whole = _pixels_of(_DIAGRAM[cell](_run_moved(live, moves).caches[_all_moves(live, moves)['step'] - 1]))
         assert np.array_equal(diagram.pixels(moves), whole)
-        assert np.array_equal(shown(live_pictures(diagram, moves)[0]), whole[:, :, :3])
+        assert np.array_equal(shown(_live_pictures(diagram, moves)[0]), whole[:, :, :3])
 
 
 def test_a_gru_with_its_reset_after_the_product_is_drawn_too_where_its_cache_is_given():
-    from rnn_nbdev.explorer import diagram_values
+    from rnn_nbdev.explorer import _diagram_values
     from rnn_nbdev.gru import gru_cell_forward
     from rnn_nbdev.viz import draw_gru_cell
     rng = np.random.default_rng(0)
     _, _, cache = gru_cell_forward(rng.normal(size=(2, 1)), rng.normal(size=(3, 1)),
                                    initialize_gru(rng, 2, 3, reset_after=True), reset_after=True)
     picture = draw_gru_cell(cache)
-    for name, values in diagram_values(live_cell('gru'), cache).items():
+    for name, values in _diagram_values(_live_cell('gru'), cache).items():
         assert same_values(picture, name, values, gate=name in ('ut', 'rt')), name
 
 
@@ -189,8 +189,8 @@ def test_a_slider_redraws_and_the_button_goes_back(cell):
     moved = inside.value, memory.value, words.value
     assert all(a != b for a, b in zip(first, moved))
     push = {'c' if cell == 'lstm' else 'a': -2.0}
-    assert (inside.value, memory.value) == live_pictures(LiveDiagram(live_cell(cell)), push)
-    assert words.value == f'moved by {push_words(live_cell(cell), push)}'
+    assert (inside.value, memory.value) == _live_pictures(_LiveDiagram(_live_cell(cell)), push)
+    assert words.value == f'moved by {_push_words(_live_cell(cell), push)}'
     sliders['step'].value = 9
     button.click()
     assert (inside.value, memory.value, words.value) == first and sliders['step'].value == 4
@@ -274,7 +274,7 @@ def test_a_slider_moves_in_the_browser_and_the_picture_changes(project, tmp_path
         handle.focus()
         for _ in range(10): page.keyboard.press('ArrowRight')
         value = round(float(handle.get_attribute('aria-valuenow')), 1)
-        last = f"moved by {push_words(live_cell('lstm'), {'c': 1.0, 'bf': value})}"
+        last = f"moved by {_push_words(_live_cell('lstm'), {'c': 1.0, 'bf': value})}"
         playwright.expect(words).to_have_text(last, timeout=30_000)
         after = images.evaluate_all(bytes_of)
         page.evaluate("() => { jupyterapp.commands.execute('docmanager:save') }")

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from rnn_nbdev.gradcheck import assert_close, check_gradients, leaves, relative_error
+from rnn_nbdev.gradcheck import assert_close, check_gradients, leaves, _relative_error
 
 
 def forward(x, parameters):
@@ -76,11 +76,11 @@ def test_single_precision_is_refused():
 
 
 def test_relative_error():
-    assert relative_error(np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 0
-    assert relative_error(np.array([1.0]), np.array([-1.0])) == 2
-    assert relative_error(np.array([np.nan]), np.array([1.0])) == np.inf
-    assert relative_error(np.zeros(3), np.zeros(3)) == 0 and relative_error(np.zeros(0), np.zeros(0)) == 0
-    np.testing.assert_allclose(relative_error(np.array([1.0, 1e-6]), np.array([1.0, 0.0])), 1e-4)
+    assert _relative_error(np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 0
+    assert _relative_error(np.array([1.0]), np.array([-1.0])) == 2
+    assert _relative_error(np.array([np.nan]), np.array([1.0])) == np.inf
+    assert _relative_error(np.zeros(3), np.zeros(3)) == 0 and _relative_error(np.zeros(0), np.zeros(0)) == 0
+    np.testing.assert_allclose(_relative_error(np.array([1.0, 1e-6]), np.array([1.0, 0.0])), 1e-4)
 
 
 @pytest.mark.parametrize('actual', [np.ones((1, 3)), np.ones((3, 1), np.float32), np.ones((3, 1)) + 1e-6, np.ones(3),

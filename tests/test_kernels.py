@@ -16,7 +16,7 @@ from rnn_nbdev.optim import (
 )
 from rnn_nbdev.outputs import loss_backward, loss_forward, output_backward, output_forward
 from rnn_nbdev.recurrent import (
-    ENGINES, Stream, engine, engine_of, has_numba, passes, recurrent_backward, recurrent_forward, use_engine,
+    ENGINES, Stream, engine, engine_of, has_numba, _passes, recurrent_backward, recurrent_forward, use_engine,
 )
 from rnn_nbdev.rnn import output_loss, output_loss_backward
 
@@ -62,7 +62,7 @@ def assert_equal(given, expected, tol):
 
 def compare(engine, cell, x, state, parameters, da, dstate, table, tol, **options):
     "One engine against the textbook, both ways, twice back"
-    forward, backward = passes(engine)
+    forward, backward = _passes(engine)
     before = {name: array.copy() for name, array in flatten((x, state, parameters, da, dstate, table)).items()}
     a, final, cache = forward(cell, x, state, parameters, **options, **table)
     expected = textbook_forward(cell, x, state, parameters, **options, **table)
@@ -118,7 +118,7 @@ def test_lengths_and_directions(cell, engine, dtype, reverse):
 @by_cell
 @pytest.mark.parametrize('reverse', [False, True])
 def test_padding_influences_nothing(cell, engine, reverse):
-    forward, backward = passes(engine)
+    forward, backward = _passes(engine)
     x, state, parameters, da, dstate, _ = case(cell, 3, 5, 4, 6)
     lengths = np.array([6, 2, 5, 1])
     own = np.arange(6) < lengths[:, None]
@@ -163,7 +163,7 @@ def test_the_gradients_of_few_tokens_are_added_first(cell, dtype, n_tokens, m, f
 @by_engine
 @by_cell
 def test_inference_gives_the_same_and_keeps_nothing(cell, engine, dtype):
-    forward, _ = passes(engine)
+    forward, _ = _passes(engine)
     for lengths, reverse, n_tokens in itertools.product((None, np.array([40, 3, 17, 0])), (False, True), (None, 7)):
         x, state, parameters, _, _, table = case(cell, 3, 64, 4, 40, dtype, n_tokens=n_tokens)
         a, final, _ = forward(cell, x, state, parameters, lengths, reverse, **table)
@@ -179,7 +179,7 @@ def test_inference_gives_the_same_and_keeps_nothing(cell, engine, dtype):
 @by_engine
 @by_cell
 def test_what_is_not_a_number_shows_and_stays_with_its_example(cell, engine, dtype):
-    forward, backward = passes(engine)
+    forward, backward = _passes(engine)
     x, state, parameters, da, _, _ = case(cell, 3, 37, 4, 6, dtype)
     a, _, cache = forward(cell, x, state, parameters)
     for bad in (np.nan, np.inf):
@@ -198,7 +198,7 @@ def test_what_is_not_a_number_shows_and_stays_with_its_example(cell, engine, dty
 @by_engine
 @by_cell
 def test_missing_upstream_gradients_are_zeros(cell, engine):
-    forward, backward = passes(engine)
+    forward, backward = _passes(engine)
     x, state, parameters, da, dstate, _ = case(cell, 3, 5, 4, 6)
     cache = forward(cell, x, state, parameters)[2]
     zeros = {name: np.zeros_like(d) for name, d in dstate.items()}
@@ -211,7 +211,7 @@ def test_missing_upstream_gradients_are_zeros(cell, engine):
 @by_engine
 @by_cell
 def test_any_memory_order_gives_the_same(cell, engine):
-    forward, backward = passes(engine)
+    forward, backward = _passes(engine)
     x, state, parameters, da, dstate, _ = case(cell, 3, 5, 4, 6)
     results = []
     changes = np.ascontiguousarray, np.asfortranarray, lambda v: np.repeat(v, 2, axis=1)[:, ::2]
@@ -226,7 +226,7 @@ def test_any_memory_order_gives_the_same(cell, engine):
 @by_engine
 @by_cell
 def test_gradients_against_differences(cell, engine):
-    forward, backward = passes(engine)
+    forward, backward = _passes(engine)
     x, state, parameters, *_ = case(cell, 3, 4, 3, 5)
     _, _, _, _, _, table = case(cell, 3, 4, 3, 5, n_tokens=6)
     tokens = np.random.default_rng(1).integers(0, 6, (3, 5))
@@ -247,7 +247,7 @@ def test_gradients_against_differences(cell, engine):
 
 @by_engine
 def test_bad_arguments_are_named(engine):
-    forward, backward = passes(engine)
+    forward, backward = _passes(engine)
     x, state, parameters, da, dstate, _ = case('lstm', 3, 5, 4, 6)
     table, tokens = np.zeros((3, 7)), np.zeros((4, 6), int)
     bad = [
@@ -372,10 +372,10 @@ def test_threads_change_nothing_but_the_rounding(cell):
 @needs_numba
 @by_dtype
 def test_an_output_layer_equals_the_textbook(dtype):
-    from rnn_nbdev.fused import BLOCK, jit_affine_backward, jit_affine_forward
+    from rnn_nbdev.fused import _BLOCK, jit_affine_backward, jit_affine_forward
     from rnn_nbdev.rnn import affine_backward, affine_forward
     rng = np.random.default_rng(0)
-    some = itertools.product((1, 5, 70), (1, 9, 130), ((1,), (BLOCK,), (3, 1), (1, 7), (BLOCK + 1, 2), (13, 31)))
+    some = itertools.product((1, 5, 70), (1, 9, 130), ((1,), (_BLOCK,), (3, 1), (1, 7), (_BLOCK + 1, 2), (13, 31)))
     for n_y, n_a, columns in [*some, (2, 3, (0,)), (2, 3, (4, 0))]:
         a, W, b, dz = (rng.normal(size=shape).astype(dtype)
                        for shape in ((n_a, *columns), (n_y, n_a), (n_y, 1), (n_y, *columns)))
@@ -420,9 +420,9 @@ def test_an_output_layer_goes_with_the_engine_where_it_is_large():
 @needs_numba
 @by_dtype
 def test_an_output_layer_with_its_loss_equals_the_textbook(dtype):
-    from rnn_nbdev.fused import BLOCK, jit_output_loss, jit_output_loss_backward
+    from rnn_nbdev.fused import _BLOCK, jit_output_loss, jit_output_loss_backward
     rng = np.random.default_rng(0)
-    some = (1,), (BLOCK,), (3, 1), (1, 7), (BLOCK + 1, 2), (13, 31)
+    some = (1,), (_BLOCK,), (3, 1), (1, 7), (_BLOCK + 1, 2), (13, 31)
     for n_y, n_a, columns in itertools.product((1, 5, 64, 70, 130), (1, 9, 128), some):
         a, W, b = (rng.normal(size=shape).astype(dtype) for shape in ((n_a, *columns), (n_y, n_a), (n_y, 1)))
         targets, mask = rng.integers(n_y, size=columns), rng.random(columns) < 0.7
@@ -583,20 +583,20 @@ def test_any_byte_order_takes_steps():
 
 @needs_numba
 def test_the_number_of_threads_follows_the_environment_and_the_work(monkeypatch):
-    from rnn_nbdev.jit import cut, cut_units, most_threads, shards
+    from rnn_nbdev.jit import cut, _cut_units, most_threads, _shards
     from rnn_nbdev.kernels import check_call
     monkeypatch.setenv('RNN_NBDEV_THREADS', '3')
     assert most_threads() == 3
     x, state, parameters, *_ = case('lstm', 8, 64, 32, 50)
-    assert len(shards(check_call('lstm', x, state, parameters), None, 8, None)[0]) == 3
+    assert len(_shards(check_call('lstm', x, state, parameters), None, 8, None)[0]) == 3
     x, state, parameters, *_ = case('lstm', 8, 64, 32, 1)
-    assert len(shards(check_call('lstm', x, state, parameters), None, 8, None)[0]) == 1      # too little to share
+    assert len(_shards(check_call('lstm', x, state, parameters), None, 8, None)[0]) == 1      # too little to share
     for bad in ('0', '-1', 'two'):
         monkeypatch.setenv('RNN_NBDEV_THREADS', bad)
         with pytest.raises(ValueError, match='RNN_NBDEV_THREADS: got'): most_threads()
     for m, threads in itertools.product((1, 2, 7, 32), (1, 2, 5)):
         lengths = np.sort(np.random.default_rng(m).integers(0, 9, m))[::-1]
-        for parts in (cut(lengths, m, threads), cut(None, m, threads), cut_units(m, threads, 16)):
+        for parts in (cut(lengths, m, threads), cut(None, m, threads), _cut_units(m, threads, 16)):
             assert [row for first, last in parts for row in range(first, last)] == list(range(m))
             assert len(parts) <= threads
 
@@ -855,7 +855,7 @@ def test_what_is_on_disk_is_known_by_its_version(monkeypatch, tmp_path):
 def test_steps_a_few_at_a_time(cell, tokens, left_out, lengths, reverse, monkeypatch):
     "Blocks of two steps, the last of one: what goes over from block to block"
     from rnn_nbdev.kernels import numpy_backward, numpy_forward
-    monkeypatch.setattr('rnn_nbdev.kernels.steps_at_once', lambda *_: 2)
+    monkeypatch.setattr('rnn_nbdev.kernels._steps_at_once', lambda *_: 2)
     x, state, parameters, da, dstate, table = case(cell, 3, 5, 4, 7, n_tokens=tokens)
     drop = np.random.default_rng(3).choice([0, 1.5], size=(5, 4)) if left_out else None
     options = {'lengths': lengths, 'reverse': reverse, 'drop': drop, **table}

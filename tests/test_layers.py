@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from rnn_nbdev.gradcheck import leaves
-from rnn_nbdev.kernels import drop_columns, textbook_cells
+from rnn_nbdev.kernels import _drop_columns, textbook_cells
 from rnn_nbdev.layers import (
-    Chain, Dense, Embedding, Recurrent, check_layer, draw_mask, lengthen, outputs_by_name, put_valid, shorten, summary,
-    take_valid, valid_steps,
+    Pass, Chain, Dense, Embedding, Recurrent, check_layer, draw_mask, _lengthen, outputs_by_name, put_valid, shorten, summary,
+    _take_valid, valid_steps,
 )
 from rnn_nbdev.networks import Bidirectional, Dropout, Pool, Residual, stacked, trace
 from rnn_nbdev.recurrent import ENGINES, engine_of, has_numba, recurrent_backward, recurrent_forward
@@ -50,8 +50,7 @@ def slope_error(network, x, lengths, rng) -> float:
     "How far the gradients are from the slope along one random direction of everything at once, by complex step"
     parameters, state = drawn(network, rng)
     inputs = {'parameters': parameters, 'state': state, **({'x': x} if x.dtype.kind == 'f' else {})}
-    run = lambda i: network.forward(i['parameters'], i.get('x', x), i['state'], lengths=lengths,
-                                    rng=np.random.default_rng(5))
+    run = lambda i: network.forward(i['parameters'], i.get('x', x), i['state'], Pass(lengths=lengths, rng=np.random.default_rng(5)))
     y, final, cache = run(inputs)
     dy, dfinal = rng.standard_normal(y.shape), {name: rng.standard_normal(s.shape) for name, s in final.items()}
     dx, dparameters, dstate = network.backward(dy, cache, dfinal)
@@ -110,7 +109,7 @@ def test_what_has_no_time_has_no_lengths(layer):
     x = rng.standard_normal((3, 5))
     assert check_layer(layer, x, rng, lengths=[7, 1, 2, 3, 4]).ok
     parameters = layer.init(rng, np.float64)
-    run = lambda **lengths: layer.forward(parameters, x, training=False, **lengths)[0]
+    run = lambda **lengths: layer.forward(parameters, x, how=Pass(training=False, **lengths))[0]
     same(run(lengths=[9] * 5), run())
 
 
@@ -119,7 +118,7 @@ def test_what_has_no_time_has_no_lengths(layer):
 def everything(network, x, dy, lengths, own, dtype):
     "Results and gradients at the steps that count, which are all there is"
     parameters, state = drawn(network, np.random.default_rng(1), dtype)
-    y, final, cache = network.forward(parameters, x, state, lengths=lengths, rng=np.random.default_rng(2))
+    y, final, cache = network.forward(parameters, x, state, Pass(lengths=lengths, rng=np.random.default_rng(2)))
     dx, dparameters, dstate = network.backward(dy if y.ndim == 3 else dy[:, :, 0], cache, final)
     if y.ndim == 3:
         assert not y[:, ~own].any()
@@ -171,7 +170,7 @@ def test_full_lengths_and_none_are_the_same_to_the_last_bit(engine, sizes, order
         for lengths, given in itertools.product((None, np.full(m, T)), 'CF' if order == 'C' else 'F'):
             x = values.copy(order=given)
             with engine_of(engine):
-                y, final, cache = network.forward(parameters, x, lengths=lengths, rng=np.random.default_rng(1))
+                y, final, cache = network.forward(parameters, x, how=Pass(lengths=lengths, rng=np.random.default_rng(1)))
                 dy = np.array(np.random.default_rng(2).standard_normal(y.shape), dtype, order=order)
                 results.append((y, final, network.backward(dy, cache, final)))
         for result in results[1:]: same(result, results[0])
@@ -195,7 +194,7 @@ def test_tokens_in_the_padding_are_not_even_looked_at(cell):
 def test_a_batch_is_its_examples_one_by_one(cell, ways):
     network, rng = stacked(3, 2, layers=2, **CELLS[cell], **WAYS[ways]), np.random.default_rng(0)
     x, (parameters, state) = rng.standard_normal((3, 3, 4)), drawn(network, rng)
-    y, final, _ = network.forward(parameters, x, state, lengths=LENGTHS)
+    y, final, _ = network.forward(parameters, x, state, Pass(lengths=LENGTHS))
     for i, T in enumerate(LENGTHS):
         one = {name: s[:, i:i + 1] for name, s in state.items()}
         alone, last, _ = network.forward(parameters, x[:, i:i + 1, :T], one)
@@ -208,7 +207,7 @@ def test_an_example_without_steps_keeps_its_state(cell):
     network, rng = stacked(3, 2, layers=2, directions=2, **CELLS[cell]), np.random.default_rng(0)
     x, (parameters, state) = rng.standard_normal((3, 3, 4)), drawn(network, rng)
     for lengths in ([4, 0, 2], [0, 0, 0]):
-        y, final, cache = network.forward(parameters, x, state, lengths=lengths)
+        y, final, cache = network.forward(parameters, x, state, Pass(lengths=lengths))
         for name in state: np.testing.assert_array_equal(final[name][:, 1], state[name][:, 1])
         assert y.shape == (4, 3, 4) and not y[:, 1].any()
         _, gradients, dstate = network.backward(np.ones_like(y), cache, state)
@@ -219,11 +218,11 @@ def test_an_example_without_steps_keeps_its_state(cell):
 def test_steps_taken_and_put_back():
     x = np.random.default_rng(0).standard_normal((2, 3, 5))
     for lengths in ([5, 0, 3], [0, 0, 0], [5, 5, 5]):
-        columns = take_valid(x, np.array(lengths))
+        columns = _take_valid(x, np.array(lengths))
         assert columns.shape == (2, sum(lengths))
         np.testing.assert_array_equal(put_valid(columns, np.array(lengths), 5), np.where(valid_steps(lengths, 5), x, 0))
         assert shorten(x, np.array(lengths)).shape[2] == max(1, *lengths)
-    assert lengthen(x, 8).shape == (2, 3, 8) and not lengthen(x, 8)[:, :, 5:].any() and lengthen(x, 5) is x
+    assert _lengthen(x, 8).shape == (2, 3, 8) and not _lengthen(x, 8)[:, :, 5:].any() and _lengthen(x, 5) is x
 
 
 # ------------------------------------------------------------------------------------------------------------ PyTorch
@@ -257,7 +256,7 @@ def test_stacks_of_packed_sequences_equal_pytorch(engine, cell, directions):
     parameters, state = drawn(network, rng, m=4)
     x = rng.standard_normal((3, 4, T))
     with engine_of(engine):
-        y, final, cache = network.forward(parameters, x, state, lengths=lengths)
+        y, final, cache = network.forward(parameters, x, state, Pass(lengths=lengths))
         dy, dfinal = rng.standard_normal(y.shape), {name: rng.standard_normal(s.shape) for name, s in final.items()}
         dx, dparameters, dstate = network.backward(dy, cache, dfinal)
 
@@ -307,7 +306,7 @@ def test_types_stay_and_nothing_is_written_to(engine, dtype):
     given = (parameters, state, tokens, dy, dstate, LENGTHS)
     before = {name: a.copy() for name, a in flat(given).items()}
     with engine_of(engine):
-        y, final, cache = FULL.forward(parameters, tokens, state, lengths=LENGTHS, rng=np.random.default_rng(1))
+        y, final, cache = FULL.forward(parameters, tokens, state, Pass(lengths=LENGTHS, rng=np.random.default_rng(1)))
         first, second = (FULL.backward(dy, cache, dstate) for _ in range(2))
     assert {a.dtype for a in flat((y, final, first)).values()} == {np.dtype(dtype)}
     same(first, second)
@@ -318,16 +317,16 @@ def test_types_stay_and_nothing_is_written_to(engine, dtype):
 def test_dropout_draws_from_its_generator_alone():
     rng = np.random.default_rng(0)
     parameters, tokens = FULL.init(rng), rng.integers(1, 5, size=(3, 4))
-    run = lambda seed, **o: FULL.forward(parameters, tokens, rng=np.random.default_rng(seed), **o)[0]
+    run = lambda seed, **o: FULL.forward(parameters, tokens, how=Pass(rng=np.random.default_rng(seed), **o))[0]
     same(run(1), run(1))
     assert (run(1) != run(2)).any() and (run(1) != run(1, training=False)).any()
     same(run(1, training=False), run(2, training=False))
-    same(FULL.forward(parameters, tokens, training=False)[0], run(1, training=False))
+    same(FULL.forward(parameters, tokens, how=Pass(training=False))[0], run(1, training=False))
 
 
 def test_dropout_scales_what_stays():
     x, rng = np.ones((20, 30, 40)), np.random.default_rng(0)
-    once, anew = (Dropout(.25, every_step=e).forward({}, x, rng=rng)[0] for e in (False, True))
+    once, anew = (Dropout(.25, every_step=e).forward({}, x, how=Pass(rng=rng))[0] for e in (False, True))
     for y in (once, anew): assert set(np.unique(y)) == {0, 1 / .75} and abs(y.mean() - 1) < .1
     assert (once == once[:, :, :1]).all() and not (anew == anew[:, :, :1]).all()
     assert (once[:, :1] != once).any(), 'each example has a mask of its own'
@@ -341,7 +340,7 @@ def test_what_pooling_takes(sign):
               'ends': lambda e: np.array([e[0, -1], e[1, 0]])}
     for how, of in wanted.items():
         for lengths in (LENGTHS, None):
-            y, _, _ = Pool(how).forward({}, x, lengths=lengths)
+            y, _, _ = Pool(how).forward({}, x, how=Pass(lengths=lengths))
             for i, T in enumerate([4, 4, 4] if lengths is None else lengths):
                 np.testing.assert_allclose(y[:, i], of(x[:, i, :T]), rtol=1e-15)
 
@@ -353,7 +352,7 @@ def test_recurrent_dropout_leaves_out_units_of_the_state_alone(cell):
     x, (parameters, state) = rng.standard_normal((3, 3, 5)), drawn(layer, rng)
     d = draw_mask(np.random.default_rng(1), .5, (3, 4), np.float64)
     assert len({tuple(row) for row in d}) == 3 and all(0 < np.count_nonzero(row) for row in d) and (d == 0).any()
-    y, final, cache = layer.forward(parameters, x, state, rng=np.random.default_rng(1))
+    y, final, cache = layer.forward(parameters, x, state, Pass(rng=np.random.default_rng(1)))
     dy, dfinal = rng.standard_normal(y.shape), {name: rng.standard_normal(s.shape) for name, s in final.items()}
     dx, dparameters, dstate = layer.backward(dy, cache, dfinal)
     sums = {name: np.zeros_like(p) for name, p in parameters.items()}
@@ -432,7 +431,7 @@ def test_an_embedding_inside_the_layer_above_gives_the_same(engine, cell, length
     for fuse in (False, True):
         network = Chain(layers, fuse)
         with engine_of(engine):
-            y, final, cache = network.forward(parameters, tokens, state, lengths=lengths, rng=np.random.default_rng(1))
+            y, final, cache = network.forward(parameters, tokens, state, Pass(lengths=lengths, rng=np.random.default_rng(1)))
             results.append(flat((y, final, network.backward(dy, cache, final))))
     assert [*results[0]] == [*results[1]]
     for name, wanted in results[0].items():
@@ -458,7 +457,7 @@ def test_trace_shows_what_the_kernels_compute(cell):
                      'output': Dense(3, 2)})
     x, (parameters, state) = rng.standard_normal((3, 3, 4)), drawn(network, rng)
     seen = trace(network, parameters, x, state, LENGTHS)
-    y, final, _ = network.forward(parameters, x, state, lengths=LENGTHS)
+    y, final, _ = network.forward(parameters, x, state, Pass(lengths=LENGTHS))
     outputs = dict(outputs_by_name(network, parameters, x, state, lengths=LENGTHS))
     x = np.where(valid_steps(LENGTHS, 4), x, 0)
     below = {'1': x, '2': outputs['deep.layer1']}
@@ -519,14 +518,14 @@ def test_a_traced_run_shows_the_gates_of_this_run(cell, reverse, engine):
     x, (parameters, state) = rng.standard_normal((3, 3, 4)), drawn(layer, rng)
     draw, lengths = lambda: np.random.default_rng(1), LENGTHS
     with engine_of(engine):
-        y, final, seen = layer.forward(parameters, x, state, lengths=lengths, rng=draw(), trace=True)
-        plain = layer.forward(parameters, x, state, lengths=lengths, rng=draw())
+        y, final, seen = layer.forward(parameters, x, state, Pass(lengths=lengths, rng=draw(), trace=True))
+        plain = layer.forward(parameters, x, state, Pass(lengths=lengths, rng=draw()))
     same((y, final), plain[:2])
     np.testing.assert_allclose(seen['a'], y, rtol=1e-10, atol=1e-13)
     step, drop = textbook_cells(layer.kernel)[0], layer.draw_drop(3, np.float64, True, draw())
     names = {'rnn': {}, 'lstm': {'ft': 4, 'it': 5, 'cct': 6, 'ot': 7}}.get(cell, {'ut': 2, 'rt': 3, 'cct': 4})
     for i, length in enumerate(lengths):
-        now, own = {k: s[:, i:i + 1] for k, s in state.items()}, drop_columns(parameters, drop[:, i])
+        now, own = {k: s[:, i:i + 1] for k, s in state.items()}, _drop_columns(parameters, drop[:, i])
         for t in reversed(range(length)) if reverse else range(length):
             now, cache = step(x[:, i:i + 1, t], now, own)
             wanted = {**now, **{name: cache[k] for name, k in names.items()}}
@@ -541,12 +540,12 @@ def test_a_traced_network_is_the_same_network():
     network, rng = replace(FULL, fuse=True), np.random.default_rng(0)
     parameters, tokens = network.init(rng, np.float64), rng.integers(5, size=(3, 4))
     draw = lambda: np.random.default_rng(2)
-    y, final, seen = network.forward(parameters, tokens, lengths=LENGTHS, rng=draw(), trace=True)
-    plain, end, _ = network.forward(parameters, tokens, lengths=LENGTHS, rng=draw())
+    y, final, seen = network.forward(parameters, tokens, how=Pass(lengths=LENGTHS, rng=draw(), trace=True))
+    plain, end, _ = network.forward(parameters, tokens, how=Pass(lengths=LENGTHS, rng=draw()))
     for given, wanted in ((y, plain), *((final[name], end[name]) for name in end)):
         np.testing.assert_allclose(given, wanted, rtol=1e-10, atol=1e-13)
     assert [*seen] == [*trace(network, parameters, tokens, lengths=LENGTHS)]
-    inner = network.forward(parameters, tokens, training=False, lengths=LENGTHS, trace=True)
+    inner = network.forward(parameters, tokens, how=Pass(training=False, lengths=LENGTHS, trace=True))
     same(inner[2], trace(network, parameters, tokens, lengths=LENGTHS))
 
 
@@ -576,8 +575,8 @@ REFUSED = [
     (lambda: stacked(3, 2, directions=2, merge='max'), "merge: got 'max'"),
     (lambda: Dropout().forward({}, x3), 'rng: got NoneType'),
     (lambda: (r := Recurrent(3, 2, dropout=.5)).forward(r.init(np.random.default_rng(0)), x3), 'rng: got NoneType'),
-    (lambda: Dropout().forward({}, x3, rng=7), 'rng: got int'),
-    (lambda: Pool().forward({}, x3, lengths=[4, 0]), 'lengths: got 0'),
+    (lambda: Dropout().forward({}, x3, how=Pass(rng=7)), 'rng: got int'),
+    (lambda: Pool().forward({}, x3, how=Pass(lengths=[4, 0])), 'lengths: got 0'),
     (lambda: Pool().forward({}, zeros((3, 2))), 'x: got shape (3, 2)'),
     (lambda: Residual(Dense(3, 2)).forward(Dense(3, 2).init(np.random.default_rng(0)), x3), 'layer: gives shape'),
     (lambda: Dense(3, 2).forward({}, zeros(3)), 'x: got shape (3,)'),
@@ -604,7 +603,7 @@ def test_no_sequence(engine, layer, wrong):
     "Empty batches, arrays of another kind or number of dimensions"
     rng = np.random.default_rng(0)
     with pytest.raises((ValueError, TypeError)) as caught, engine_of(engine):
-        layer.forward(layer.init(rng), wrong, rng=rng)
+        layer.forward(layer.init(rng), wrong, how=Pass(rng=rng))
     assert str(caught.value).startswith('x: got') and '\n' not in str(caught.value)
 
 
@@ -620,7 +619,7 @@ def test_lengths_that_do_not_fit(layer, lengths):
     rng = np.random.default_rng(0)
     x = zeros((2, 4), int) if isinstance(layer, Embedding) else x3
     with pytest.raises(ValueError, match=r'^lengths: got') as caught:
-        layer.forward(layer.init(rng), x, lengths=lengths, rng=rng)
+        layer.forward(layer.init(rng), x, how=Pass(lengths=lengths, rng=rng))
     assert '\n' not in str(caught.value)
 
 
@@ -629,14 +628,14 @@ def test_lengths_that_do_not_fit(layer, lengths):
 def test_a_gradient_of_another_shape(layer):
     rng = np.random.default_rng(0)
     for lengths in (None, [4, 2]):
-        y, _, cache = layer.forward(layer.init(rng, np.float64), x3, lengths=lengths, rng=rng)
+        y, _, cache = layer.forward(layer.init(rng, np.float64), x3, how=Pass(lengths=lengths, rng=rng))
         with pytest.raises(ValueError): layer.backward(zeros((*y.shape[:-1], y.shape[-1] + 1)), cache)
 
 
 @pytest.mark.parametrize('dtype', [np.int64, np.int8, bool, np.float32, np.float64])
 def test_dropout_of_whole_numbers_is_not_cut(dtype):
     x = np.ones((40, 3, 5), dtype)
-    y, _, _ = Dropout(0.3).forward({}, x, training=True, rng=np.random.default_rng(0))
+    y, _, _ = Dropout(0.3).forward({}, x, how=Pass(training=True, rng=np.random.default_rng(0)))
     kept = y[y != 0]
     assert y.dtype == (dtype if np.dtype(dtype).kind == 'f' else np.float64) and 0 < kept.size < y.size
     np.testing.assert_allclose(kept, 1 / 0.7, rtol=1e-6)

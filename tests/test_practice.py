@@ -102,6 +102,6 @@ def test_in_a_notebook_one_picture_is_drawn_again_and_again(monkeypatch):
 
 def test_a_terminal_of_ipython_is_no_notebook(monkeypatch):
     monkeypatch.setitem(sys.modules, 'IPython', SimpleNamespace(get_ipython=lambda: SimpleNamespace()))
-    assert not practice.in_notebook()
+    assert not practice._in_notebook()
     monkeypatch.setitem(sys.modules, 'IPython', SimpleNamespace(get_ipython=lambda: None))
-    assert not practice.in_notebook()
+    assert not practice._in_notebook()

@@ -21,7 +21,7 @@ import rnn_nbdev.practice as practice
 import rnn_nbdev.problems as problems
 import rnn_nbdev.schedule as schedule
 import rnn_nbdev.train as train
-from rnn_nbdev.layers import Chain, Dense, Embedding, Recurrent
+from rnn_nbdev.layers import Chain, Dense, Embedding, Pass, Recurrent
 from rnn_nbdev.networks import Bidirectional, Dropout, Pool, Residual, stacked
 
 RNG = np.random.default_rng
@@ -65,7 +65,7 @@ def ready(name: str, dtype=np.float64):
     return layer, x, layer.init(rng, dtype), layer.start(2, dtype)
 
 
-def run(layer, parameters, x, state=None, **more): return layer.forward(parameters, x, state, rng=RNG(0), **more)
+def run(layer, parameters, x, state=None, **more): return layer.forward(parameters, x, state, how=Pass(rng=RNG(0), **more))
 
 
 def end_of(message: str) -> str: return message.split(':')[0].split('.')[-1]
@@ -124,7 +124,7 @@ def test_a_nan_in_a_step_that_counts_shows(name):
     first = next(iter(parameters), None)
     if x.ndim == 2: parameters = {**parameters, first: np.full_like(parameters[first], np.nan)}
     else: x[0, 0, 1] = np.nan
-    with np.errstate(invalid='ignore'): y, _, _ = layer.forward(parameters, x, training=False)
+    with np.errstate(invalid='ignore'): y, _, _ = layer.forward(parameters, x, how=Pass(training=False))
     assert np.isnan(np.asarray(y)).any()
 
 
@@ -202,8 +202,8 @@ GENERATORS = {name: getattr(P, name) for name in (
 TABLE = {
     # layers
     'check_names': [
-        ('what', lambda: layers.check_names(3, (), 'what')),
-        ('what', lambda: layers.check_names({'a': 1}, ('b',), 'what'))],
+        ('what', lambda: layers._check_names(3, (), 'what')),
+        ('what', lambda: layers._check_names({'a': 1}, ('b',), 'what'))],
     'check_layer_parameters': [
         ('parameters', lambda: layers.check_layer_parameters(None, {'W': (2, 3)})),
         ('parameters', lambda: layers.check_layer_parameters([], {})),
@@ -212,7 +212,7 @@ TABLE = {
     'lengths_of': [('lengths', lambda: layers.lengths_of([9], np.ones((2, 1, 3))))],
     'valid_steps': [('lengths', lambda: layers.valid_steps([4], 3)), ('lengths', lambda: layers.valid_steps([[1]], 3))],
     'tokens_that_count': [
-        ('x', lambda: layers.tokens_that_count([[3]], None, 3)), ('x', lambda: layers.tokens_that_count([1], None, 3))],
+        ('x', lambda: layers._tokens_that_count([[3]], None, 3)), ('x', lambda: layers._tokens_that_count([1], None, 3))],
     'check_switches': [
         ('a', lambda: layers.check_switches(a=1)), ('a', lambda: layers.check_switches(a='no')),
         ('a', lambda: layers.check_switches(a=None))],
@@ -222,8 +222,8 @@ TABLE = {
     'check_is_layer': [
         ('layer', lambda: layers.check_is_layer(None)), ('layer', lambda: layers.check_is_layer(Dense)),
         ('a: got int as b', lambda: layers.check_is_layer(3, 'a', ' as b'))],
-    'check_start': [('m', lambda: layers.check_start(0, float)), ('dtype', lambda: layers.check_start(1, int))],
-    'as_array': [('x', lambda: layers.as_array([[1, 2], [3]]))],
+    'check_start': [('m', lambda: layers._check_start(0, float)), ('dtype', lambda: layers._check_start(1, int))],
+    'as_array': [('x', lambda: layers._as_array([[1, 2], [3]]))],
     'check_share': [
         ('a', lambda: layers.check_share(1, 'a')), ('dropout', lambda: layers.check_share(1)),
         ('dropout', lambda: layers.check_share(True))],
@@ -250,7 +250,7 @@ TABLE = {
     'outputs_by_name': [
         ('x', lambda: list(layers.outputs_by_name(D, D.init(RNG(0)), ONE)))],
     # networks
-    'lengths_to_pool': [('lengths', lambda: networks.lengths_to_pool([0, 1], 2, 3))],
+    'lengths_to_pool': [('lengths', lambda: networks._lengths_to_pool([0, 1], 2, 3))],
     'Pool': [('how', lambda: Pool('sum'))],
     'Bidirectional': [
         ('layer', lambda: Bidirectional(Dense(2, 2))), ('merge', lambda: Bidirectional(Recurrent(1, 1), 1)),
@@ -265,7 +265,7 @@ TABLE = {
         ('merge', lambda: stacked(2, 2, directions=2, merge='no')), ('merge', lambda: stacked(2, 2, merge='avg')),
         ('recurrent_dropout', lambda: stacked(2, 2, recurrent_dropout=1)),
         ('residual', lambda: stacked(2, 2, residual='no'))],
-    'gates_of': [('x', lambda: networks.gates_of(Recurrent(2, 2), Recurrent(2, 2).init(RNG(0)), np.ones((3, 2, 2))))],
+    'gates_of': [('x', lambda: networks._gates_of(Recurrent(2, 2), Recurrent(2, 2).init(RNG(0)), np.ones((3, 2, 2))))],
     'trace': [('parameters', lambda: networks.trace(Chain({'d': Dense(2, 2)}), {'e.W': ONE}, np.ones((2, 2, 2))))],
     # files
     'write_whole': [('data', lambda: files.write_whole(Path('never'), 'text'))],
@@ -275,25 +275,25 @@ TABLE = {
     'check_json': [('a', lambda: files.check_json(ONE, 'a')), ('a', lambda: files.check_json(math.nan, 'a'))],
     'write_json': [('value', lambda: files.write_json(Path('never'), {1, 2}))],
     'check_storable': [
-        ('arrays', lambda: files.check_storable([ONE])), ('arrays', lambda: files.check_storable({1: ONE})),
-        ("arrays['a']", lambda: files.check_storable({'a': 'text'}))],
+        ('arrays', lambda: files._check_storable([ONE])), ('arrays', lambda: files._check_storable({1: ONE})),
+        ("arrays['a']", lambda: files._check_storable({'a': 'text'}))],
     'save_arrays': [
         ("arrays['a']", lambda: files.save_arrays(Path('never'), {'a': np.array([None])}, {}, 'k')),
         ('about', lambda: files.save_arrays(Path('never'), {'a': ONE}, {'b': ONE}, 'k'))],
-    'read_header': [('data', lambda: files.read_header(b'')), ('data', lambda: files.read_header(b'\xff' * 20))],
+    'read_header': [('data', lambda: files._read_header(b'')), ('data', lambda: files._read_header(b'\xff' * 20))],
     # optimizers
     'initialize_adam': [
         ('parameters', lambda: optim.initialize_adam([ONE])),
         ("parameters['a']", lambda: optim.initialize_adam({'a': 'b'}))],
     'check_arrays': [
         ('a', lambda: optim.check_arrays(None, 'a')), ("a['b']", lambda: optim.check_arrays({'b': [1]}, 'a'))],
-    'check_companions': [('g: no dW', lambda: optim.check_companions(W, {}, 'd', 'g'))],
-    'check_pairs': [('g: no dW', lambda: optim.check_pairs(W, {}, 'd', 'g'))],
+    'check_companions': [('g: no dW', lambda: optim._check_companions(W, {}, 'd', 'g'))],
+    'check_pairs': [('g: no dW', lambda: optim._check_pairs(W, {}, 'd', 'g'))],
     'check_within': [
         ('a', lambda: optim.check_within(0, 1, 'less', a=1)), ('a', lambda: optim.check_within(0, 1, 'n', a='b')),
         ('a', lambda: optim.check_within(0, 1, 'n', a=True))],
     'check_options': [
-        ('a', lambda: optim.check_options({'a': 1.}, {})), ('b', lambda: optim.check_options({}, {'b': -1}))],
+        ('a', lambda: optim._check_options({'a': 1.}, {})), ('b', lambda: optim._check_options({}, {'b': -1}))],
     'update_parameters_with_adam': [
         ('t', lambda: textbook(t=0)), ('t', lambda: textbook(t='1')),
         ('learning_rate', lambda: textbook(learning_rate=-1.)), ('beta1', lambda: textbook(beta1=1.)),
@@ -301,13 +301,13 @@ TABLE = {
         ('grads: no dW', lambda: textbook(grads={})), ("grads['dW']", lambda: textbook(grads={'dW': ONE, 'db': ONE})),
         ('v: no dW', lambda: textbook(v={})), ("s['dW']", lambda: textbook(s={'dW': ONE, 'db': W['b']})),
         ('parameters', lambda: textbook(parameters=[ONE]))],
-    'moments': [("parameters['k']", lambda: optim.moments({'k': np.arange(3)}, ('v',)))],
+    'moments': [("parameters['k']", lambda: optim._moments({'k': np.arange(3)}, ('v',)))],
     'check_moments': [
-        ('state: no t', lambda: optim.check_moments(W, (), {})),
-        ('state: no v.W', lambda: optim.check_moments(W, ('v',), {'t': np.array(1)}))],
+        ('state: no t', lambda: optim._check_moments(W, (), {})),
+        ('state: no v.W', lambda: optim._check_moments(W, ('v',), {'t': np.array(1)}))],
     'check_gradients_given': [
-        ('gradients: got the name', lambda: optim.check_gradients_given(W, {**W, 'c': ONE})),
-        ("gradients['W']", lambda: optim.check_gradients_given({'W': np.float32(W['W'])}, {'W': W['W']}))],
+        ('gradients: got the name', lambda: optim._check_gradients_given(W, {**W, 'c': ONE})),
+        ("gradients['W']", lambda: optim._check_gradients_given({'W': np.float32(W['W'])}, {'W': W['W']}))],
     'Adam': [
         ('learning_rate', lambda: optim.Adam(-1.)), ('beta1', lambda: optim.Adam(beta1=1.)),
         ('epsilon', lambda: optim.Adam(epsilon='0')), ('gradients: no W', lambda: UP(W, {}, STATE)),
@@ -375,12 +375,12 @@ TABLE = {
         ('carry', lambda: train.begin(Odd(({}, None)), ADAM, 0)),
         ('optimizer: got the class Adam', lambda: train.begin(Task(), optim.Adam, 0))],
     'check_training': [
-        ('task', lambda: train.check_training(task=None, progress=START, plan=PLAN)),
-        ('progress', lambda: train.check_training(progress=None, plan=PLAN)),
-        ('plan', lambda: train.check_training(progress=START, plan=abs))],
-    'check_folder': [('folder', lambda: train.check_folder(None)), ('folder', lambda: train.check_folder('none'))],
+        ('task', lambda: train._check_training(task=None, progress=START, plan=PLAN)),
+        ('progress', lambda: train._check_training(progress=None, plan=PLAN)),
+        ('plan', lambda: train._check_training(progress=START, plan=abs))],
+    'check_folder': [('folder', lambda: train._check_folder(None)), ('folder', lambda: train._check_folder('none'))],
     'current_rate': [
-        ('learning_rate', lambda bad=bad: train.current_rate(plan(learning_rate=lambda step: bad), START))
+        ('learning_rate', lambda bad=bad: train._current_rate(plan(learning_rate=lambda step: bad), START))
         for bad in (None, -1., math.nan, math.inf, 'x')],
     'TrainingPlan': [
         ('learning_rate', lambda: plan(learning_rate=.1)),
@@ -395,17 +395,17 @@ TABLE = {
          lambda: train.train_step(Other(gradients={'w': np.ones(2), 'v': ONE}), ADAM, START, PLAN)),
         ("gradients['w']", lambda: train.train_step(Other(gradients={'w': ONE}), ADAM, START, PLAN))],
     'check_answer': [
-        ('task', lambda: train.check_answer('begin', None, 2)), ('task', lambda: train.check_answer('begin', (1,), 2))],
+        ('task', lambda: train._check_answer('begin', None, 2)), ('task', lambda: train._check_answer('begin', (1,), 2))],
     'batch_gradients': [
-        *(('loss', lambda bad=bad: train.batch_gradients(Other(loss=bad), START, START.carry))
+        *(('loss', lambda bad=bad: train._batch_gradients(Other(loss=bad), START, START.carry))
           for bad in (None, 'x', ONE)),
-        ('units', lambda: train.batch_gradients(Other(units=0), START, START.carry))],
+        ('units', lambda: train._batch_gradients(Other(units=0), START, START.carry))],
     'validate': [
         ('held_out_loss', lambda bad=bad: train.validate(Odd(bad), START, PLAN)) for bad in (None, 'x', ONE, [1])],
     'step_gradients': [
-        ('gradients', lambda: train.step_gradients(Forgets(), START, 2)),
-        ('units', lambda: train.step_gradients(Other(units=-2), START, 2))],
-    'Recorder': [('folder', lambda: train.Recorder(Path('no such folder'), START))],
+        ('gradients', lambda: train._step_gradients(Forgets(), START, 2)),
+        ('units', lambda: train._step_gradients(Other(units=-2), START, 2))],
+    'Recorder': [('folder', lambda: train._Recorder(Path('no such folder'), START))],
     'fit': [
         ('folder', lambda: fit(folder='no such folder')), ('progress', lambda: fit(optimizer=optim.SGD())),
         ('progress', lambda: fit(progress=W)), ('plan', lambda: fit(plan=5)),
@@ -415,7 +415,7 @@ TABLE = {
         ('task', lambda: fit(task=object()))],
     # practice
     'check_counts': [
-        ('lengths', lambda: practice.check_counts([])), ('lengths', lambda: practice.check_counts([0, 1]))],
+        ('lengths', lambda: practice._check_counts([])), ('lengths', lambda: practice._check_counts([0, 1]))],
     'batches_by_length': [
         ('lengths', lambda: practice.batches_by_length([1.5], 1, RNG(0))),
         ('batch_size', lambda: practice.batches_by_length([1], 0, RNG(0))),
@@ -432,18 +432,18 @@ TABLE = {
         ('steps', lambda: practice.find_learning_rate(Task(), ADAM, steps=1)),
         ('worst', lambda: practice.find_learning_rate(Task(), ADAM, worst=.5))],
     'check_curve': [
-        ('a', lambda: practice.check_curve([1.], 'a')), ('a', lambda: practice.check_curve(np.array([math.nan]), 'a'))],
+        ('a', lambda: practice._check_curve([1.], 'a')), ('a', lambda: practice._check_curve(np.array([math.nan]), 'a'))],
     'smoothed_losses': [
-        ('losses', lambda: practice.smoothed_losses(np.ones((2, 2)))),
-        ('memory', lambda: practice.smoothed_losses(ONE, 1.))],
+        ('losses', lambda: practice._smoothed_losses(np.ones((2, 2)))),
+        ('memory', lambda: practice._smoothed_losses(ONE, 1.))],
     'suggested_rate': [
         ('losses', lambda: practice.suggested_rate(RATES, np.ones(2))),
         ('rates', lambda: practice.suggested_rate(RATES[::-1], ONE))],
     'plot_learning_rates': [('rates', lambda: practice.plot_learning_rates(-RATES, ONE))],
     'live_history': [('seconds', lambda: practice.live_history(seconds=-1))],
     'history_picture': [
-        ('history', lambda: practice.history_picture([])),
-        ('unit', lambda: practice.history_picture([{'step': 1, 'loss': 1.}], 3))],
+        ('history', lambda: practice._history_picture([])),
+        ('unit', lambda: practice._history_picture([{'step': 1, 'loss': 1.}], 3))],
     # problems
     'check_request': [('rng', lambda: P.check_request(0, {})), ('m', lambda: P.check_request(RNG(0), {'m': (0, 1)}))],
     'one_hot_sequence': [
@@ -486,7 +486,7 @@ def test_a_way_back_without_a_way_there(name):
     "After forward without training, or with a trace, there is nothing to go back from; where there is, it is right"
     layer, x, parameters, _ = ready(name)
     for how in ({'training': False}, {'trace': True}):
-        y, _, cache = layer.forward(parameters, x, rng=RNG(0), **how)
+        y, _, cache = layer.forward(parameters, x, how=Pass(rng=RNG(0), **how))
         dy = np.array(y)
         try: layer.backward(dy, cache)
         except TypeError as e: assert 'cache: got' in str(e) and 'training=True' in str(e)
@@ -559,7 +559,7 @@ ALL_ZERO = {'state': 'none', 'lengths': 'none'}
 # name -> function, arguments, and for each argument which of BAD it takes, too; '*' where nobody looks
 CALLS = {
     'valid_steps': (layers.valid_steps, {'lengths': [2, 1], 'T': 3}, {}),
-    'tokens_that_count': (layers.tokens_that_count, {'x': TOKENS, 'lengths': [4, 2], 'n_tokens': 5}, ALL_ZERO),
+    'tokens_that_count': (layers._tokens_that_count, {'x': TOKENS, 'lengths': [4, 2], 'n_tokens': 5}, ALL_ZERO),
     'check_layer': (
         layers.check_layer, {'layer': Dense(3, 3), 'x': SEQ, 'rng': RNG(0)},
         {'max_entries': 'none', 'complex_tolerance': '*', 'lengths': 'none'}),
@@ -574,12 +574,12 @@ CALLS = {
     'Pool': (Pool, {}, {}), 'Bidirectional': (Bidirectional, {'layer': R3}, {}),
     'Dropout': (Dropout, {}, {'every_step': 'bool'}), 'Residual': (Residual, {'layer': R3}, {}),
     'stacked': (stacked, {'n_x': 3, 'n_a': 3, 'cell': 'gru'}, {'residual': 'bool', 'reset_after': 'bool'}),
-    'gates_of': (networks.gates_of, GIVEN, ALL_ZERO), 'trace': (networks.trace, GIVEN, ALL_ZERO),
+    'gates_of': (networks._gates_of, GIVEN, ALL_ZERO), 'trace': (networks.trace, GIVEN, ALL_ZERO),
 }
 FREE_PATH = {'path': 'text'}                # where there may be a file, or may not
 FILE, RUN = HERE/'file', HERE/'run'
 NONE_OF = {name: 'none' for name in ('max_norm', 'max_value', 'average', 'plateau', 'stop')}
-LIVE = explorer.live_cell('lstm')
+LIVE = explorer._live_cell('lstm')
 MOVED = {'live': LIVE}
 CALLS |= {
     # files
@@ -589,8 +589,8 @@ CALLS |= {
         files.save_arrays, {'path': FILE, 'arrays': {'a': ONE}, 'about': {}, 'kind': 'k'},
         {**FREE_PATH, 'about': 'none text minus bool', 'kind': 'text'}),
     'fingerprint': (
-        files.fingerprint, {'arrays': {'a': ONE}, 'said': {}}, {'said': 'none text minus bool'}),
-    'read_header': (files.read_header, {'data': (HERE/'a').read_bytes()}, {}),
+        files._fingerprint, {'arrays': {'a': ONE}, 'said': {}}, {'said': 'none text minus bool'}),
+    'read_header': (files._read_header, {'data': (HERE/'a').read_bytes()}, {}),
     'load_arrays': (files.load_arrays, {'path': HERE/'a', 'kind': 'k'}, {**FREE_PATH, 'kind': '*'}),
     # optimizers
     'initialize_adam': (optim.initialize_adam, {'parameters': W}, {}),
@@ -620,42 +620,42 @@ CALLS |= {
     'Progress': (train.Progress, {part: getattr(START, part) for part in START.__dataclass_fields__}, {}),
     'begin': (train.begin, {'task': Task(), 'optimizer': ADAM, 'seed': 0}, {}),
     'TrainingPlan': (train.TrainingPlan, {'steps': 5, 'learning_rate': abs}, NONE_OF),
-    'limit_gradients': (train.limit_gradients, {'gradients': W, 'plan': PLAN}, {}),
-    'current_rate': (train.current_rate, {'plan': PLAN, 'progress': START}, {}),
+    'limit_gradients': (train._limit_gradients, {'gradients': W, 'plan': PLAN}, {}),
+    'current_rate': (train._current_rate, {'plan': PLAN, 'progress': START}, {}),
     'train_step': (train.train_step, {'task': Task(), 'optimizer': ADAM, 'progress': START, 'plan': PLAN}, {}),
     'validate': (train.validate, {'task': Task(), 'progress': START, 'plan': PLAN}, {}),
-    'has_ended': (train.has_ended, {'plan': PLAN, 'progress': START}, {}),
+    'has_ended': (train._has_ended, {'plan': PLAN, 'progress': START}, {}),
     'save_checkpoint': (
         train.save_checkpoint, {'path': FILE, 'progress': START, 'settings': {}},
         {**FREE_PATH, 'settings': 'none text minus bool'}),
     'load_checkpoint': (train.load_checkpoint, {'path': RUN/'checkpoint.safetensors'}, FREE_PATH),
     'read_history': (train.read_history, {'path': RUN/'history.jsonl'}, {**FREE_PATH, 'last_step': 'none'}),
     'best_checkpoints': (train.best_checkpoints, {'folder': RUN}, {'folder': 'text'}),
-    'Recorder': (train.Recorder, {'folder': RUN, 'progress': START}, {}),
+    'Recorder': (train._Recorder, {'folder': RUN, 'progress': START}, {}),
     'fit': (
         train.fit, {'task': Task(), 'optimizer': ADAM, 'progress': START, 'plan': PLAN, 'folder': RUN, 'bar': False},
         {'settings': 'none', 'on_save': 'none', 'bar': 'bool'}),
     'progress_bar': (
-        train.progress_bar, {'task': Task(), 'progress': START, 'plan': PLAN, 'show': False}, {'show': 'bool'}),
+        train._progress_bar, {'task': Task(), 'progress': START, 'plan': PLAN, 'show': False}, {'show': 'bool'}),
     # practice
     'batches_by_length': (practice.batches_by_length, {'lengths': [1, 2, 3], 'batch_size': 2, 'rng': RNG(0)}, {}),
     'padding_share': (practice.padding_share, {'lengths': [1, 2, 3], 'batches': [[0, 1], [2]]}, {}),
     'find_learning_rate': (practice.find_learning_rate, {'task': Task(), 'optimizer': ADAM, 'steps': 3}, {}),
-    'smoothed_losses': (practice.smoothed_losses, {'losses': RATES}, {}),
+    'smoothed_losses': (practice._smoothed_losses, {'losses': RATES}, {}),
     'suggested_rate': (practice.suggested_rate, {'rates': RATES, 'losses': ONE}, {}),
     'plot_learning_rates': (practice.plot_learning_rates, {'rates': RATES, 'losses': ONE}, {}),
     'live_history': (practice.live_history, {}, {'unit': 'text'}),
-    'history_picture': (practice.history_picture, {'entries': [{'step': 1, 'loss': 1.}]}, {'unit': 'text'}),
+    'history_picture': (practice._history_picture, {'entries': [{'step': 1, 'loss': 1.}]}, {'unit': 'text'}),
     # the explorer
-    'live_cell': (explorer.live_cell, {}, {name: 'none' for name in ('parameters', 'x', 'a0', 'c0')}),
+    'live_cell': (explorer._live_cell, {}, {name: 'none' for name in ('parameters', 'x', 'a0', 'c0')}),
     **{name: (getattr(explorer, name), MOVED, {'moves': 'none', 'pushed': 'bool'}) for name in (
         'all_moves', 'run_moved', 'push_left', 'push_words', 'move_words', 'explore_frame', 'LiveDiagram')},
-    **{name: (getattr(explorer, name), {**MOVED, 'cache': explorer.run_moved(LIVE).caches[0]}, {'cache': '*'})
+    **{name: (getattr(explorer, name), {**MOVED, 'cache': explorer._run_moved(LIVE).caches[0]}, {'cache': '*'})
        for name in ('inside_values', 'diagram_values')},
-    'explore_frames': (explorer.explore_frames, {**MOVED, 'frames': [{}]}, {}),
-    'live_pictures': (explorer.live_pictures, {'diagram': explorer.LiveDiagram(LIVE)}, {'moves': 'none'}),
-    'pixels_of': (explorer.pixels_of, {'picture': explorer.explore_frame(LIVE)}, {}),
-    'quick_png': (explorer.quick_png, {'pixels': np.zeros((2, 2, 3), np.uint8)}, {}),
+    'explore_frames': (explorer._explore_frames, {**MOVED, 'frames': [{}]}, {}),
+    'live_pictures': (explorer._live_pictures, {'diagram': explorer._LiveDiagram(LIVE)}, {'moves': 'none'}),
+    'pixels_of': (explorer._pixels_of, {'picture': explorer._explore_frame(LIVE)}, {}),
+    'quick_png': (explorer._quick_png, {'pixels': np.zeros((2, 2, 3), np.uint8)}, {}),
     'explore': (
         explorer.explore, {'frames': [{}]},
         {name: 'none' for name in ('parameters', 'x', 'a0', 'c0', 'moves', 'frames')}),
@@ -685,7 +685,7 @@ def on_disk(): return {path: path.read_bytes() for path in HERE.rglob('*') if pa
 def done(function, given):
     "The whole of a call, to the end of an iterator"
     result = function(**given)
-    if isinstance(result, train.Recorder): result.close()
+    if isinstance(result, train._Recorder): result.close()
     return [*result] if inspect.isgenerator(result) else result
 
 

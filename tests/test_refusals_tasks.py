@@ -16,7 +16,7 @@ import rnn_nbdev as book
 from rnn_nbdev import data, files, forecast, tasks, text
 from rnn_nbdev.forecast import Forecaster
 from rnn_nbdev.init import initialize_lstm
-from rnn_nbdev.problems import REBER
+from rnn_nbdev.problems import _REBER
 from rnn_nbdev.recurrent import ENGINES, Stream, engine_of, has_numba
 from rnn_nbdev.tasks import SequenceClassifier, SequenceRegressor
 
@@ -160,10 +160,10 @@ V = text.build_vocabulary('hello world ' * 9)
 MODEL, TOKENS = text.TextModel(V, 4, 6), V.encode('hello world ' * 9)
 W = MODEL.network.init(RNG(0))
 SEQUENCES, TWO = [D((4, 2)), D((3, 2)), D((5, 2)), D((4, 2))], np.array([0, 1, 0, 1])
-NET = tasks.sequence_network(2, 2, 4)
-TASK = tasks.SequenceTask(NET, SEQUENCES, TWO, tasks.CLASSES)
+NET = tasks._sequence_network(2, 2, 4)
+TASK = tasks._SequenceTask(NET, SEQUENCES, TWO, tasks._CLASSES)
 SERIES, ONES, SHARES = np.sin(np.arange(80.)), np.ones((80, 1)), np.array([.1, .5, .9])
-SCALE = forecast.series_scale(SERIES, ONES[:, :0], 3, 2)
+SCALE = forecast._series_scale(SERIES, ONES[:, :0], 3, 2)
 LIVE = book.live_cell()
 DRAWN = 'rng', 'm', 'T'
 
@@ -241,7 +241,7 @@ CALLS = {
         'parity_problem')},
     'grammar_problem': ({'rng': RNG(0), 'm': 2}, {}), 'grammar_string': ({'rng': RNG(0)}, {}),
     'grammar_losses': ({}, {}), 'grammar_accepts': ({'text': 'BTXSE'}, {'text': 'text'}),
-    'embed': ({'grammar': REBER}, {}),
+    'embed': ({'grammar': _REBER}, {}),
     'one_hot_sequence': ({'symbols': TARGETS, 'n': 4}, {}),
     # text
     'build_vocabulary': ({'text': 'hello' * 9}, {'text': 'text'}), 'Vocabulary': ({'characters': V.characters}, {}),
@@ -269,10 +269,10 @@ CALLS = {
     'scale_of': ({'steps': D((5, 2))}, {'weights': '*'}),
     'sequence_network': ({'n_x': 2, 'n_y': 3}, {}),
     'SequenceTask': (
-        {'network': NET, 'sequences': SEQUENCES, 'targets': TWO, 'loss': tasks.CLASSES},
+        {'network': NET, 'sequences': SEQUENCES, 'targets': TWO, 'loss': tasks._CLASSES},
         {'weights': NONE, 'targets': 'array', 'noise': 'bool -bool'}),
     'scores_of': ({'network': NET, 'parameters': NET.init(RNG(0)), 'sequences': SEQUENCES}, {}),
-    'weighted_loss': ({'loss': tasks.CLASSES, 'z': D((4, 2)), 'targets': TWO[:2]}, {'weights': NONE}),
+    'weighted_loss': ({'loss': tasks._CLASSES, 'z': D((4, 2)), 'targets': TWO[:2]}, {'weights': NONE}),
     'up_and_down': ({'rate': 1., 'steps': 5}, {'rate': '-array'}),
     'train_network': (
         {'task': TASK, 'epochs': 1, 'learning_rate': .1, 'weight_decay': 0., 'seed': 0},

@@ -16,17 +16,17 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from rnn_nbdev import forecast, tasks
 from rnn_nbdev.forecast import (
     Forecaster,
-    calibration_distances,
-    check_quantiles,
-    moved_quantiles,
+    _calibration_distances,
+    _check_quantiles,
+    _moved_quantiles,
     quantile_loss,
-    quantile_shifts,
+    _quantile_shifts,
     rolling_origin,
     seasonal_naive,
     skill,
-    stretches_at,
+    _stretches_at,
 )
-from rnn_nbdev.tasks import SequenceClassifier, SequenceRegressor, pack, scale_of, set_aside
+from rnn_nbdev.tasks import SequenceClassifier, SequenceRegressor, pack, scale_of, _set_aside
 
 # ------------------------------------------------------------------------------------------- scikit-learn's own checks
 
@@ -211,19 +211,19 @@ def test_stopping_keeps_the_best_weights(estimator, monkeypatch):
 def test_what_is_set_aside_has_every_class_and_never_the_only_one():
     for others in range(5, 12):
         y = np.repeat([0, 1, 2, 3], [30, others, 1, 4])
-        aside = set_aside(y, 0.34, np.random.default_rng(others))
+        aside = _set_aside(y, 0.34, np.random.default_rng(others))
         assert (np.bincount(y[~aside], minlength=4) > 0).all() and 9 <= np.bincount(y[aside])[0] <= 11
-    assert set_aside(np.arange(10.)[None], 0.5, np.random.default_rng(0)).sum() == 5
+    assert _set_aside(np.arange(10.)[None], 0.5, np.random.default_rng(0)).sum() == 5
 
 
 def test_weighted_batches_add_up_to_the_whole():
     "A round in batches of unequal weight has the loss and the gradients of all at once"
     w = counts / counts.mean()
-    network = tasks.sequence_network(2, 2, units=3)
-    whole = tasks.SequenceTask(network, sequences, (names == 'up').astype(int), tasks.CLASSES, batch_size=24, weights=w)
+    network = tasks._sequence_network(2, 2, units=3)
+    whole = tasks._SequenceTask(network, sequences, (names == 'up').astype(int), tasks._CLASSES, batch_size=24, weights=w)
     draw = np.random.default_rng(0)
     p, _ = whole.begin(draw)
-    kept = dataclasses.replace(tasks.part_of_task(whole, w > 0), batch_size=5)
+    kept = dataclasses.replace(tasks._part_of_task(whole, w > 0), batch_size=5)
     sums, carry = [0.0, np.zeros((2, 6))], kept.new_round(draw)
     for _ in range(-(-len(kept.sequences) // 5)):
         loss, gradients, carry, m = kept.gradients(p, carry, draw)
@@ -366,10 +366,10 @@ refusals = {
     'masked entries': (lambda: quick.fit([*X[:-1], np.ma.masked_greater(X[-1], 0)], y), r'X\[23\]: got masked entries'),
 }
 refusals |= {
-    'sequence: three axes': (lambda: tasks.as_sequence(np.zeros((2, 2, 2)), 'x'), r'x: got shape \(2, 2, 2\)'),
-    'sequence: nothing': (lambda: tasks.as_sequence(None, 'x'), 'x: got object'),
-    'sequence: times': (lambda: tasks.as_sequence(np.array(['2020-01-01'], 'M8[D]'), 'x'), 'x: got datetime64'),
-    'sequences: features': (lambda: tasks.as_sequences([np.zeros((2, 3))], 2), r'X\[0\]: got 3 features, expected 2'),
+    'sequence: three axes': (lambda: tasks._as_sequence(np.zeros((2, 2, 2)), 'x'), r'x: got shape \(2, 2, 2\)'),
+    'sequence: nothing': (lambda: tasks._as_sequence(None, 'x'), 'x: got object'),
+    'sequence: times': (lambda: tasks._as_sequence(np.array(['2020-01-01'], 'M8[D]'), 'x'), 'x: got datetime64'),
+    'sequences: features': (lambda: tasks._as_sequences([np.zeros((2, 3))], 2), r'X\[0\]: got 3 features, expected 2'),
     'scale: text': (lambda: scale_of(np.array([['a']])), 'steps: got <U1'),
     'scale: none': (lambda: scale_of(np.zeros((0, 2))), r'steps: got shape \(0, 2\)'),
     'scale: one axis': (lambda: scale_of(np.zeros(3)), r'steps: got shape \(3,\)'),
@@ -377,33 +377,33 @@ refusals |= {
     'pack: none': (lambda: pack([]), 'sequences: got none'),
     'pack: features': (lambda: pack([np.zeros((2, 1)), np.zeros((2, 2))]), 'sequences: got shapes'),
     'pack: one axis': (lambda: pack([np.zeros(2)]), 'sequences: got shapes'),
-    'scores: none': (lambda: tasks.scores_of(known().network_, known().parameters_[0], []), 'sequences: got none'),
-    'network: sizes': (lambda: tasks.sequence_network(0, 2), 'n_x|input'),
-    'network: pool': (lambda: tasks.sequence_network(2, 2, pool='sum'), "got 'sum'"),
-    'network: pool by its name': (lambda: tasks.sequence_network(2, 2, pool='sum'), '^pool: got'),
-    'network: layers': (lambda: tasks.sequence_network(2, 2, layers=None), 'layers: got None'),
-    'network: directions': (lambda: tasks.sequence_network(2, 2, directions=3), 'directions'),
+    'scores: none': (lambda: tasks._scores_of(known().network_, known().parameters_[0], []), 'sequences: got none'),
+    'network: sizes': (lambda: tasks._sequence_network(0, 2), 'n_x|input'),
+    'network: pool': (lambda: tasks._sequence_network(2, 2, pool='sum'), "got 'sum'"),
+    'network: pool by its name': (lambda: tasks._sequence_network(2, 2, pool='sum'), '^pool: got'),
+    'network: layers': (lambda: tasks._sequence_network(2, 2, layers=None), 'layers: got None'),
+    'network: directions': (lambda: tasks._sequence_network(2, 2, directions=3), 'directions'),
     'task: network': (lambda: sequence_task(network=None), 'network: got NoneType'),
     'task: loss': (lambda: sequence_task(loss=None), 'loss: got NoneType, expected a Loss'),
     'task: targets': (lambda: sequence_task(targets=np.zeros(3, int)), r'targets: got shape \(3,\), expected \(24,\)'),
     'task: batch': (lambda: sequence_task(batch_size=0), 'batch_size: got 0'),
-    'rate': (lambda: tasks.up_and_down(-1.0, 5), 'rate: got -1'),
-    'rate: steps': (lambda: tasks.up_and_down(1.0, 0), 'steps: got 0'),
+    'rate': (lambda: tasks._up_and_down(-1.0, 5), 'rate: got -1'),
+    'rate: steps': (lambda: tasks._up_and_down(1.0, 0), 'steps: got 0'),
     'generator': (lambda: tasks.generator_of(-1), 'random_state: got -1'),
     'generator: a share': (lambda: tasks.generator_of(0.5), 'random_state: got 0.5'),
     'watch': (lambda: tasks.Watch(None, 0), 'patience: got 0'),
-    'set aside': (lambda: set_aside(np.zeros(4), 0.7, np.random.default_rng(0)), 'validation_fraction: got 0.7'),
-    'loss: classes': (lambda: tasks.weighted_loss(tasks.CLASSES, np.zeros((2, 3)), np.array([0, 1, 2])), 'targets'),
-    'loss: weights': (lambda: tasks.weighted_loss(tasks.VALUES, np.zeros((1, 3)), np.zeros((1, 3)), np.ones(2)),
+    'set aside': (lambda: _set_aside(np.zeros(4), 0.7, np.random.default_rng(0)), 'validation_fraction: got 0.7'),
+    'loss: classes': (lambda: tasks._weighted_loss(tasks._CLASSES, np.zeros((2, 3)), np.array([0, 1, 2])), 'targets'),
+    'loss: weights': (lambda: tasks._weighted_loss(tasks._VALUES, np.zeros((1, 3)), np.zeros((1, 3)), np.ones(2)),
                       'mask'),
 }
 
 
-def sequence_task(**given) -> tasks.SequenceTask:
+def sequence_task(**given) -> tasks._SequenceTask:
     "A task of sequences, some of whose fields are given"
-    network = tasks.sequence_network(2, 2, units=3)
-    plain = {'network': network, 'sequences': X, 'targets': np.zeros(24, int), 'loss': tasks.CLASSES}
-    return tasks.SequenceTask(**{**plain, **given})
+    network = tasks._sequence_network(2, 2, units=3)
+    plain = {'network': network, 'sequences': X, 'targets': np.zeros(24, int), 'loss': tasks._CLASSES}
+    return tasks._SequenceTask(**{**plain, **given})
 
 
 def optioned(**options) -> SequenceClassifier:
@@ -461,18 +461,18 @@ def test_a_weighted_sum_is_ridge_regression_on_the_past(seed, noise):
     "Against scikit-learn's, with the penalty that its own generalized cross-validation would choose"
     from sklearn.linear_model import Ridge
     noisy = series + np.random.default_rng(seed).normal(size=120) * noise
-    lags = forecast.lags_of(12, 5)
-    assert lags.tolist() == [1, 2, 3, 4, 5, 12] and forecast.lags_of(3, 5).tolist() == [1, 2, 3, 4, 5]
+    lags = forecast._lags_of(12, 5)
+    assert lags.tolist() == [1, 2, 3, 4, 5, 12] and forecast._lags_of(3, 5).tolist() == [1, 2, 3, 4, 5]
     rows = np.array([[*(noisy[i - lag] for lag in lags), *hour[i]] for i in range(12, 40)])
     scaled, found = StandardScaler().fit(rows), []
-    for penalty in forecast.PENALTIES:
+    for penalty in forecast._PENALTIES:
         by = Ridge(penalty).fit(scaled.transform(rows), noisy[12:40])
         Z = scaled.transform(rows)
         hat = Z @ np.linalg.solve(Z.T @ Z + penalty * np.eye(8), Z.T) + 1 / 28
         off = noisy[12:40] - by.predict(Z)
         found.append((np.mean(off**2) / (1 - np.trace(hat) / 28)**2, by))
     best = min(found, key=lambda pair: pair[0])[1]
-    fitted = forecast.weighted_sum(noisy[:40], hour[:40], 12, 5)
+    fitted = forecast._weighted_sum(noisy[:40], hour[:40], 12, 5)
     np.testing.assert_allclose(fitted.weights, best.coef_ / scaled.scale_, rtol=1e-8)
     known, said = list(noisy[:40]), []
     for row in hour[40:44]:
@@ -486,7 +486,7 @@ def test_the_share_of_the_weighted_sum():
     "0 leaves the network alone, 1 gives the sum's median; quantiles move together, no further beyond the horizon"
     of = {share: clone(brief).set_params(linear=share).fit(None, series[:100]).forecast(steps=9)
           for share in (0, 0.5, 1)}
-    said = forecast.weighted_sum(series[:100], np.zeros((100, 0)), 12, 12)
+    said = forecast._weighted_sum(series[:100], np.zeros((100, 0)), 12, 12)
     said = said.ahead(series[76:100, None], np.zeros((6, 1, 0)))[:, 0]
     np.testing.assert_allclose(of[1].median[:6], said)
     np.testing.assert_allclose(of[0.5].quantiles, (of[0].quantiles + of[1].quantiles) / 2)
@@ -556,7 +556,7 @@ def test_correction_moves_the_intervals_and_nothing_else():
 def test_the_correction_is_the_past_errors_of_networks_that_had_not_seen_them():
     "Each origin's errors are those of a forecaster that ended there"
     fitted = clone(calibrated).fit(hour[:100], series[:100])
-    distances = calibration_distances(fitted.get_params())
+    distances = _calibration_distances(fitted.get_params())
     assert distances.tolist() == list(range(6, 24, 2))
     by_end = {end: clone(brief).fit(hour[:end], series[:end]) for end in (78, 100)}       # the rehearsal, and itself
     for later in (fitted, fitted.extended(hour[100:106], series[100:106]), fitted.extended(hour[100:], series[100:])):
@@ -566,7 +566,7 @@ def test_the_correction_is_the_past_errors_of_networks_that_had_not_seen_them():
             known = slice(end, origin)
             f = by_end[end].extended(hour[known], series[known]) if origin > end else by_end[end]
             errors.append(series[origin:origin + 6] - f.forecast(hour[origin:origin + 6]).quantiles)
-        np.testing.assert_allclose(forecast.past_errors(later), np.stack(errors, axis=1), atol=1e-9)
+        np.testing.assert_allclose(forecast._past_errors(later), np.stack(errors, axis=1), atol=1e-9)
 
 
 def test_the_future_has_no_part_in_a_correction():
@@ -581,11 +581,11 @@ def test_corrected_intervals_hold_what_they_promise():
     draw, shares, inside = np.random.default_rng(0), np.array([0.05, 0.5, 0.95]), []
     for _ in range(3000):
         came, guess = draw.standard_cauchy(40), np.array([[-5.0], [3.0], [3.5]])
-        shifts = quantile_shifts((came[None, :39] - guess)[:, :, None], shares)
+        shifts = _quantile_shifts((came[None, :39] - guess)[:, :, None], shares)
         low, _, high = (guess + shifts)[:, 0]
         inside.append(low <= came[39] <= high)
     assert abs(np.mean(inside) - 0.9) < 0.02                                             # standard error 0.0055
-    moved = moved_quantiles(np.array([[1.0], [2.0], [3.0]]), np.array([[5.0], [0.0], [-5.0]]), shares)
+    moved = _moved_quantiles(np.array([[1.0], [2.0], [3.0]]), np.array([[5.0], [0.0], [-5.0]]), shares)
     assert moved[:, 0].tolist() == [2, 2, 2]
 
 
@@ -606,7 +606,7 @@ def test_a_forecaster_stops_in_time():
 
 
 def test_quantiles_and_their_loss():
-    q = check_quantiles([0.25, 0.5])
+    q = _check_quantiles([0.25, 0.5])
     loss, _ = quantile_loss(np.zeros((2, 2)), np.array([4.0, -4.0]), q)
     assert np.isclose(loss, np.mean([1, 3, 2, 2]))
     assert quantile_loss(np.zeros((2, 2), np.float32), np.zeros(2, np.float32), q)[0].dtype == np.float32
@@ -660,8 +660,8 @@ forecasts_refused = {
     'share below 0': (lambda: trained(linear=-0.1), 'linear: got -0.1'),
     'share above 1': (lambda: trained(linear=1.1), 'linear: got 1.1'),
     'share that is none': (lambda: trained(linear='half'), "linear: got 'half'"),
-    'sum: too short': (lambda: forecast.weighted_sum(series[:12], hour[:12], 12, 5), 'y: got 12 steps'),
-    'sum: rows': (lambda: forecast.weighted_sum(series, hour[:-1], 12, 5), 'X: got 119 rows'),
+    'sum: too short': (lambda: forecast._weighted_sum(series[:12], hour[:12], 12, 5), 'y: got 12 steps'),
+    'sum: rows': (lambda: forecast._weighted_sum(series, hour[:-1], 12, 5), 'X: got 119 rows'),
     'no forecaster': (lambda: rolling_origin(measure, None, series, first=100), 'forecaster: got SequenceRegressor'),
     'an origin at nothing': (lambda: rolling_origin(brief, None, series, first=0), 'first: got 0'),
     'covariates of a roll': (lambda: rolling_origin(brief, hour[:-1], series, first=100), 'X: got 119 rows'),
@@ -673,16 +673,16 @@ forecasts_refused = {
     'naive: text': (lambda: seasonal_naive(['a', 'b'], 1, 1), 'y: got <U1'),
     'naive: a number': (lambda: seasonal_naive(3.0, 1, 1), r'y: got shape \(\)'),
     'naive: steps': (lambda: seasonal_naive([1, 2], 1, 0), 'steps: got 0'),
-    'naive errors': (lambda: forecast.naive_errors(np.zeros(3), 3, 1), 'y: got 3 steps, expected more than a season'),
+    'naive errors': (lambda: forecast._naive_errors(np.zeros(3), 3, 1), 'y: got 3 steps, expected more than a season'),
     'loss: shape': (lambda: quantile_loss(np.zeros((2, 3)), np.zeros(3), [0.5]), r'y_pred: got shape \(2, 3\)'),
     'loss: text': (lambda: quantile_loss(np.zeros((1, 3)), ['a'] * 3, [0.5]), 'y: '),
-    'stretches: origin': (lambda: stretches_at(series, hour, np.array([118]), 12, 12, 6), 'known: got 118 to 118'),
-    'stretches: too early': (lambda: stretches_at(series, hour, np.array([23]), 12, 12, 6), 'known: got 23 to 23'),
-    'stretches: rows': (lambda: stretches_at(series, hour[:-1], np.array([50]), 12, 12, 6), 'X: got 119 rows'),
-    'stretch: window': (lambda: forecast.stretch(np.zeros((3, 1)), np.zeros((5, 1, 0)), 3, None), 'X: got shape'),
-    'shifts: shape': (lambda: quantile_shifts(np.zeros((2, 20, 3)), np.array([0.1, 0.5, 0.9])), 'errors: got shape'),
-    'shifts: few': (lambda: quantile_shifts(np.zeros((3, 8, 3)), np.array([0.1, 0.5, 0.9])), 'errors: got 8 origins'),
-    'moved: shapes': (lambda: moved_quantiles(np.zeros((3, 2)), np.zeros((2, 2)), np.array([0.5])), 'quantiles: got 3'),
+    'stretches: origin': (lambda: _stretches_at(series, hour, np.array([118]), 12, 12, 6), 'known: got 118 to 118'),
+    'stretches: too early': (lambda: _stretches_at(series, hour, np.array([23]), 12, 12, 6), 'known: got 23 to 23'),
+    'stretches: rows': (lambda: _stretches_at(series, hour[:-1], np.array([50]), 12, 12, 6), 'X: got 119 rows'),
+    'stretch: window': (lambda: forecast._stretch(np.zeros((3, 1)), np.zeros((5, 1, 0)), 3, None), 'X: got shape'),
+    'shifts: shape': (lambda: _quantile_shifts(np.zeros((2, 20, 3)), np.array([0.1, 0.5, 0.9])), 'errors: got shape'),
+    'shifts: few': (lambda: _quantile_shifts(np.zeros((3, 8, 3)), np.array([0.1, 0.5, 0.9])), 'errors: got 8 origins'),
+    'moved: shapes': (lambda: _moved_quantiles(np.zeros((3, 2)), np.zeros((2, 2)), np.array([0.5])), 'quantiles: got 3'),
     'skill below 0': (lambda: skill(-1.0, 2.0), 'error: got -1'),
     'skill of nothing': (lambda: skill(1.0, float('nan')), 'baseline: got nan'),
 }

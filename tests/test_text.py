@@ -9,15 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn_nbdev.data import read_text, split_text, standard_library
-from rnn_nbdev.decoding import (allowed, beam_search, choice_probabilities, choose, decoded, prompt_tokens, until,
-                                write, write_tokens)
+from rnn_nbdev.decoding import (_allowed, beam_search, choice_probabilities, choose, _decoded, _prompt_tokens, _until,
+                                write, _write_tokens)
 from rnn_nbdev.gradcheck import assert_close, check_gradients
+from rnn_nbdev.layers import Pass
 from rnn_nbdev.losses import cross_entropy
 from rnn_nbdev.optim import Adam
 from rnn_nbdev.recurrent import ENGINES, engine_of, has_numba
 from rnn_nbdev.text import (UNKNOWN, ByteVocabulary, Streams, TextModel, TextTask, Vocabulary, bits,
                             build_vocabulary, check_weights, evaluate, fitting_streams, load_model, read_bytes,
-                            save_model, state_in, surprises)
+                            save_model, _state_in, surprises)
 from rnn_nbdev.train import TrainingPlan, begin, train_step
 
 CELLS = ['rnn', 'lstm', 'gru']
@@ -61,13 +62,13 @@ def test_bytes_survive_encoding_and_text_comes_out_as_python_decodes_it(data):
     tokens = vocabulary.encode(data)
     assert tokens.astype(np.uint8).tobytes() == data and vocabulary.unknown(data) == ''
     assert vocabulary.decode(tokens) == data.decode('utf-8', 'replace')
-    assert ''.join(decoded(vocabulary, tokens.tolist())) == data.decode('utf-8', 'replace')
+    assert ''.join(_decoded(vocabulary, tokens.tolist())) == data.decode('utf-8', 'replace')
 
 
 @given(st.text(min_size=1))
 def test_a_character_comes_with_its_last_byte(text):
     if any('\ud800' <= c <= '\udfff' for c in text): return
-    pieces = list(decoded(ByteVocabulary(), text.encode()))
+    pieces = list(_decoded(ByteVocabulary(), text.encode()))
     assert [p for p in pieces if p] == list(text) and len(pieces) == len(text.encode()) + 1
 
 
@@ -148,7 +149,7 @@ def test_the_gradient_of_a_batch_is_right(cell):
     carry = t.gradients(parameters, carry, np.random.default_rng(2))[2]
 
     def forward(parameters):
-        z, _, _ = t.model.network.forward(parameters, t.batch(carry)[0], state_in(carry))
+        z, _, _ = t.model.network.forward(parameters, t.batch(carry)[0], _state_in(carry))
         return cross_entropy(z, t.batch(carry)[1])[0], parameters
 
     def backward(dloss, parameters):
@@ -166,7 +167,7 @@ def test_a_new_pass_starts_elsewhere_with_a_fresh_state():
         carry = t.gradients(parameters, carry, rng)[2]
         if carry['k'] == 0:
             offsets.append(int(carry['offset']))
-            assert not any(s.any() for s in state_in(carry).values())
+            assert not any(s.any() for s in _state_in(carry).values())
     assert len(offsets) >= 8 and set(offsets) <= set(range(5)) and len(set(offsets)) > 1
 
 
@@ -336,7 +337,7 @@ def test_the_gradient_of_a_deep_network_with_dropout_is_right():
 
     def forward(parameters):
         x, y = t.batch(carry)
-        z, _, _ = t.model.network.forward(parameters, x, state_in(carry), rng=np.random.default_rng(2))
+        z, _, _ = t.model.network.forward(parameters, x, _state_in(carry), Pass(rng=np.random.default_rng(2)))
         return cross_entropy(z, y)[0], parameters
 
     def backward(dloss, parameters):
@@ -402,7 +403,7 @@ def test_drawing_a_token():
 @given(st.lists(st.floats(0.01, 1), min_size=1, max_size=9), st.floats(0.01, 1), st.none() | st.integers(1, 9))
 def test_a_nucleus_is_the_smallest_set_that_reaches_its_probability(weights, share, top_k):
     p = np.array(weights) / sum(weights)
-    left = allowed(p, top_k, share)
+    left = _allowed(p, top_k, share)
     assert len(set(left)) == len(left) and (np.diff(p[left]) <= 0).all()
     if top_k is not None: assert len(left) <= top_k
     assert p[left[:-1]].sum() < share + 1e-12, 'one fewer would not do'
@@ -444,7 +445,7 @@ def test_text_is_given_as_soon_as_it_is_chosen():
     def pick(z):
         asked.append(z)
         return 1
-    tokens = write_tokens(t.model, parameters, np.array([1]), 50, pick)
+    tokens = _write_tokens(t.model, parameters, np.array([1]), 50, pick)
     assert [next(tokens) for _ in range(3)] == [1, 1, 1] and len(asked) == 3 and asked[0][0] == -np.inf
 
 
@@ -458,11 +459,11 @@ def test_the_same_seed_writes_the_same():
 
 
 def test_a_prompt_that_is_not_given():
-    assert prompt_tokens(VOCABULARY, '').tolist() == [1]
+    assert _prompt_tokens(VOCABULARY, '').tolist() == [1]
     with_lines = Vocabulary(UNKNOWN + '\nab')
-    assert prompt_tokens(with_lines, '').tolist() == with_lines.encode('\n').tolist() == [1]
-    assert prompt_tokens(ByteVocabulary(), '').tolist() == [10]
-    assert prompt_tokens(VOCABULARY, 'cab').tolist() == [3, 1, 2]
+    assert _prompt_tokens(with_lines, '').tolist() == with_lines.encode('\n').tolist() == [1]
+    assert _prompt_tokens(ByteVocabulary(), '').tolist() == [10]
+    assert _prompt_tokens(VOCABULARY, 'cab').tolist() == [3, 1, 2]
 
 
 @given(st.text('ab\n', max_size=25), st.lists(st.text('ab\n', min_size=1, max_size=4), max_size=3), st.data())
@@ -475,7 +476,7 @@ def test_a_text_ends_before_the_stop_string_that_is_complete_first(text, stop, d
         first = min(i for i, _ in ends)
         expected = text[:first - max(n for i, n in ends if i == first)]
     else: expected = text
-    assert ''.join(until(pieces, stop)) == expected
+    assert ''.join(_until(pieces, stop)) == expected
 
 
 def test_nothing_is_held_back_that_is_certain():
@@ -484,7 +485,7 @@ def test_nothing_is_held_back_that_is_certain():
         for c in 'qabqxabz':
             read.append(c)
             yield c
-    given = [(piece, ''.join(read)) for piece in until(pieces(), stop)]
+    given = [(piece, ''.join(read)) for piece in _until(pieces(), stop)]
     assert given == [('q', 'q'), ('abq', 'qabq'), ('x', 'qabqxa'), ('abz', 'qabqxabz')]
 
 

@@ -13,8 +13,8 @@ from rnn_nbdev.networks import Pool, stacked
 from rnn_nbdev.optim import SGD, Adam, RMSProp, WeightAverage, averaged_parameters
 from rnn_nbdev.schedule import (Patience, constant_rate, cosine_rate, halving_rate, in_turn, one_cycle, step_rate,
                                 warm_up)
-from rnn_nbdev.train import (PARTS, Recorder, TrainingPlan, begin, best_checkpoints, fit, has_ended, load_checkpoint,
-                             progress_bar, read_history, train_step)
+from rnn_nbdev.train import (PARTS, _Recorder, TrainingPlan, begin, best_checkpoints, fit, _has_ended, load_checkpoint,
+                             _progress_bar, read_history, train_step)
 
 
 class Lines:
@@ -118,7 +118,7 @@ def test_the_options_do_something(tmp_path):
         assert bool(other.average) == ('average' in options) and bool(other.watch) == bool(
             {'plateau', 'stop', 'keep_best'} & options.keys())
     stopped = load_checkpoint(tmp_path/'early stopping'/'checkpoint.safetensors')[0]
-    assert 12 < stopped.step < PLAN.steps and has_ended(replace(PLAN, **OPTIONS['early stopping']), stopped)
+    assert 12 < stopped.step < PLAN.steps and _has_ended(replace(PLAN, **OPTIONS['early stopping']), stopped)
 
 
 def test_the_rate_falls_each_time_that_patience_runs_out(tmp_path):
@@ -180,11 +180,11 @@ def test_what_a_killed_writer_left_is_removed(tmp_path):
 def test_a_bar_in_a_bar_makes_room(tmp_path, capsys):
     "Beside no other it stays; inside another one it is gone when it is done, and the outer one is where it was"
     tqdm = pytest.importorskip('tqdm').tqdm
-    shown = progress_bar(Lines(), begin(Lines(), SGD(), 0), PLAN, True)
+    shown = _progress_bar(Lines(), begin(Lines(), SGD(), 0), PLAN, True)
     with shown: assert shown.tqdm.leave and shown.tqdm.pos == 0
     with tqdm(range(2)) as outer:
         for k in outer:
-            with progress_bar(Lines(), begin(Lines(), SGD(), 0), PLAN, True) as inner:
+            with _progress_bar(Lines(), begin(Lines(), SGD(), 0), PLAN, True) as inner:
                 assert not inner.tqdm.leave and abs(inner.tqdm.pos) == 1 and outer.pos == 0, k
     capsys.readouterr()
 
@@ -410,7 +410,7 @@ def test_a_weight_of_the_loop_that_is_not_finite_is_named():
 
 
 def test_a_recorder_writes_what_it_knows(tmp_path):
-    recorder = Recorder(tmp_path, begin(Lines(), Adam(), 0))
+    recorder = _Recorder(tmp_path, begin(Lines(), Adam(), 0))
     with pytest.raises(ValueError, match=r"^name: got 'loss', expected one of history, speed"):
         recorder.write('loss', {})
     recorder.write('history', {'step': 1, 'loss': 2.0})

@@ -13,7 +13,7 @@ import numpy as np
 
 import rnn_nbdev
 from rnn_nbdev import lstm_backward, lstm_forward, softmax
-from rnn_nbdev.data import DATA_SETS, read_data_set
+from rnn_nbdev.data import _DATA_SETS, _read_data_set
 from rnn_nbdev.gradcheck import assert_close
 from rnn_nbdev.init import initialize_lstm
 
@@ -32,7 +32,7 @@ def textbook() -> None:
 
 def data_sets() -> None:
     "The files came along, undamaged"
-    for record in DATA_SETS: assert len(read_data_set(record.name)) > 300
+    for record in _DATA_SETS: assert len(_read_data_set(record.name)) > 300
 
 
 def every_name() -> None:

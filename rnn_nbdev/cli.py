@@ -344,7 +344,7 @@ def _finish(run: _Run, say: Callable[[str], None], most: int=500000) -> None:
     size = _size_in(contents, run.settings.errors)
     sample = ''.join(write(model, parameters, 600, rng=np.random.default_rng(0)))
     write_json(run.folder / 'result.json', {
-        'step': run.progress.step, 'weights': which, 'held_out_loss': loss, 'bits': bits(loss),
+        'step': run.progress.step, 'weights': which, 'validation_loss': loss, 'bits': bits(loss),
         **({'bits_a_byte': bits(loss, len(contents), size['byte'])} if 'byte' in size else {}),
         f'{run.task.unit}s': count})
     write_whole(run.folder / 'sample.txt', sample.encode('utf-8', 'surrogatepass'))

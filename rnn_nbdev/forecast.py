@@ -239,7 +239,7 @@ class _SeriesTask(NetworkTask):
         dz[:, :, self.window:] = quantile_loss_backward(1.0, cache)['dy_pred']
         return loss, dz
 
-    def held_out_loss(self, parameters: Arrays) -> float:
+    def validation_loss(self, parameters: Arrays) -> float:
         "The loss over stretches of the task's own series, 256 at most, without noise and dropout"
         first, last = self.season + self.window, len(self.y) - self.horizon
         known = np.unique(np.linspace(first, last, min(256, last - first + 1)).round().astype(int))

@@ -308,7 +308,7 @@ class _SequenceTask(NetworkTask):
     def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]:
         return _weighted_loss(self.loss, z, batch.targets, batch.weights)
 
-    def held_out_loss(self, parameters: Arrays) -> float:
+    def validation_loss(self, parameters: Arrays) -> float:
         "The loss on the task's own sequences, without noise and dropout"
         z = _scores_of(self.network, parameters, self.sequences)
         return float(_weighted_loss(self.loss, z, self.targets, self.weights)[0])
@@ -383,7 +383,7 @@ class Watch:
                  patience: int,  # looks without a better loss that are borne
                  ) -> None:
         check_sizes(patience=patience)
-        check_callable(getattr(held_out, 'held_out_loss', held_out), 'held_out')
+        check_callable(getattr(held_out, 'validation_loss', held_out), 'held_out')
         self.held_out, self.patience = held_out, Patience(patience - 1)
         self.state, self.losses = self.patience.init(), []
 
@@ -391,7 +391,7 @@ class Watch:
               parameters: Arrays,  # by name, as they are now
               ) -> bool:  # whether to stop
         "One look"
-        self.losses.append(self.held_out.held_out_loss(parameters))
+        self.losses.append(self.held_out.validation_loss(parameters))
         self.state = self.patience.update(self.state, self.losses[-1])
         if int(self.state['waited']) == int(self.state['times']) == 0: self.best = parameters
         return int(self.state['times']) > 0

@@ -368,7 +368,7 @@ class TextTask:
         loss, gradients, state = _stretch_gradients(self.model.reader, parameters, batch, _state_in(carry), rng)
         return loss, gradients, _next_carry(self.streams, network, carry, state, rng, self.dtype), batch[0].size
 
-    def held_out_loss(self,
+    def validation_loss(self,
                       parameters: Arrays,  # by name
                       ) -> float:  # nats a token
         "Mean loss on the beginning of the held-out text, in nats a token"

@@ -264,7 +264,7 @@ MUTATIONS = [
     ('train', "np.argsort(losses, kind='stable')", "np.argsort(-losses, kind='stable')",
      'the worst are kept for the best'),
     ('train', 'if plan.max_value is not None: gradients', 'if False: gradients', 'values are not clipped'),
-    ('train', "losses.get('averaged_held_out_loss', losses['held_out_loss'])", "losses['held_out_loss']",
+    ('train', "losses.get('averaged_validation_loss', losses['validation_loss'])", "losses['validation_loss']",
      'the loss of the raw weights counts where they are averaged'),
     ('train', "rng.bit_generator.state = about['generator']", 'pass', 'the generator starts anew on resume'),
     ('train', "kept = {_best_path(folder, int(step)) for step in progress.watch.get('best.step', ())}", 'kept = set()',

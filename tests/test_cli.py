@@ -77,10 +77,10 @@ def test_a_run_leaves_what_it_promises(trained, texts):
     assert len(about['text']['sha256']) == 64
     history = read_history(trained/'history.jsonl')
     assert [e['step'] for e in history if 'loss' in e] == list(range(1, 11))
-    assert [e['step'] for e in history if 'held_out_loss' in e] == [4, 8]
+    assert [e['step'] for e in history if 'validation_loss' in e] == [4, 8]
     assert (trained/'loss.png').read_bytes().startswith(b'\x89PNG')
     result = json.loads((trained/'result.json').read_text())
-    assert np.isclose(result['bits'], result['held_out_loss'] / np.log(2))
+    assert np.isclose(result['bits'], result['validation_loss'] / np.log(2))
     assert len((trained/'sample.txt').read_text()) == 600
     assert all(np.isfinite(w).all() for w in load_file(trained/'weights.safetensors').values())
 
@@ -137,7 +137,7 @@ def test_sampling(trained, tmp_path):
 
 def test_evaluation_repeats_the_result(trained, texts, tmp_path):
     said = command('rnn_eval', trained, cwd=tmp_path)
-    loss = json.loads((trained/'result.json').read_text())['held_out_loss']
+    loss = json.loads((trained/'result.json').read_text())['validation_loss']
     assert said.returncode == 0 and f'{loss:.3f} nats' in said.stdout
     assert command('rnn_eval', trained, '--text', texts/'other.txt', cwd=tmp_path).returncode == 0
 
@@ -452,7 +452,7 @@ def test_the_options_reach_optimizer_and_schedule():
 
 def test_a_run_ends_early_and_leaves_its_best_weights(texts, tmp_path):
     folder, _ = train_text(tmp_path/'run', text=str(texts/'good.txt'), steps=400, stop=2, **{**TINY, 'rate': 0.5})
-    losses = {e['step']: e['held_out_loss'] for e in read_history(folder/'history.jsonl') if 'held_out_loss' in e}
+    losses = {e['step']: e['validation_loss'] for e in read_history(folder/'history.jsonl') if 'validation_loss' in e}
     best = min(losses, key=losses.get)
     result = json.loads((folder/'result.json').read_text())
     assert result['step'] == max(losses) == best + 6 < 400 and result['weights'] == f'best, step {best}'

@@ -205,7 +205,7 @@ def test_stopping_keeps_the_best_weights(estimator, monkeypatch):
     fitted = patient.fit(sequences, targets(estimator))
     (losses,), watch = fitted.held_out_history_, kept[0]
     assert len(losses) == len(fitted.history_[0]) < 60 and losses[-3] == min(losses) < min(losses[-2:])
-    assert watch.held_out.held_out_loss(fitted.parameters_[0]) == min(losses) and len(watch.held_out.sequences) == 7
+    assert watch.held_out.validation_loss(fitted.parameters_[0]) == min(losses) and len(watch.held_out.sequences) == 7
 
 
 def test_what_is_set_aside_has_every_class_and_never_the_only_one():
@@ -231,7 +231,7 @@ def test_weighted_batches_add_up_to_the_whole():
         sums[1] = sums[1] + m * gradients['output.W']
     loss, gradients, _, m = whole.gradients(p, whole.new_round(draw), draw)
     np.testing.assert_allclose([sums[0], *sums[1].ravel()], [m * loss, *(m * gradients['output.W']).ravel()], rtol=1e-3)
-    assert np.isclose(whole.held_out_loss(p), loss, rtol=1e-4)
+    assert np.isclose(whole.validation_loss(p), loss, rtol=1e-4)
 
 
 # ---------------------------------------------------------------------------------------------------------- composition

@@ -200,9 +200,9 @@ def test_what_is_learned_is_learned():
     tokens = np.tile([1, 2, 3, 4, 3], 60)
     t = TextTask(TextModel(VOCABULARY, 4, 12), Streams(tokens, 4, 10), tokens[:50])
     progress = begin(t, Adam(), 0)
-    before = t.held_out_loss(progress.parameters)
+    before = t.validation_loss(progress.parameters)
     for _ in range(100): progress, _ = train_step(t, Adam(), progress, plan(0.03))
-    assert t.held_out_loss(progress.parameters) < 0.1 < 1 < before
+    assert t.validation_loss(progress.parameters) < 0.1 < 1 < before
 
 
 @pytest.mark.parametrize('name', ['embedding.W', 'lstm.Wf', 'output.b'])
@@ -382,7 +382,7 @@ def test_bytes_are_trained_on_and_counted_as_bytes():
     progress = begin(t, Adam(), 0)
     assert t.unit == 'byte' and task().unit == 'char'
     for _ in range(150): progress, _ = train_step(t, Adam(), progress, plan(0.05))
-    assert t.held_out_loss(progress.parameters) < 0.5 < np.log(256)
+    assert t.validation_loss(progress.parameters) < 0.5 < np.log(256)
     text = ''.join(write(t.model, progress.parameters, 18, 'n', temperature=0))
     assert text.startswith('é∀né∀')
 

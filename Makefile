@@ -12,7 +12,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help train bench test lab nbtest pytest oracle export clean readme prepare check export-check readme-check \
+.PHONY: help train bench test lab nbtest pytest oracle export clean readme prepare check mutations export-check readme-check \
         wheel-check lint types dist docs docs-check pages-check lab-check browser-check hooks venv-clean FORCE
 
 help:  ## list the commands
@@ -65,14 +65,17 @@ dist: $(STAMPS)/dev  ## build the source archive and the wheel into dist
 # -------------------------------------------------------------------------------------------------- for checking
 
 # Notebooks run side by side, and what they multiply is small: more threads would only fight over the cores.
-nbtest pytest lab-check: export OPENBLAS_NUM_THREADS ?= 1
-nbtest pytest lab-check: export OMP_NUM_THREADS ?= 1
+nbtest pytest lab-check mutations: export OPENBLAS_NUM_THREADS ?= 1
+nbtest pytest lab-check mutations: export OMP_NUM_THREADS ?= 1
 
 nbtest: $(STAMPS)/dev  ## run every notebook
 	$(BIN)/nbdev_test
 
 pytest: $(STAMPS)/dev  ## run every test but those of the wheel and the browser, on up to four cores (ARGS="-n0 ..." for one)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+
+mutations: $(STAMPS)/dev  ## break the package on purpose, a line at a time; a test must notice (ARGS="--sample 30", or a WORD)
+	$(BIN)/python tests/mutations.py $(ARGS)
 
 oracle: $(STAMPS)/oracle  ## install PyTorch, ONNX Runtime and JAX, which tests and benchmark compare with
 

@@ -1,18 +1,21 @@
 """Break the package on purpose, one line at a time, and see that a test fails for each.
 
     python tests/mutations.py [--jobs N] [WORD ...]     only the breakages whose module or description has a WORD
+    python tests/mutations.py --sample 30 --seed 7      some of them, drawn with a seed (today's date by default)
 
 Each breakage is made in a temporary copy of the package; the working tree is never written to. To add one, add a
 tuple to MUTATIONS: module, old text (exactly once in the module), new text, what it is.
 """
 import argparse
 import os
+import random
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -336,8 +339,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('words', nargs='*', metavar='WORD', help='only breakages with this in module or description')
     parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='how many at a time')
+    parser.add_argument('--sample', type=int, help='so many of them, drawn at random')
+    parser.add_argument('--seed', type=int, default=date.today().toordinal(), help='what the sample is drawn with')
     options = parser.parse_args()
     chosen = [m for m in MUTATIONS if not options.words or any(word in f'{m[0]} {m[3]}' for word in options.words)]
+    if options.sample and options.sample < len(chosen):
+        print(f'a sample of {options.sample} of {len(chosen)}, seed {options.seed}')
+        chosen = random.Random(options.seed).sample(chosen, options.sample)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
         # one snapshot for all, so that work going on in the tree changes nothing here
         package = Path(shutil.copytree(ROOT/'rnn_nbdev', Path(folder)/'rnn_nbdev'))

@@ -2,12 +2,10 @@
 import ast
 import importlib
 import inspect
-import io
 import json
 import re
 import subprocess
 import sys
-import tokenize
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -56,19 +54,13 @@ def module_of(path: Path) -> str | None:
     return found and found[1]
 
 
-def number(path: Path) -> int:
-    "The number of a chapter"
-    return int(path.name[:2])
-
-
-numbers = {module_of(path): number(path) for path in chapters}
+places = {module_of(path): path.name for path in chapters}     # file names sort in the order of dependency
 
 
 def public_homes() -> dict[str, str]:
-    "The module that each public name of the package comes from"
-    from rnn_nbdev._modidx import d
-    return {full.split('.')[2]: module.split('.')[1] for module, symbols in d['syms'].items() for full in symbols
-            if full.count('.') == 2}
+    "The module that each name of the door comes from"
+    import rnn_nbdev
+    return rnn_nbdev._HOME
 
 
 def imported_modules(source: str) -> set[str]:
@@ -91,25 +83,24 @@ def imported_modules(source: str) -> set[str]:
 
 # ----------------------------------------------------------------------------------------------------- the chapters
 
-def test_chapters_have_numbers_and_modules_of_their_own():
-    assert len({number(path) for path in chapters}) == len(chapters)
-    assert None not in numbers, 'a chapter has no default_exp'
-    assert len(numbers) == len(chapters), 'two chapters export one module'
-    assert {*numbers} - {'__init__'} == {*modules}, 'a module has no chapter, or a chapter was not exported'
+def test_chapters_have_modules_of_their_own():
+    assert None not in places, 'a chapter has no default_exp'
+    assert len(places) == len(chapters), 'two chapters export one module'
+    assert {*places} - {'__init__'} == {*modules}, 'a module has no chapter, or a chapter was not exported'
 
 
 @by_chapter
-def test_a_chapter_imports_only_from_lower_numbers(path):
+def test_a_chapter_imports_only_from_chapters_before_it(path):
     for cell in cells(path, 'code'):
         for module in imported_modules(code(cell)):
-            assert numbers[module] < number(path), f'{path.name} imports {module}, chapter {numbers[module]}'
+            assert places[module] < path.name, f'{path.name} imports {places[module]}'
 
 
 @by_chapter
-def test_an_exported_module_imports_only_from_lower_numbers(path):
+def test_an_exported_module_imports_only_from_chapters_before_it(path):
     module = package/f'{module_of(path)}.py'
     for other in imported_modules(module.read_text(encoding='utf-8')):
-        assert numbers[other] < number(path), f'{module.name} imports {other}, chapter {numbers[other]}'
+        assert places[other] < path.name, f'{module.name} imports {places[other]}'
 
 
 def test_imports_are_found_in_every_form():
@@ -251,20 +242,28 @@ def test_textbook_names_import_from_the_package_itself(name):
     assert getattr(rnn_nbdev, name).__module__ in {f'rnn_nbdev.{module}' for module in modules}
 
 
-def test_every_public_name_is_importable_and_listed():
+def test_the_door():
+    "Each name of the table is what its chapter means by it; nothing else is offered"
     import rnn_nbdev
+    listed = [line.split()[0] for line in rnn_nbdev._DOOR.splitlines() if line.startswith(' ')]
+    assert len(listed) == len({*listed}) and rnn_nbdev.__all__ == listed
+    assert {name for name in dir(rnn_nbdev) if not name.startswith('__')} == {*listed}
+    for name, module in rnn_nbdev._HOME.items():
+        loaded = importlib.import_module(f'rnn_nbdev.{module}')
+        assert getattr(rnn_nbdev, name) is getattr(loaded, name) and name in loaded.__all__, name
+        assert getattr(loaded, name).__module__ == loaded.__name__, f'{name} is defined elsewhere'
+
+
+def test_every_exported_name_exists():
     for module in modules:
         loaded = importlib.import_module(f'rnn_nbdev.{module}')
-        for name in loaded.__all__:
-            assert hasattr(loaded, name)
-            if module == 'cli' or not inspect.isroutine(getattr(loaded, name)): continue
-            assert getattr(rnn_nbdev, name) is getattr(loaded, name), f'{name} means something else in the package'
-            assert name in dir(rnn_nbdev)
+        assert all(hasattr(loaded, name) for name in loaded.__all__), module
 
 
-def test_type_checkers_see_every_chapter():
-    stub = (package/'__init__.pyi').read_text(encoding='utf-8')
-    assert re.findall(r'^from \.(\w+) import \*$', stub, re.MULTILINE) == [name for name in modules if name != 'cli']
+def test_the_stub_says_what_the_door_says():
+    sys.path.insert(0, str(root/'tools'))
+    import door
+    assert (package/'__init__.pyi').read_text(encoding='utf-8') == door.stub(), 'make export writes it'
 
 
 def test_type_checkers_know_the_names_and_their_types(tmp_path):
@@ -281,15 +280,36 @@ def test_type_checkers_know_the_names_and_their_types(tmp_path):
     assert 'has no attribute "lstm_forwrad"' in lines[0] and 'Argument 2 to "lstm_forward"' in lines[1], said
 
 
-def test_no_two_chapters_export_one_name():
-    "The package itself could offer only one of them"
-    homes: dict[str, str] = {}
-    for module in modules:
-        tree = ast.parse((package/f'{module}.py').read_text(encoding='utf-8'))
-        for node in tree.body:
-            name = getattr(node, 'name', '_')     # a function or a class; constants stay with their chapter
-            if name.startswith('_'): continue
-            assert homes.setdefault(name, module) == module, f'{name} is in {homes[name]} and in {module}'
+def exported(path: Path) -> list[str]:
+    "What each exported cell of a chapter says, without directives and imports"
+    found = [text(cell) for cell in cells(path, 'code') if re.match(r'#\|\s*export', text(cell))]
+    return [cell for cell in found if not re.match(r'#\| export\n(from|import) ', cell)]
+
+
+def test_the_house_stays_small():
+    "What an idea costs its reader: bounds to keep, with some room; a new name or check asks first whom it serves"
+    sources = {path.stem: path.read_text(encoding='utf-8') for path in package.glob('*.py') if path.stem != '_modidx'}
+    lines = sum(source.count('\n') for source in sources.values())
+    names = [name for module in modules for name in importlib.import_module(f'rnn_nbdev.{module}').__all__]
+    checks = re.findall(r'^\s*def (_?check_\w+)', '\n'.join(sources.values()), re.MULTILINE)
+    sizes = [sum(bool(line.strip()) for line in cell.split('\n')[1:]) for path in chapters for cell in exported(path)]
+    assert lines <= 11_500 and len(names) <= 320 and len(checks) <= 12, (lines, len(names), checks)
+    assert sorted(sizes)[len(sizes) // 2] <= 8, 'the median exported cell'
+
+
+@pytest.mark.parametrize('module, first', [
+    ('numerics', 'sigmoid'), ('rnn', 'rnn_cell_forward'), ('lstm', 'lstm_cell_forward'), ('gru', 'gru_cell_forward')])
+def test_equations_come_first(module, first):
+    "At most five exported lines before the function of the first equation, imports apart; at most two before its work"
+    path = next(path for path in chapters if module_of(path) == module)
+    before, _, rest = '\n'.join(exported(path)).partition(f'\ndef {first}(')
+    before = re.sub(r'\n@fits\([^@]*$', '', before)                   # its own declaration
+    lines = [line for line in before.split('\n') if line.strip() and not line.startswith('#|')]
+    assert len(lines) <= 5, before
+    function = ast.parse(f'def {first}({rest}'.split('\n#|')[0]).body[0]
+    body = [node for node in function.body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
+    equation = next(i for i, node in enumerate(body) if re.search(r'concatenate|@|exp\(|tanh\(', ast.unparse(node)))
+    assert equation <= 2, ast.unparse(body[0])
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -304,74 +324,59 @@ def test_importing_loads_no_more_than_numpy_and_fastcore(statement):
     assert loaded_by(statement) <= {'rnn_nbdev', 'numpy', 'fastcore'}
 
 
-# ------------------------------------------------------------------------------------------------------ the docments
-
-def comments(source: str) -> set[int]:
-    "The lines of a source that carry a comment"
-    return {token.start[0] for token in tokenize.generate_tokens(io.StringIO(source).readline)
-            if token.type == tokenize.COMMENT}
-
-
-def names_of(nodes: list[ast.expr]) -> set[str]:
-    "The plain names among expressions"
-    return {node.id for node in nodes if isinstance(node, ast.Name)}
+def test_adam_stands_on_the_numerics_alone():
+    show = ("import sys; from rnn_nbdev import initialize_adam; "
+            "print(*[name for name in sys.modules if name.startswith('rnn_nbdev.')])")
+    out = subprocess.run([sys.executable, '-c', show], check=True, capture_output=True, text=True, cwd=root).stdout
+    assert {*out.split()} <= {'rnn_nbdev.checks', 'rnn_nbdev.numerics', 'rnn_nbdev.optim'}
 
 
-def described_in(tree: ast.Module) -> set[str]:
-    "The methods that the Protocols of a module describe"
-    protocols = [node for node in tree.body if isinstance(node, ast.ClassDef) and 'Protocol' in names_of(node.bases)]
-    return {part.name for node in protocols for part in node.body if isinstance(part, ast.FunctionDef)}
+def test_each_breakage_still_applies():
+    "`make mutations` makes them; here: each old text stands exactly once in its module, and the new one differs"
+    from mutations import MUTATIONS
+    sources = {module: (package/f'{module}.py').read_text(encoding='utf-8') for module, *_ in MUTATIONS}
+    astray = [(module, what) for module, old, new, what in MUTATIONS if sources[module].count(old) != 1 or old == new]
+    assert astray == []
 
 
-def public_functions(tree: ast.Module) -> list[ast.FunctionDef]:
-    "The public functions of a module and methods of its classes, but for those that a Protocol describes"
-    nodes = [node for node in tree.body if not getattr(node, 'name', '_').startswith('_')]
-    classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
-    protocols = [node for node in classes if 'Protocol' in names_of(node.bases)]
-    layers = ast.parse((package/'layers.py').read_text(encoding='utf-8'))    # what every layer offers is said there
-    described = described_in(tree) | described_in(layers)
-    methods = [part for node in classes for part in node.body if isinstance(part, ast.FunctionDef)
-               and (node in protocols or part.name not in described)]
-    return [node for node in nodes + methods if isinstance(node, ast.FunctionDef)
-            and (not node.name.startswith('_') or node.name == '__init__')]
+# ---------------------------------------------------------------------------------------------------- what names say
+
+def parts_of(name: str) -> list[tuple[str, object]]:
+    "A function or class of the door and its public methods"
+    import rnn_nbdev
+    thing = getattr(rnn_nbdev, name)
+    methods = [(f'{name}.{key}', part) for key, part in vars(thing).items()
+               if inspect.isfunction(part) and not key.startswith('_')] if isinstance(thing, type) else []
+    return [(name, thing), *methods]
 
 
-def unsaid(node: ast.FunctionDef, lines: set[int]) -> list[str]:
-    "The parameters without a comment on a line of their own, and `return` and `docstring` where they are missing"
-    every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
-    given = [arg for arg in every if arg and arg.arg not in ('self', 'cls')]
-    ends = [arg.end_lineno for arg in given]
-    missing = [arg.arg for arg in given if arg.end_lineno not in lines or ends.count(arg.end_lineno) > 1]
-    nothing = node.returns is None or (isinstance(node.returns, ast.Constant) and node.returns.value is None)
-    attribute = {'property', 'cached_property'} & names_of(node.decorator_list)
-    if not (nothing or attribute or node.returns.end_lineno in lines): missing.append('return')
-    if not ast.get_docstring(node) and node.name != '__init__' and not attribute: missing.append('docstring')
-    return missing
+def door() -> list[str]:
+    import rnn_nbdev
+    return list(rnn_nbdev._HOME)
 
 
-def undocumented(source: str) -> list[str]:
-    "What public functions leave unsaid: `function: parameter`, `function: return`, `function: docstring`"
-    lines = comments(source)
-    return [f'{node.name}: {name}' for node in public_functions(ast.parse(source)) for name in unsaid(node, lines)]
+@pytest.mark.parametrize('name', door())
+def test_every_name_of_the_door_says_what_it_does_and_takes(name):
+    "A docstring; and each parameter is named in it, or has a comment on its own line: one text, wherever it stands"
+    for called, part in parts_of(name):
+        said = inspect.getdoc(part)
+        assert said and not said.startswith(f'{name}('), f'{called} has no docstring'
+    function = getattr(__import__('rnn_nbdev'), name)
+    if isinstance(function, type): return                       # its fields and options: the page, and `help`
+    lines = inspect.getsource(inspect.unwrap(function)).split('\n')
+    commented = '\n'.join(line for line in lines if re.search(r'  # ', line))
+    for parameter in inspect.signature(function).parameters:
+        pattern = rf'(?<![\w.]){parameter}\b'
+        assert re.search(pattern, inspect.getdoc(function)) or re.search(pattern, commented), f'{name}: {parameter}'
 
 
-@pytest.mark.parametrize('module', modules)
-def test_every_parameter_and_return_value_has_its_comment(module):
-    assert undocumented((package/f'{module}.py').read_text(encoding='utf-8')) == []
-
-
-def test_a_missing_comment_is_found():
-    "The test above sees nothing if this fails"
-    source = '''
-def f(a: int,  # one
-      b: int, c: int,  # two
-      ) -> int:
-    return a
-def _g(x): pass
-class P(Protocol):
-    def h(self, x: int) -> int: "Said once"
-class C:
-    def h(self, x: int) -> int: return x
-    def i(self, x: int) -> None: "Does"
-'''
-    assert undocumented(source) == ['f: b', 'f: c', 'f: return', 'f: docstring', 'h: x', 'h: return', 'i: x']
+@by_chapter
+def test_the_workshop_is_one_line_each(path):
+    "A private function of a chapter has a docstring of one line, and no comment on each parameter"
+    for cell in exported(path):
+        for node in ast.parse(code({'source': cell})).body:
+            private = re.match(r'_(?!_)', getattr(node, 'name', ''))
+            if not isinstance(node, ast.FunctionDef) or not private: continue
+            said = ast.get_docstring(node)
+            assert said and '\n' not in said, node.name
+            assert node.body[0].lineno - node.lineno <= 4, f'{node.name}: a signature takes a line, two if it must'

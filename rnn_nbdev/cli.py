@@ -571,18 +571,16 @@ def rnn_eval(
 @call_parse
 def rnn_bench(
     quick: store_true = False,  # two small sizes, three rounds
-    rounds: int = 0,  # how many; 0 for 7, or 3 with --quick or --growth
+    rounds: int = 0,  # how many; 0 for 7, or 3 with --quick
     sizes: str = '',  # as in '32,64,32,50 8,32,1,100': n_x, n_a, m, T of each
     cells: str = '',  # some of lstm,gru,rnn
     tasks: str = '',  # some of train,infer,stream,text
-    contenders: str = '',  # some of jit,numpy,textbook,torch,onnxruntime,jax,numpy-ml; those installed if not given
+    contenders: str = '',  # some of jit,numpy,textbook,torch,onnxruntime,jax; those installed if not given
     markdown: str = '',  # write the tables to this file
     json: str = '',  # write everything that was measured to this file
-    growth: str = '',  # instead, how cost grows: pictures in this folder
-    cold: store_true = False,  # instead, what imports, first calls and the disk cost
     version: _Version = _PACKAGE,  # say which version of the package this is, and end
 ) -> None:
-    "Time this package against PyTorch, ONNX Runtime, JAX and numpy-ml, where installed, on this machine."
+    "Time this package against PyTorch, ONNX Runtime and JAX, where installed, on this machine."
     given = {name: value for name, value in locals().items() if name != 'version'}
     from rnn_nbdev.bench import run_bench
     with _one_line_errors('rnn_bench'): run_bench(**given)

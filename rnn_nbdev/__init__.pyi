@@ -1,4 +1,4 @@
-# What type checkers and editors see of the package: made by tools/door.py from nbs/91_package.ipynb.
+# What type checkers and editors see of the package: tools/door.py makes it from nbs/91_package.ipynb.
 from .bench import run_bench as run_bench
 from .data import census_names as census_names
 from .data import japanese_vowels as japanese_vowels

@@ -10,9 +10,10 @@ sys.path.insert(0, str(root))
 def stub() -> str:
     "The text of the file: one import a name, as type checkers want it"
     from rnn_nbdev import _HOME
-    lines = [f'from .{home} import {name} as {name}' for name, home in sorted(_HOME.items(), key=lambda item: item[::-1])]
-    return '\n'.join(['# What type checkers and editors see of the package: made by tools/door.py from nbs/91_package.ipynb.',
-                      *lines, '', '__version__: str', ''])
+    first = '# What type checkers and editors see of the package: tools/door.py makes it from nbs/91_package.ipynb.'
+    by_home = sorted((home, name) for name, home in _HOME.items())
+    lines = [f'from .{home} import {name} as {name}' for home, name in by_home]
+    return '\n'.join([first, *lines, '', '__version__: str', ''])
 
 
 if __name__ == '__main__': (root/'rnn_nbdev/__init__.pyi').write_text(stub(), encoding='utf-8')

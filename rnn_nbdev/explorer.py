@@ -21,8 +21,8 @@ from .init import initialize_gru, initialize_lstm, initialize_rnn
 from .lstm import lstm_cell_forward, lstm_forward
 from .numerics import check_is, check_numbers, check_switches, in_short
 from .rnn import rnn_cell_forward, rnn_forward
-from .viz import (INK, SOFT, STYLES, Picture, draw_gru_cell, draw_lstm_cell, draw_rnn_cell, draw_strip,
-                           draw_text, new_board, redraw_strip)
+from .board import INK, SOFT, Picture, draw_strip, draw_text, new_board, redraw_strip
+from .viz import STYLES, draw_gru_cell, draw_lstm_cell, draw_rnn_cell
 
 # %% auto #0
 __all__ = ['explore']

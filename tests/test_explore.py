@@ -15,7 +15,7 @@ from PIL import Image
 from rnn_nbdev.explorer import (_LiveDiagram, _all_moves, explore, _explore_frame, _explore_frames, _inside_values,
                                 _live_cell, _live_pictures, _move_words, _pixels_of, _push_left, _push_words, _run_moved)
 from rnn_nbdev.init import initialize_gru, initialize_lstm, initialize_rnn
-from rnn_nbdev.viz import Picture, clashes, same_values
+from rnn_nbdev.board import Picture, clashes, same_values
 
 root = Path(__file__).resolve().parent.parent
 CELLS = 'rnn', 'lstm', 'gru'

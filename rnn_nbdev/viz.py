@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from .board import (CELL_WIDTH, GATE_COLORS, INK, MOST_BOXES, PAPER, SOFT, STATE_COLORS, Picture, Place, Point,
                              draw_area, draw_box, draw_fork, draw_node, draw_strip, draw_text, draw_wire, is_gate,
                              new_board, new_picture, readable, strip_height, value_colors, value_text)
-from .checks import Cache, Call, Floats, Integer, Number, Optional, Shape, fits, in_short, refuse, require
+from .checks import Cache, Call, Floats, Integer, Kind, Number, Optional, Shape, fits, in_short, refuse, require
 
 # %% auto #0
 __all__ = ['STYLES', 'draw_unrolled', 'draw_rnn_cell', 'draw_lstm_cell', 'draw_gru_cell', 'plot_gates', 'plot_curves',
@@ -124,7 +124,7 @@ def draw_unrolled(x: np.ndarray,                      # (n_x, m, T_x) the inputs
 # %% ../nbs/08_viz.ipynb #e5e451d6
 def _columns(cache: tuple, names: str, example: int, **weights: str) -> dict[str, np.ndarray]:
     "The arrays of a cache by name, the column of one example of each, and some weights; raises ArgumentError"
-    require(Mapping, parameters=cache[-1])
+    require(Kind(Mapping, 'a dictionary of arrays'), parameters=cache[-1])
     arrays = {k: v for k, v in zip(names.split(), cache) if not (k == 'qt' and v is None)}
     shapes = {k: 'n_x m' if k == 'xt' else 'n_a m' for k in arrays}
     require({**shapes, **weights}, cache={**cache[-1], **arrays})
@@ -453,7 +453,7 @@ def _heat_map(ax: Axes, name: str, values: np.ndarray, row: float) -> None:
     ax.yaxis.set_major_locator(MaxNLocator(min(len(values), room), integer=True, min_n_ticks=1))
 
 # %% ../nbs/08_viz.ipynb #b5b34f25
-@fits(gates=_Named('n_i T'), labels=Sequence | np.ndarray, title=str)
+@fits(gates=_Named('n_i T'), labels=Kind(Sequence | np.ndarray, 'characters, one for each step'), title=str)
 def plot_gates(gates: Mapping[str, np.ndarray],        # name -> (n_units, T), any number of them
                labels: Sequence[str] | None = None,    # T characters, one for each step; a string will do
                title: str | None = None,               # above all
@@ -507,7 +507,8 @@ def _mark(ax: Axes, name: str, x: float) -> None:
     ax.text(x, 1.01, name, size=8.5, color=SOFT, ha='center', va='bottom', transform=ax.get_xaxis_transform())
 
 # %% ../nbs/08_viz.ipynb #e6816b8d
-@fits(x=_AsIs('n'), curves=_Named('n'), xlabel=str, ylabel=str, title=str, logx=bool, logy=bool, marks=Mapping)
+@fits(x=_AsIs('n'), curves=_Named('n'), xlabel=str, ylabel=str, title=str, logx=bool, logy=bool,
+      marks=Kind(Mapping, 'a dictionary, name -> x'))
 def plot_curves(x: np.ndarray,                             # (n,)
                 curves: Mapping[str, np.ndarray],          # name -> (n,); nan leaves a gap
                 xlabel: str,                               # below
@@ -570,13 +571,13 @@ def _in_bits(ax: Axes) -> None:
     bits.yaxis.set_major_locator(MaxNLocator(6))
 
 # %% ../nbs/08_viz.ipynb #33e3c49b
-@fits(history=Sequence, title=str, unit=str)
+@fits(history=Kind(Sequence, 'a list of dictionaries'), title=str, unit=str)
 def plot_history(history: Sequence[Mapping[str, Any]],    # {"step", "loss", …} and {"step", "validation_loss", …}
                  title: str | None = None,                # above
                  unit: str = 'nats',                      # what the loss is measured in; '' where it has no unit
                  ) -> Picture:                            # two lines; for nats, an axis in bits as well
     "Training and validation loss over the steps. Raises ArgumentError"
-    for entry in history: require(Mapping, history=entry)
+    for entry in history: require(Kind(Mapping, 'a list of dictionaries'), history=entry)
     (steps, loss), (looks, validation) = _entries(history, 'loss'), _entries(history, 'validation_loss')
     if not loss.size and not validation.size:
         refuse('history', f'{len(history)} entries', "one or more with a finite 'loss' or 'validation_loss'")

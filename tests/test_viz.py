@@ -22,8 +22,8 @@ def cache_of(cell, n_x=3, n_a=4, m=2, dtype=np.float64):
     start, forward = {'rnn': (initialize_rnn, rnn_cell_forward), 'gru': (initialize_gru, gru_cell_forward),
                       'lstm': (initialize_lstm, lstm_cell_forward)}[cell]
     parameters = {name: p.astype(dtype) for name, p in start(RNG(0), n_x, n_a).items()}
-    return forward(RNG(1).normal(size=(n_x, m)).astype(dtype), *RNG(2).normal(size=(1 + (cell == 'lstm'), n_a, m)).astype(dtype),
-                   parameters)[-1]
+    xt, states = RNG(1).normal(size=(n_x, m)), RNG(2).normal(size=(1 + (cell == 'lstm'), n_a, m))
+    return forward(xt.astype(dtype), *states.astype(dtype), parameters)[-1]
 
 
 DRAW = {'rnn': draw_rnn_cell, 'gru': draw_gru_cell, 'lstm': draw_lstm_cell}
@@ -31,7 +31,7 @@ PICTURES = {
     'unrolled': lambda: draw_unrolled(X, A, Y, A[:, :, 0]),
     **{cell: lambda cell=cell: DRAW[cell](cache_of(cell)) for cell in DRAW},
     'gates': lambda: plot_gates({'f': A[:, 0], 'c': X[:, 0]}, labels='letters', title='gates'),
-    'curves': lambda: plot_curves(np.arange(1, 8), {'a': A[0, 0], 'b': X[0, 0]}, 'x', 'y', 'curves', True, marks={'m': 3}),
+    'curves': lambda: plot_curves(np.arange(1, 8), {'a': A[0, 0], 'b': X[0, 0]}, 'x', 'y', 'curves', marks={'m': 3}),
     'flow': lambda: plot_gradient_flow({'a': np.arange(7.)}), 'history': lambda: plot_history(HISTORY, 'run'),
     'memory': lambda: plot_memory(np.asfortranarray(X[:2, :, :3]))}
 every = pytest.mark.parametrize('name', PICTURES)

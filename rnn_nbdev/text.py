@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from .data import as_path, counted_files, mixed_order
 from .files import Arrays, load_arrays, save_arrays
 from .init import check_dtype, check_sizes
-from .layers import Pass, CELLS, Chain, Dense, Embedding, Recurrent, check_share, of_layer, outputs_by_name
+from .layers import Pass, CELLS, Chain, Dense, Embedding, Recurrent, TokenChain, check_share, of_layer, outputs_by_name
 from .networks import Dropout
 from .numerics import check_kind, check_number, check_shapes, in_short, log_softmax
 from .outputs import loss_backward, loss_forward
@@ -274,7 +274,7 @@ class TextModel:
     @property
     def reader(self) -> Chain:
         "The same network for many tokens at once: but for the textbook's engine, the recurrent layer looks them up"
-        return replace(self.network, fuse=engine() != 'textbook')
+        return self.network if engine() == 'textbook' else TokenChain(self.network.layers)
 
 # %% ../nbs/42_text.ipynb #eba34ca0
 def check_weights(

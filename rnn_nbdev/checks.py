@@ -17,8 +17,8 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 # %% auto #0
-__all__ = ['ArgumentError', 'in_short', 'refuse', 'Number', 'Integer', 'Word', 'Kind', 'Methods', 'Optional', 'Shape', 'Floats',
-           'Shapes', 'Cache', 'Caches', 'require', 'trusted', 'fits']
+__all__ = ['ArgumentError', 'in_short', 'refuse', 'Number', 'Integer', 'Word', 'Kind', 'Methods', 'Optional', 'Shape', 'as_array',
+           'Floats', 'Shapes', 'Cache', 'Caches', 'require', 'trusted', 'fits']
 
 # %% ../nbs/00_checks.ipynb #c9bc968a
 class ArgumentError(ValueError, TypeError):
@@ -42,7 +42,8 @@ class Number:
         self.least, self.most, self.above, self.below, self.kind = least, most, above, below, kind
 
     def __str__(self) -> str:
-        low = f' above {self.above}' if self.above is not None else f' from {self.least}' if self.least > -math.inf else ''
+        low = f' from {self.least}' if self.least > -math.inf else ''
+        if self.above is not None: low = f' above {self.above}'
         high = f' below {self.below}' if self.below < math.inf else ''
         if self.most is not None and self.most < math.inf: high = f' to {self.most}'
         if low.startswith(' from') and not high: low = f' of at least {self.least}'
@@ -124,9 +125,11 @@ class _Call:
 
     def because(self, text: str) -> str:
         "What an expected shape follows from: ' for xt with n_x = 3 and a_prev with n_a = 5'"
-        used, reasons = text.replace('<=', ' ').replace('+', ' ').split(), {}
+        used = text.replace('<=', ' ').replace('+', ' ').split()
+        reasons: dict[str, list[str]] = {}
         for symbol, owner in self.owners.items():
-            if symbol in used: reasons.setdefault(owner, []).append(f'{symbol.replace("*", "...")} = {self.sizes[symbol]}')
+            shown = '...' if symbol[0] == '*' else symbol
+            if symbol in used: reasons.setdefault(owner, []).append(f'{shown} = {self.sizes[symbol]}')
         said = ' and '.join(f'{owner} with {", ".join(sizes)}' for owner, sizes in reasons.items())
         return f' for {said}' if said else ''
 
@@ -137,19 +140,20 @@ class _Call:
 
 # %% ../nbs/00_checks.ipynb #07a75ea6
 class Shape:
-    "An array of numbers whose sizes are written as 'n_x m T'"
+    "An array of numbers whose sizes are written as 'n_x m T'; integers become floating point"
+    kinds, numbers, becomes_floating = 'biufc', 'numbers', True
+
     def __init__(self, text: str) -> None:
         self.text, dims = text, text.split()
         self.rest = dims.pop() if dims and dims[-1][0] in '*.' else ''
         self.terms = tuple(dims)
-        self.words = f'({", ".join(d.replace("+", " + ").replace("<=", " <= ") for d in text.split())})'
+        self.words = f'({", ".join("..." if d[0] == "*" else d.replace("+", " + ").replace("<=", " <= ") for d in text.split())})'
 
     def __call__(self, name: str, value: Any, call: _Call) -> Any:
         if not isinstance(value, np.ndarray): refuse(name, type(value).__name__, 'a NumPy array')
         kind, shape, n = value.dtype.kind, value.shape, len(self.terms)
-        if kind not in 'fc':
-            if kind not in 'biu': refuse(name, value.dtype, 'numbers')
-            call.integers.append(name)
+        if kind not in self.kinds: refuse(name, value.dtype, self.numbers)
+        if kind in 'biu' and self.becomes_floating: call.integers.append(name)
         if len(shape) != n and not (self.rest and len(shape) > n): self.refuse(name, shape, call)
         for term, size in zip(self.terms, shape):
             if call.sizes.get(term) != size and not call.bind(term, size, name): self.refuse(name, shape, call)
@@ -170,11 +174,15 @@ class Shape:
         call.free(name)
         refuse(name, f'shape {shape}', self.expected(call) + (', no size of 0' if 0 in shape else ''))
 
+def as_array(name: str, value: Any) -> np.ndarray:
+    "Anything as NumPy makes an array of it; lists of unequal lengths raise the error"
+    try: return np.asarray(value)
+    except ValueError: refuse(name, in_short(value), 'an array of numbers')
+
 class Floats(Shape):
     "Anything that NumPy makes an array of numbers of; it is handed on as an array of floating-point numbers"
     def __call__(self, name: str, value: Any, call: _Call) -> Any:
-        try: array = np.asarray(value)
-        except ValueError: refuse(name, in_short(value), 'an array of numbers')
+        array = as_array(name, value)
         if array.dtype.kind in 'biu': array = array.astype(np.float64)
         return super().__call__(name, array, call)
 
@@ -222,10 +230,11 @@ class Caches(Cache):
         return value
 
 # %% ../nbs/00_checks.ipynb #c1b81ffd
-def require(said: Any, **given: Any) -> None:
-    "Raise ArgumentError unless each value is what the declaration says: `require(Integer(1), units=units)`"
-    call = _Call(given)
-    for name, value in given.items(): _spec(said)(name, value, call)
+def require(said: Any, **given: Any) -> Any:
+    "Check values in the middle of code: `require(Integer(1), units=units)`; returns the last, as the declaration hands it on"
+    call, fitting = _Call(given), None
+    for name, value in given.items(): fitting = _spec(said)(name, value, call)
+    return fitting
 
 _Function = TypeVar('_Function', bound=Callable[..., Any])
 
@@ -248,11 +257,11 @@ def fits(**said: Any) -> Callable[[_Function], _Function]:
     specs = {name: _spec(spec) for name, spec in said.items()}
 
     def declare(target: Any) -> Any:
-        function = target.__init__ if isinstance(target, type) else target
+        function: Any = vars(target)['__init__'] if isinstance(target, type) else target
         parameters = inspect.signature(function).parameters
         names = tuple(name for name, p in parameters.items() if p.kind <= p.POSITIONAL_OR_KEYWORD)
         needed = {name for name, p in parameters.items() if p.default is not None}
-        if unknown := {*specs} - {*parameters}: raise TypeError(f'{function.__qualname__} has no argument {min(unknown)}')
+        if unknown := specs.keys() - parameters: raise TypeError(f'{function.__qualname__} has no argument {min(unknown)}')
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
@@ -269,7 +278,7 @@ def fits(**said: Any) -> Callable[[_Function], _Function]:
         checked.__fits__ = specs  # type: ignore[attr-defined]
         checked.__doc__ = _with_shapes(checked.__doc__, {name: specs[name] for name in parameters if name in specs})
         if not isinstance(target, type): return checked
-        target.__init__, target.__fits__ = checked, specs
+        for name, value in (('__init__', checked), ('__fits__', specs)): setattr(target, name, value)
         return target
     return declare
 
@@ -282,7 +291,7 @@ def _floating(value: Any) -> Iterator[np.dtype]:
 
 def _as_floats(given: dict[str, Any], names: list[str]) -> None:
     "Turn the arguments of these names into the floating dtype of all arguments, float64 where there is none"
-    dtype = np.result_type(*{*_floating(given)} or {np.float64})
+    dtype = np.result_type(*{*_floating(given)} or {np.dtype(np.float64)})
     for name in given.keys() & names: given[name] = given[name].astype(dtype)
 
 # %% ../nbs/00_checks.ipynb #35b971d0
@@ -299,9 +308,10 @@ def _with_shapes(doc: str | None, specs: Mapping[str, Any]) -> str | None:
     names: dict[tuple[str, str], list[str]] = {}
     for condition, shape, name in _in_words(specs): names.setdefault((condition, shape), []).append(name)
     arrays: dict[str, list[str]] = {}
-    for (condition, shape), group in names.items(): arrays.setdefault(condition, []).append(f'{" ".join(group)} {shape}')
+    for (condition, shape), group in names.items():
+        arrays.setdefault(condition, []).append(' '.join([*group, shape]).strip())
     if not doc or not arrays: return doc
-    said = '; '.join(condition + ', '.join(map(str.strip, group)) for condition, group in arrays.items())
+    said = '; '.join(condition + ', '.join(group) for condition, group in arrays.items())
     unbroken = re.sub(r'\([^)]*\)', lambda match: match[0].replace(' ', '\xa0'), f'Takes {said}.')
     lines = textwrap.wrap(unbroken, 112, initial_indent='    ', subsequent_indent='    ', break_on_hyphens=False)
     first, _, rest = doc.rstrip().partition('\n\n')

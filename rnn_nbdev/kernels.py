@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checks import Call as Found, Shape, Shapes, refuse, require, trusted
+from .checks import Shape, fits, refuse, require, trusted
 from .gru import gru_cell_backward, gru_cell_forward
 from .lstm import lstm_cell_backward, lstm_cell_forward
 from .numerics import floating_dtype
@@ -349,24 +349,31 @@ class Call(NamedTuple):
     n_a: int                            # hidden size
 
 # %% ../nbs/15_kernels.ipynb #b97d93ed
+class _Integers(Shape):
+    "An array of integers, handed on as it is"
+    kinds, numbers, becomes_floating = 'iu', 'integers', False
+
+@functools.cache
+def _fitting(cell: str, tokens: bool) -> Any:
+    "What fits a cell, declared: a function that hands the arrays on, x first, then all that are of one dtype"
+    x: Any = {'table': 'n_x n_tokens', 'x': _Integers('m T')} if tokens else {'x': 'n_x m T'}
+    @fits(**x, state=dict.fromkeys(state_names(cell), 'n_a m'), parameters=_SHAPES[cell])
+    def arrays(x: NDArray, state: Mapping, parameters: Mapping, table: NDArray | None) -> tuple[Any, ...]:
+        return x, x if table is None else table, *map(state.get, state_names(cell)), *map(parameters.get, _SHAPES[cell])
+    return arrays
+
 def checked_call(cell: str, x: ArrayLike, state: Mapping[str, NDArray], parameters: Mapping[str, NDArray],
                  lengths: ArrayLike | None = None, reverse: bool = False, training: bool = True, outputs: bool = True,
                  table: NDArray | None = None) -> Call:
     "The call that these arguments make; raises ArgumentError where a shape doesn't fit or something is no number"
-    found, names, shapes = Found({}), state_names(cell), _SHAPES[cell]
-    if table is not None: Shape('n_x n_tokens')('table', table, found)
-    x = np.asarray(x) if table is None else check_tokens(x, table)
-    Shape('n_x m T' if table is None else 'm T')('x', x, found)
-    Shapes(dict.fromkeys(names, 'n_a m'))('state', state, found)
-    Shapes(shapes)('parameters', parameters, found)
-    m, T, n_a = (found.sizes[name][0] for name in ('m', 'T', 'n_a'))
-    lengths = None if lengths is None else check_lengths(lengths, m, T)
-    numbers = [x if table is None else table, *(state[name] for name in names), *(parameters[name] for name in shapes)]
-    dtypes = {array.dtype for array in numbers}
-    dtype = dtypes.pop() if len(dtypes) == 1 and dtypes <= {*FLOATS} else floating_dtype(*numbers)
-    first, *rest = (np.asarray(array).astype(dtype, copy=False) for array in numbers)
-    return Call(cell, first if table is None else x, dict(zip(names, rest)), dict(zip(shapes, rest[len(names):])), lengths,
-                reverse, training, outputs, None if table is None else first, dtype, m, T, n_a)
+    given = np.asarray(x) if table is None else check_tokens(x, table)
+    seen, *arrays = _fitting(cell, table is not None)(given, state, parameters, table)
+    dtypes, (m, T), names = {array.dtype for array in arrays}, seen.shape[-2:], state_names(cell)
+    dtype = dtypes.pop() if len(dtypes) == 1 and dtypes <= {*FLOATS} else floating_dtype(*arrays)
+    first, *rest = (array.astype(dtype, copy=False) for array in arrays)
+    return Call(cell, first if table is None else seen, dict(zip(names, rest)), dict(zip(_SHAPES[cell], rest[len(names):])),
+                None if lengths is None else check_lengths(lengths, m, T), reverse, training, outputs,
+                None if table is None else first, dtype, m, T, len(rest[0]))
 
 # %% ../nbs/15_kernels.ipynb #493d9089
 class Plan(NamedTuple):
@@ -682,11 +689,11 @@ def thinned_backward(cell: str, gradients: Mapping[str, NDArray], d: NDArray) ->
 def stream_call(cell: str, parameters: Mapping[str, NDArray], state: Mapping[str, NDArray]) -> Call:
     "The call of a stream: one step, whose input is zero, for inference; its state is copied"
     name = 'Wax' if cell == 'rnn' else 'Wc'
-    Shapes({name: 'rows columns'})('parameters', parameters, Found({}))
+    require({name: 'rows columns'}, parameters=parameters)
     rows, columns = parameters[name].shape
     n_x, words = (columns, 'n_x') if cell == 'rnn' else (columns - rows, 'n_a + n_x')
     if n_x < 1: refuse(name, f'shape {(rows, columns)}', f'(n_a, {words}), n_x being 1 or more')
-    Shapes({'a': 'n_a m'})('state', state, Found({}))
+    require({'a': 'n_a m'}, state=state)
     call = checked_call(cell, np.zeros((n_x, state['a'].shape[1], 1), np.float32), state, parameters,
                         training=False, outputs=False)
     return call._replace(state={name: s.copy() for name, s in call.state.items()})
@@ -694,7 +701,7 @@ def stream_call(cell: str, parameters: Mapping[str, NDArray], state: Mapping[str
 def stream_state(state: Mapping[str, NDArray] | None, start: dict[str, NDArray]) -> Mapping[str, NDArray]:
     "The state (n_a, m) that a stream goes on from, like the one that it started from; that one where there is none"
     if state is None: return start
-    Shapes({name: f'{s.shape[0]} {s.shape[1]}' for name, s in start.items()})('state', state, Found({}))
+    require({name: f'{s.shape[0]} {s.shape[1]}' for name, s in start.items()}, state=state)
     for name, s in start.items(): _real(state[name], s.dtype, name)
     return state
 

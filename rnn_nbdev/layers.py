@@ -14,19 +14,20 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checks import Call, Integer, Kind, Methods, Number, Shape, Shapes, fits, refuse, require
+from .checks import Integer, Kind, Methods, Number, Shape, Shapes, fits, refuse, require
 from .init import check_dtype, check_draw, glorot, initialize_gru, initialize_lstm, initialize_rnn
 from .gradcheck import GradientReport, check_gradients
-from .kernels import cell_shapes, check_lengths, scatter, state_names, textbook_forward
+from rnn_nbdev.kernels import (
+    cell_shapes, check_lengths, checked_call, scatter, state_names, textbook_forward, thinned, thinned_backward,
+)
 from .outputs import output_backward, output_forward
 from .recurrent import engine_of, recurrent_backward, recurrent_forward
 
 # %% auto #0
-__all__ = ['Arrays', 'Named', 'Forward', 'Backward', 'RNG', 'LAYER', 'KEPT', 'KEPT_BY_NAME', 'RATE', 'NOTHING',
-           'thinned_backward', 'CELLS', 'Pass', 'Layer', 'own_sizes', 'of_shape', 'Exactly', 'Flat', 'lengths_of',
-           'valid_steps', 'put_valid', 'shorten', 'Embedding', 'check_layer', 'Dense', 'draw_mask', 'thinned',
-           'Recurrent', 'of_layer', 'join', 'of_parts', 'in_layer', 'Chain', 'TokenChain', 'summary', 'outputs_by_name',
-           'check_share']
+__all__ = ['Arrays', 'Named', 'Forward', 'Backward', 'RNG', 'LAYER', 'KEPT', 'KEPT_BY_NAME', 'RATE', 'NOTHING', 'CELLS', 'Pass',
+           'Layer', 'own_sizes', 'of_shape', 'Exactly', 'Flat', 'lengths_of', 'valid_steps', 'put_valid', 'shorten',
+           'Embedding', 'check_layer', 'Dense', 'draw_mask', 'Recurrent', 'of_layer', 'join', 'of_parts', 'in_layer',
+           'Chain', 'TokenChain', 'summary', 'outputs_by_name', 'check_share']
 
 # %% ../nbs/20_layers.ipynb #a6d18f01
 Arrays = dict[str, NDArray]
@@ -88,9 +89,10 @@ KEPT = Kind(tuple, 'that of a forward pass with training=True')         # the ca
 KEPT_BY_NAME = Kind(dict, KEPT.words)                                   # that of a composition
 RATE = Number(0, below=1)                                               # a dropout rate
 
-def own_sizes(name: str, value: Any, call: Call) -> Any:
+def own_sizes(name: str, value: Any, call: Any) -> Any:
     "Declared for `self`: a layer's own n_… are the sizes in the shapes declared beside it"
-    call.sizes.update({size: (n, 'the layer') for size, n in vars(value).items() if size.startswith('n')})
+    for size, n in vars(value).items():
+        if size.startswith('n'): call.bind(size, n, 'the layer')
     return value
 
 def of_shape(shape: tuple[int, ...]) -> Shape:
@@ -100,16 +102,19 @@ def of_shape(shape: tuple[int, ...]) -> Shape:
 # %% ../nbs/20_layers.ipynb #2d9f60b5
 class Exactly(Shapes):
     "A dictionary of these arrays and no others"
-    def __call__(self, name: str, value: Any, call: Call) -> Any:
+    def __call__(self, name: str, value: Any, call: Any) -> Any:
         unknown = [str(key) for key in super().__call__(name, value, call) if key not in self.shapes]
         if unknown: refuse(name, f'the name {min(unknown)!r}', ', '.join(self.shapes) or 'no names')
         return value
 
 class Flat(Shape):
     "An array of this shape, or of the shape without its last size"
-    def __call__(self, name: str, value: Any, call: Call) -> Any:
-        flat = np.ndim(value) == len(self.dims) - 1
-        return Shape(' '.join(self.dims[:-1]) if flat else self.text)(name, value, call)
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.flat = Shape(text.rpartition(' ')[0])
+
+    def __call__(self, name: str, value: Any, call: Any) -> Any:
+        return self.flat(name, value, call) if np.ndim(value) == 2 else super().__call__(name, value, call)
 
 NOTHING = Exactly({})
 
@@ -157,12 +162,14 @@ def _sum_by_token(dx: NDArray, tokens: NDArray, n_tokens: int) -> NDArray:
     return dW.T
 
 # %% ../nbs/20_layers.ipynb #675b4e17
-def _tokens(name: str, value: Any, call: Call) -> NDArray:
-    "Declared for tokens: integers (m, T), given on as an array"
-    try: x = np.asarray(value)
-    except ValueError: refuse(name, 'rows of different lengths', '(m, T), padded, and lengths')
-    if x.dtype.kind not in 'iu': refuse(name, x.dtype, 'tokens: integers (m, T)')
-    return Shape('m T')(name, x, call)
+class _Tokens(Shape):
+    "Tokens (m, T): integers, handed on as an array"
+    kinds, numbers, becomes_floating = 'iu', 'tokens: integers (m, T)', False
+
+    def __call__(self, name: str, value: Any, call: Any) -> Any:
+        try: x = np.asarray(value)
+        except ValueError: refuse(name, 'rows of different lengths', '(m, T), padded, and lengths')
+        return super().__call__(name, x, call)
 
 def _known(tokens: NDArray, n_tokens: int) -> NDArray:
     "The tokens, each of which has to be in the vocabulary"
@@ -197,7 +204,7 @@ class Embedding(Layer):
         "The vectors of all tokens, (n_out, n_tokens)"
         return self.without_padding(parameters['W'])
 
-    @fits(x=_tokens, state=NOTHING)
+    @fits(x=_Tokens('m T'), state=NOTHING)
     def forward(self, parameters: Named, x: NDArray, state: Named | None = None, how: Pass = Pass()) -> Forward:
         "The vector W[:, k] of each token k, (n_out, m, T)"
         own = lengths_of(how.lengths, x[None])
@@ -275,29 +282,21 @@ def draw_mask(rng: Any, p: float, shape: tuple[int, ...], dtype: DTypeLike) -> N
     require(Kind(np.random.Generator, 'a numpy.random.Generator, from which dropout draws'), rng=rng)
     return ((rng.random(shape) >= p) / (1 - p)).astype(dtype if np.dtype(dtype).kind == 'f' else np.float64)
 
-# %% ../nbs/20_layers.ipynb #91c5ee07
-def thinned(cell: str, parameters: Named, d: NDArray) -> Arrays:
-    "A cell's parameters with the columns that act on the state multiplied by d (n_a,)"
-    on_state = lambda W: W * np.append(d, np.ones(W.shape[1] - len(d), d.dtype))
-    return {name: on_state(p) if name[0] == 'W' and name != 'Wax' else p for name, p in parameters.items()}
-
-thinned_backward = thinned      # of the gradients of thinned parameters: the gradients of the whole ones
-
 # %% ../nbs/20_layers.ipynb #b2772986
 CELLS = ('rnn', 'lstm', 'gru')
 
-def _of_cell(name: str, value: Any, call: Call) -> Any:
+def _of_cell(name: str, value: Any, call: Any) -> Any:
     "Declared for a recurrent layer's parameters: exactly its cell's"
     layer = call.given['self']
     shapes = cell_shapes(layer.kernel, layer.n_x, layer.n_a)
     return Exactly({key: ' '.join(map(str, shape)) for key, shape in shapes.items()})(name, value, call)
 
-def _state_of_cell(name: str, value: Any, call: Call) -> Any:
+def _state_of_cell(name: str, value: Any, call: Any) -> Any:
     "Declared for a recurrent layer's state: exactly its cell's, or empty"
     if isinstance(value, Mapping) and not value: return None
     return Exactly(dict.fromkeys(state_names(call.given['self'].kernel), 'n_a m'))(name, value, call)
 
-def _state_dtype(name: str, value: Any, call: Call) -> Any:
+def _state_dtype(name: str, value: Any, call: Any) -> Any:
     "Declared for a state's dtype: floating-point, complex included"
     check_dtype(value, 'fc')
     return value
@@ -338,7 +337,7 @@ class Recurrent(Layer):
         "The hidden state of every step, (n_a, m, T)"
         return self._run(parameters, x, state, how, lengths_of(how.lengths, x))
 
-    @fits(self=own_sizes, parameters=_of_cell, x=_tokens, table='n_x n_tokens', state=_state_of_cell)
+    @fits(self=own_sizes, parameters=_of_cell, x=_Tokens('m T'), table='n_x n_tokens', state=_state_of_cell)
     def look_up(self, parameters: Named, x: NDArray, table: NDArray, state: Named | None = None,
                 how: Pass = Pass()) -> Forward:
         "The same for tokens (m, T): the input is each token's column of the table"
@@ -374,7 +373,7 @@ _PLACES = MappingProxyType({     # where a cell's cache has what
 
 def _traced(T: int, table: NDArray | None, *given: Any) -> Arrays:
     "Every gate and state at every step, (n_a, m, T), by the textbook's cell"
-    _, _, (_, plan, _, caches) = textbook_forward(*given, table=table)  # type: ignore[misc]
+    _, _, (_, plan, _, caches) = textbook_forward(checked_call(*given, table=table))  # type: ignore[misc]
     steps = {name: np.stack([cache[i].T for cache in caches]) for name, i in _PLACES[given[0]].items()}
     return {name: _lengthen(scatter(step, plan), T) for name, step in steps.items()}
 
@@ -387,7 +386,7 @@ def join(parts: Mapping[str, Named]) -> Arrays:
     "The arrays of several layers in one flat dictionary, by dotted name"
     return {f'{name}.{key}': a for name, arrays in parts.items() for key, a in arrays.items()}
 
-def of_parts(name: str, value: Any, call: Call) -> Any:
+def of_parts(name: str, value: Any, call: Any) -> Any:
     "Declared for the arrays of a composition: each has a dotted name that begins with that of one of its layers"
     layers = getattr(call.given.get('self', call.given.get('layer')), 'layers', None)
     if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
@@ -423,7 +422,7 @@ def _down(layers: Iterable[tuple[str, Any]], dy: NDArray, caches: Mapping[str, A
     return dy, dparameters, dstate0
 
 # %% ../nbs/20_layers.ipynb #bfe9612b
-def _named_layers(name: str, value: Any, call: Call | None = None) -> Any:
+def _named_layers(name: str, value: Any, call: Any = None) -> Any:
     "Declared for a chain's layers: one or more, by names without a dot"
     if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'layers by name')
     if not value: refuse(name, 'none', 'one or more')
@@ -464,7 +463,7 @@ class Chain(Layer):
         return dx, join(dparameters), join(dstate0)
 
 # %% ../nbs/20_layers.ipynb #a3d2f48b
-def _looked_up(name: str, value: Any, call: Call) -> Any:
+def _looked_up(name: str, value: Any, call: Any) -> Any:
     "Declared for a TokenChain's layers: named ones, the first two an embedding and a recurrent layer"
     kinds = [type(layer) for layer in _named_layers(name, value).values()]
     if kinds[:2] != [Embedding, Recurrent]:

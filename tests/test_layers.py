@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from rnn_nbdev.gradcheck import leaves
-from rnn_nbdev.kernels import cell_shapes, state_names, textbook_cells
+from rnn_nbdev.kernels import cell_shapes, state_names, textbook_cells, thinned
 from rnn_nbdev.layers import (
     Chain, Dense, Embedding, Pass, Recurrent, TokenChain, _lengthen, _take_valid, check_layer, draw_mask,
-    outputs_by_name, put_valid, shorten, summary, thinned, valid_steps,
+    outputs_by_name, put_valid, shorten, summary, valid_steps,
 )
 from rnn_nbdev.networks import Bidirectional, Dropout, Pool, Residual, stacked, trace
 from rnn_nbdev.recurrent import ENGINES, engine_of, has_numba

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checks import Integer, Kind, Methods, Number, Shape, Shapes, fits, refuse, require
+from .checks import Integer, Kind, Methods, Number, Shape, Shapes, fits, refuse, require, trusted
 from .init import check_dtype, check_draw, glorot, initialize_gru, initialize_lstm, initialize_rnn
 from .gradcheck import GradientReport, check_gradients
 from rnn_nbdev.kernels import (
@@ -24,20 +25,18 @@ from .outputs import output_backward, output_forward
 from .recurrent import engine_of, recurrent_backward, recurrent_forward
 
 # %% auto #0
-__all__ = ['Arrays', 'Named', 'Forward', 'Backward', 'RNG', 'LAYER', 'KEPT', 'KEPT_BY_NAME', 'RATE', 'NOTHING', 'CELLS', 'Pass',
-           'Layer', 'own_sizes', 'of_shape', 'Exactly', 'Flat', 'lengths_of', 'valid_steps', 'put_valid', 'shorten',
-           'Embedding', 'check_layer', 'Dense', 'draw_mask', 'Recurrent', 'of_layer', 'join', 'of_parts', 'in_layer',
-           'Chain', 'TokenChain', 'summary', 'outputs_by_name', 'check_share']
+__all__ = ['Arrays', 'Forward', 'Backward', 'LAYER', 'KEPT', 'RATE', 'NOTHING', 'CELLS', 'Pass', 'Layer', 'require_shape', 'Flat',
+           'lengths_of', 'valid_steps', 'put_valid', 'shorten', 'Embedding', 'check_layer', 'Dense', 'draw_mask',
+           'Recurrent', 'of_layer', 'join', 'of_parts', 'in_layer', 'Chain', 'TokenChain', 'summary', 'outputs_by_name']
 
 # %% ../nbs/20_layers.ipynb #a6d18f01
 Arrays = dict[str, NDArray]
-Named = Mapping[str, NDArray]               # parameters or states that a layer is given
 Forward = tuple[NDArray, Arrays, Any]       # output, final state, cache
 Backward = tuple[Any, Arrays, Arrays]       # gradients of the input (None for tokens), parameters, initial state
 
-RNG = Kind(np.random.Generator, 'a numpy.random.Generator')
+_GENERATOR = Kind(np.random.Generator, 'a numpy.random.Generator')
 
-@fits(training=bool, rng=RNG, trace=bool)
+@fits(training=bool, rng=_GENERATOR, trace=bool)
 @dataclass(frozen=True)
 class Pass:
     "What a forward pass needs besides parameters, input and state; layers hand it on untouched"
@@ -65,9 +64,9 @@ class Layer(Protocol):
         return {}
 
     def forward(self,
-                parameters: Named,  # by name
+                parameters: Arrays,  # by name
                 x: NDArray,  # input, (n, m, T), or tokens (m, T)
-                state: Named | None = None,  # from start or an earlier forward; None for zeros
+                state: Arrays | None = None,  # from start or an earlier forward; None for zeros
                 how: Pass = Pass(),  # training or not, lengths, generator, trace
                 ) -> Forward:  # output (n, m, T), final state, cache
         "The layer's output"
@@ -76,7 +75,7 @@ class Layer(Protocol):
     def backward(self,
                  dy: NDArray,  # gradient of the output
                  cache: Any,  # from forward
-                 dstate: Named | None = None,  # gradient of the final state; None for zeros
+                 dstate: Arrays | None = None,  # gradient of the final state; None for zeros
                  ) -> Backward:  # of the input (None for tokens), the parameters, the initial state
         "The gradients of everything that went in"
         ...
@@ -85,22 +84,23 @@ class Layer(Protocol):
 
 # %% ../nbs/20_layers.ipynb #8c41d7e3
 LAYER = Methods(('init', 'start', 'forward', 'backward'), 'a layer')
-KEPT = Kind(tuple, 'that of a forward pass with training=True')         # the cache of a layer
-KEPT_BY_NAME = Kind(dict, KEPT.words)                                   # that of a composition
+KEPT = Kind(tuple, 'that of a forward pass with training=True')         # a cache
 RATE = Number(0, below=1)                                               # a dropout rate
 
-def own_sizes(name: str, value: Any, call: Any) -> Any:
+def _own_sizes(name: str, value: Any, call: Any) -> Any:
     "Declared for `self`: a layer's own n_… are the sizes in the shapes declared beside it"
-    for size, n in vars(value).items():
-        if size.startswith('n'): call.bind(size, n, 'the layer')
+    sizes = {size: n for size, n in vars(value).items() if size.startswith('n')}
+    call.sizes.update(sizes)
+    call.owners.update(dict.fromkeys(sizes, 'the layer'))
     return value
 
-def of_shape(shape: tuple[int, ...]) -> Shape:
-    "An array of just this shape"
-    return Shape(' '.join(map(str, shape)))
+def require_shape(dy: Any, *shape: int) -> None:
+    "Raise the error unless the gradient from above is an array of just this shape"
+    if isinstance(dy, np.ndarray) and dy.shape == shape and dy.dtype.kind in 'fc': return
+    require(' '.join(map(str, shape)), dy=dy)
 
 # %% ../nbs/20_layers.ipynb #2d9f60b5
-class Exactly(Shapes):
+class _Exactly(Shapes):
     "A dictionary of these arrays and no others"
     def __call__(self, name: str, value: Any, call: Any) -> Any:
         unknown = [str(key) for key in super().__call__(name, value, call) if key not in self.shapes]
@@ -108,7 +108,7 @@ class Exactly(Shapes):
         return value
 
 class Flat(Shape):
-    "An array of this shape, or of the shape without its last size"
+    "An array (n, m, T) of this shape, or of the shape without time"
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.flat = Shape(text.rpartition(' ')[0])
@@ -116,7 +116,7 @@ class Flat(Shape):
     def __call__(self, name: str, value: Any, call: Any) -> Any:
         return self.flat(name, value, call) if np.ndim(value) == 2 else super().__call__(name, value, call)
 
-NOTHING = Exactly({})
+NOTHING = _Exactly({})
 
 # %% ../nbs/20_layers.ipynb #4429a75c
 def lengths_of(lengths: ArrayLike | None, x: NDArray) -> NDArray | None:
@@ -199,13 +199,13 @@ class Embedding(Layer):
         "W (n_out, n_tokens) or its gradient, zero in the padding token's column"
         return W if self.padding is None else W * (np.arange(self.n_tokens) != self.padding)
 
-    @fits(self=own_sizes, parameters=Exactly({'W': 'n_out n_tokens'}))
-    def table(self, parameters: Named) -> NDArray:
+    @fits(self=_own_sizes, parameters=_Exactly({'W': 'n_out n_tokens'}))
+    def table(self, parameters: Arrays) -> NDArray:
         "The vectors of all tokens, (n_out, n_tokens)"
         return self.without_padding(parameters['W'])
 
     @fits(x=_Tokens('m T'), state=NOTHING)
-    def forward(self, parameters: Named, x: NDArray, state: Named | None = None, how: Pass = Pass()) -> Forward:
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
         "The vector W[:, k] of each token k, (n_out, m, T)"
         own = lengths_of(how.lengths, x[None])
         tokens = _known(_take_valid(x, own), self.n_tokens)
@@ -213,15 +213,15 @@ class Embedding(Layer):
         return y, {}, {'y': y} if how.trace else (tokens, own, x.shape)
 
     @fits(cache=KEPT, dstate=NOTHING)
-    def backward(self, dy: NDArray, cache: Any, dstate: Named | None = None) -> Backward:
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "The gradient of W; tokens have none"
         tokens, own, shape = cache
-        require(of_shape((self.n_out, *shape)), dy=dy)
+        require_shape(dy, self.n_out, *shape)
         dW = _sum_by_token(_take_valid(dy, own), tokens, self.n_tokens)
         return None, {'W': self.without_padding(dW)}, {}
 
 # %% ../nbs/20_layers.ipynb #69350039
-@fits(layer=LAYER, x=Kind(np.ndarray, 'a NumPy array'), rng=RNG)
+@fits(layer=LAYER, x=Kind(np.ndarray, 'a NumPy array'), rng=_GENERATOR)
 def check_layer(
     layer: Layer,  # any layer or composition
     x: NDArray,  # input, float64 or tokens
@@ -260,8 +260,8 @@ class Dense(Layer):
         "W by Glorot, b zero"
         return {'W': glorot(rng, self.n_out, self.n_in, dtype), 'b': np.zeros((self.n_out, 1), dtype)}
 
-    @fits(self=own_sizes, parameters=Exactly({'W': 'n_out n_in', 'b': 'n_out 1'}), x=Flat('n_in m T'), state=NOTHING)
-    def forward(self, parameters: Named, x: NDArray, state: Named | None = None, how: Pass = Pass()) -> Forward:
+    @fits(self=_own_sizes, parameters=_Exactly({'W': 'n_out n_in', 'b': 'n_out 1'}), x=Flat('n_in m T'), state=NOTHING)
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
         "z = W x + b at every step that counts, (n_out, m, T), or (n_out, m) without time"
         own = lengths_of(how.lengths, x)
         z, cache = output_forward(_take_valid(x, own), parameters['W'], parameters['b'])
@@ -269,10 +269,10 @@ class Dense(Layer):
         return z, {}, {'y': z} if how.trace else (cache, own, z.shape)
 
     @fits(cache=KEPT, dstate=NOTHING)
-    def backward(self, dy: NDArray, cache: Any, dstate: Named | None = None) -> Backward:
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "The gradients of x, of W and b"
         inner, own, shape = cache
-        require(of_shape(shape), dy=dy)
+        require_shape(dy, *shape)
         grads = output_backward(_take_valid(dy, own), inner)
         return put_valid(grads['da'], own, shape[-1]), {'W': grads['dW'], 'b': grads['db']}, {}
 
@@ -285,21 +285,22 @@ def draw_mask(rng: Any, p: float, shape: tuple[int, ...], dtype: DTypeLike) -> N
 # %% ../nbs/20_layers.ipynb #b2772986
 CELLS = ('rnn', 'lstm', 'gru')
 
+@lru_cache
+def _parameters_of(cell: str, n_x: int, n_a: int) -> _Exactly:
+    "_Exactly the parameters of a cell"
+    return _Exactly({name: ' '.join(map(str, shape)) for name, shape in cell_shapes(cell, n_x, n_a).items()})
+
+@lru_cache
+def _state_of(cell: str) -> _Exactly:
+    "_Exactly the state of a cell"
+    return _Exactly(dict.fromkeys(state_names(cell), 'n_a m'))
+
 def _of_cell(name: str, value: Any, call: Any) -> Any:
-    "Declared for a recurrent layer's parameters: exactly its cell's"
+    "Declared for a recurrent layer's parameters and state: exactly its cell's; the state may be empty"
     layer = call.given['self']
-    shapes = cell_shapes(layer.kernel, layer.n_x, layer.n_a)
-    return Exactly({key: ' '.join(map(str, shape)) for key, shape in shapes.items()})(name, value, call)
-
-def _state_of_cell(name: str, value: Any, call: Any) -> Any:
-    "Declared for a recurrent layer's state: exactly its cell's, or empty"
+    if name == 'parameters': return _parameters_of(layer.kernel, layer.n_x, layer.n_a)(name, value, call)
     if isinstance(value, Mapping) and not value: return None
-    return Exactly(dict.fromkeys(state_names(call.given['self'].kernel), 'n_a m'))(name, value, call)
-
-def _state_dtype(name: str, value: Any, call: Any) -> Any:
-    "Declared for a state's dtype: floating-point, complex included"
-    check_dtype(value, 'fc')
-    return value
+    return _state_of(layer.kernel)(name, value, call)
 
 # %% ../nbs/20_layers.ipynb #a4fe2993
 @fits(n_x=Integer(1), n_a=Integer(1), cell=CELLS, reset_after=bool, reverse=bool, dropout=RATE)
@@ -327,41 +328,43 @@ class Recurrent(Layer):
         if self.cell == 'gru': return initialize_gru(rng, self.n_x, self.n_a, reset_after=self.reset_after, dtype=dtype)
         return (initialize_lstm if self.cell == 'lstm' else initialize_rnn)(rng, self.n_x, self.n_a, dtype=dtype)
 
-    @fits(m=Integer(1), dtype=_state_dtype)
+    @fits(m=Integer(1))
     def start(self, m: int, dtype: DTypeLike = np.float32) -> Arrays:
         "Zero states: a, and c for the LSTM, each (n_a, m)"
+        check_dtype(dtype)
         return {name: np.zeros((self.n_a, m), dtype, order='F') for name in state_names(self.kernel)}
 
-    @fits(self=own_sizes, parameters=_of_cell, x='n_x m T', state=_state_of_cell)
-    def forward(self, parameters: Named, x: NDArray, state: Named | None = None, how: Pass = Pass()) -> Forward:
+    @fits(self=_own_sizes, parameters=_of_cell, x='n_x m T', state=_of_cell)
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
         "The hidden state of every step, (n_a, m, T)"
         return self._run(parameters, x, state, how, lengths_of(how.lengths, x))
 
-    @fits(self=own_sizes, parameters=_of_cell, x=_Tokens('m T'), table='n_x n_tokens', state=_state_of_cell)
-    def look_up(self, parameters: Named, x: NDArray, table: NDArray, state: Named | None = None,
+    @fits(self=_own_sizes, parameters=_of_cell, x=_Tokens('m T'), table='n_x n_tokens', state=_of_cell)
+    def look_up(self, parameters: Arrays, x: NDArray, table: NDArray, state: Arrays | None = None,
                 how: Pass = Pass()) -> Forward:
         "The same for tokens (m, T): the input is each token's column of the table"
         return self._run(parameters, x, state, how, lengths_of(how.lengths, x[None]), table)
 
-    def _run(self, parameters: Named, x: NDArray, state: Named | None, how: Pass, own: NDArray | None,
+    def _run(self, parameters: Arrays, x: NDArray, state: Arrays | None, how: Pass, own: NDArray | None,
              table: NDArray | None = None) -> Forward:
         "Both of them: x (n_x, m, T), or tokens (m, T) and a table (n_x, n_tokens)"
         seen, (m, T), d = x if table is None else table, x.shape[-2:], None
         if how.training and self.dropout:
             d = draw_mask(how.rng, self.dropout, (self.n_a,), next(iter(parameters.values())).real.dtype)
             parameters = thinned(self.kernel, parameters, d)
-        given = self.kernel, shorten(x, own), state or self.start(m, seen.dtype), parameters, own, self.reverse
-        is_real = all(map(np.isrealobj, (seen, *given[2].values(), *parameters.values())))
+        state = state or trusted(Recurrent.start)(self, m, seen.dtype)
+        given = self.kernel, shorten(x, own), state, parameters, own, self.reverse
+        is_real = all(map(np.isrealobj, (seen, *state.values(), *parameters.values())))
         with nullcontext() if is_real else engine_of('numpy'):      # compiled kernels are real
             a, final, cache = recurrent_forward(*given, how.training, table=table)
         kept: Any = (cache, own, d, (self.n_a, m, T), table is None) if how.training else None
         return _lengthen(np.asarray(a), T), final, _traced(T, table, *given) if how.trace else kept
 
     @fits(cache=KEPT)
-    def backward(self, dy: NDArray, cache: Any, dstate: Named | None = None) -> Backward:
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "The gradients of x (or of the table), of the parameters, of the initial state"
         inner, own, d, shape, has_time = cache
-        require(of_shape(shape), dy=dy)
+        require_shape(dy, *shape)
         dx, dparameters, dstate0 = recurrent_backward(shorten(dy, own), dstate, inner)
         if d is not None: dparameters = thinned_backward(self.kernel, dparameters, d)
         return _lengthen(np.asarray(dx), shape[2]) if has_time else np.asarray(dx), dparameters, dstate0
@@ -378,11 +381,11 @@ def _traced(T: int, table: NDArray | None, *given: Any) -> Arrays:
     return {name: _lengthen(scatter(step, plan), T) for name, step in steps.items()}
 
 # %% ../nbs/20_layers.ipynb #7a5819cd
-def of_layer(arrays: Named, name: str) -> Arrays:
+def of_layer(arrays: Mapping[str, NDArray], name: str) -> Arrays:
     "The entries of `arrays` that belong to one layer, by the names that the layer knows"
     return {key[len(name) + 1:]: a for key, a in arrays.items() if key.startswith(f'{name}.')}
 
-def join(parts: Mapping[str, Named]) -> Arrays:
+def join(parts: Mapping[str, Mapping[str, NDArray]]) -> Arrays:
     "The arrays of several layers in one flat dictionary, by dotted name"
     return {f'{name}.{key}': a for name, arrays in parts.items() for key, a in arrays.items()}
 
@@ -405,7 +408,7 @@ def in_layer(name: str) -> Iterator[None]:
         raise
 
 # %% ../nbs/20_layers.ipynb #4e7b93d8
-def _up(layers: Iterable[tuple[str, Any]], parameters: Named, x: NDArray, state: Named, how: Pass) -> tuple:
+def _up(layers: Iterable[tuple[str, Any]], parameters: Arrays, x: NDArray, state: Arrays, how: Pass) -> tuple:
     "Through one layer after the other: the output; final states and caches by layer"
     final, caches = {}, {}
     for name, layer in layers:
@@ -413,11 +416,11 @@ def _up(layers: Iterable[tuple[str, Any]], parameters: Named, x: NDArray, state:
         with in_layer(name): x, final[name], caches[name] = layer.forward(*given)
     return x, final, caches
 
-def _down(layers: Iterable[tuple[str, Any]], dy: NDArray, caches: Mapping[str, Any], dstate: Named) -> tuple:
+def _down(layers: Iterable[tuple[str, Any]], dy: NDArray, caches: Mapping[str, Any], dstate: Arrays) -> tuple:
     "The same backward: the gradient of the input; those of parameters and initial states by layer"
     dparameters, dstate0 = {}, {}
     for name, layer in reversed(list(layers)):
-        given = dy, caches.get(name), of_layer(dstate, name) or None
+        given = dy, caches[name], of_layer(dstate, name) or None
         with in_layer(name): dy, dparameters[name], dstate0[name] = layer.backward(*given)
     return dy, dparameters, dstate0
 
@@ -451,15 +454,15 @@ class Chain(Layer):
         return join({name: layer.start(m, dtype) for name, layer in self.layers.items()})
 
     @fits(parameters=of_parts, state=of_parts)
-    def forward(self, parameters: Named, x: NDArray, state: Named | None = None, how: Pass = Pass()) -> Forward:
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
         "Each layer's output is the next one's input"
         x, final, caches = _up(self.layers.items(), parameters, x, state or {}, how)
-        return x, join(final), join(caches) if how.trace else caches
+        return x, join(final), join(caches) if how.trace else tuple(caches.items())
 
-    @fits(cache=KEPT_BY_NAME, dstate=of_parts)
-    def backward(self, dy: NDArray, cache: Any, dstate: Named | None = None) -> Backward:
+    @fits(cache=KEPT, dstate=of_parts)
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "From the last layer to the first; each one's input gradient is the output gradient of the one before"
-        dx, dparameters, dstate0 = _down(self.layers.items(), dy, cache, dstate or {})
+        dx, dparameters, dstate0 = _down(self.layers.items(), dy, dict(cache), dstate or {})
         return dx, join(dparameters), join(dstate0)
 
 # %% ../nbs/20_layers.ipynb #a3d2f48b
@@ -476,7 +479,7 @@ class TokenChain(Chain):
     "A chain whose first two layers, an embedding and a recurrent layer, are one: tokens are looked up as it runs"
 
     @fits(parameters=of_parts, state=of_parts)
-    def forward(self, parameters: Named, x: NDArray, state: Named | None = None, how: Pass = Pass()) -> Forward:
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
         "The embedding's W is the table in which the recurrent layer looks its input up"
         if how.trace: return Chain.forward(self, parameters, x, state, how)
         (e, embedding), (r, recurrent), *above = self.layers.items()
@@ -484,13 +487,13 @@ class TokenChain(Chain):
         with in_layer(e): table = embedding.table(W)
         with in_layer(r): a, after, cache = recurrent.look_up(own, x, table, here, how)
         y, final, caches = _up(above, parameters, a, state or {}, how)
-        return y, join({r: after, **final}), {r: cache, **caches}
+        return y, join({r: after, **final}), ((r, cache), *caches.items())
 
-    @fits(cache=KEPT_BY_NAME, dstate=of_parts)
-    def backward(self, dy: NDArray, cache: Any, dstate: Named | None = None) -> Backward:
+    @fits(cache=KEPT, dstate=of_parts)
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "The gradient of the table is that of W, and tokens have none"
         (e, embedding), *above = self.layers.items()
-        dtable, dparameters, dstate0 = _down(above, dy, cache, dstate or {})
+        dtable, dparameters, dstate0 = _down(above, dy, dict(cache), dstate or {})
         return None, join({**dparameters, e: {'W': embedding.without_padding(dtable)}}), join(dstate0)
 
 # %% ../nbs/20_layers.ipynb #dce358a3
@@ -509,9 +512,9 @@ def summary(
 @fits(layer=LAYER, parameters=of_parts, state=of_parts)
 def outputs_by_name(
     layer: Any,  # a layer or a chain
-    parameters: Named,  # by name
+    parameters: Arrays,  # by name
     x: NDArray,  # input
-    state: Named | None = None,  # initial state
+    state: Arrays | None = None,  # initial state
     name: str = '',  # dotted name of the layer so far
     lengths: ArrayLike | None = None,  # steps of each example, (m,); None for all
 ) -> Iterator[tuple[str, NDArray]]:  # (name of the layer, its output), in the order of computation
@@ -523,8 +526,3 @@ def outputs_by_name(
         else:
             x, _, _ = inner.forward(*given, Pass(training=False, lengths=lengths))
             yield path, x
-
-# %% ../nbs/20_layers.ipynb #7e0c4a15
-def check_share(p: object, what: str = 'dropout') -> None:
-    "A dropout rate; gone when chapter 42 declares its own"
-    RATE(what, p)

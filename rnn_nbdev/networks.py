@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checks import Integer, Kind, Shape, fits, refuse, require
+from .checks import Integer, Kind, fits, refuse, require
 from rnn_nbdev.layers import (
-    KEPT, KEPT_BY_NAME, LAYER, NOTHING, RATE, Arrays, Backward, Chain, Flat, Forward, Layer, Named, Pass, Recurrent, draw_mask,
-    in_layer, join, lengths_of, of_layer, of_parts, of_shape, put_valid, shorten, valid_steps,
+    KEPT, LAYER, NOTHING, RATE, Arrays, Backward, Chain, Flat, Forward, Layer, Pass, Recurrent, draw_mask,
+    in_layer, join, lengths_of, of_layer, of_parts, put_valid, require_shape, shorten, valid_steps,
 )
 from .numerics import new_sequence
 
@@ -49,7 +49,7 @@ class Pool(Layer):
     how: str = 'last'  # 'last', 'mean', 'max', or 'ends', where the two halves of the features end
 
     @fits(parameters=NOTHING, x='n m T', state=NOTHING)
-    def forward(self, parameters: Named, x: NDArray, state: Named | None = None, how: Pass = Pass()) -> Forward:
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
         "One vector for each sequence, (n, m)"
         own: Any = lengths_of(np.full(*x.shape[1:]) if how.lengths is None else how.lengths, x)
         if (own == 0).any(): refuse('lengths', 0, '1 or more: there is nothing to pool')
@@ -61,10 +61,10 @@ class Pool(Layer):
         return y, {}, {'y': y} if how.trace else (index, own, x.shape)
 
     @fits(cache=KEPT, dstate=NOTHING)
-    def backward(self, dy: NDArray, cache: Any, dstate: Named | None = None) -> Backward:
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "The gradient of x, zero at the steps that were not taken"
         index, own, (n, m, T) = cache
-        require(of_shape((n, m)), dy=dy)
+        require_shape(dy, n, m)
         if self.how == 'mean': return _mean_step_backward(dy, own, T), {}, {}
         dx = new_sequence(n, m, T, dy.dtype)
         np.put_along_axis(dx, index, dy[:, :, None], axis=2)
@@ -97,7 +97,7 @@ class Bidirectional(Layer):
         return join({name: layer.start(m, dtype) for name, layer in self.layers.items()})
 
     @fits(parameters=of_parts, state=of_parts)
-    def forward(self, parameters: Named, x: NDArray, state: Named | None = None, how: Pass = Pass()) -> Forward:
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
         "The states of both directions, (2 n_a, m, T), or summed, (n_a, m, T)"
         outputs, final, caches = {}, {}, {}
         for name, layer in self.layers.items():
@@ -105,16 +105,16 @@ class Bidirectional(Layer):
             with in_layer(name): outputs[name], final[name], caches[name] = layer.forward(*given)
         there, back = outputs['forward'], outputs['backward']
         y = there + back if self.merge == 'sum' else np.concatenate((there, back))
-        return y, join(final), join(caches) if how.trace else caches
+        return y, join(final), join(caches) if how.trace else tuple(caches.items())
 
-    @fits(cache=KEPT_BY_NAME, dstate=of_parts)
-    def backward(self, dy: NDArray, cache: Any, dstate: Named | None = None) -> Backward:
+    @fits(cache=KEPT, dstate=of_parts)
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "The gradients of x, summed over the directions, of the parameters, of the initial states"
-        if self.merge == 'concat': require(Shape(f'{2 * self.layer.n_a} m T'), dy=dy)
+        if self.merge == 'concat': require(f'{2 * self.layer.n_a} m T', dy=dy)
         below = (dy, dy) if self.merge == 'sum' else np.split(dy, 2)
         dx, dparameters, dstate0 = {}, {}, {}
-        for dy_one, (name, layer) in zip(below, self.layers.items()):
-            given = dy_one, cache.get(name), of_layer(dstate or {}, name)
+        for dy_one, (name, layer), (_, inner) in zip(below, self.layers.items(), cache):
+            given = dy_one, inner, of_layer(dstate or {}, name)
             with in_layer(name): dx[name], dparameters[name], dstate0[name] = layer.backward(*given)
         return dx['forward'] + dx['backward'], join(dparameters), join(dstate0)
 
@@ -141,7 +141,7 @@ class Dropout(Layer):
         return draw_mask(rng, self.p, (*(1 for _ in time), m, n), x.real.dtype).T
 
     @fits(parameters=NOTHING, x=Flat('n m T'), state=NOTHING)
-    def forward(self, parameters: Named, x: NDArray, state: Named | None = None, how: Pass = Pass()) -> Forward:
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
         "In training x with units left out, else x"
         own = lengths_of(how.lengths, x)
         mask = self._mask(x, own, how.rng) if how.training and self.p else None
@@ -149,10 +149,10 @@ class Dropout(Layer):
         return y, {}, {'y': y} if how.trace else (mask, own, x.shape)
 
     @fits(cache=KEPT, dstate=NOTHING)
-    def backward(self, dy: NDArray, cache: Any, dstate: Named | None = None) -> Backward:
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "The gradient of x, with the same units left out"
         mask, own, shape = cache
-        require(of_shape(shape), dy=dy)
+        require_shape(dy, *shape)
         return _zero_padding(dy if mask is None else mask * dy, own), {}, {}
 
 # %% ../nbs/21_networks.ipynb #023e0ba3
@@ -170,7 +170,7 @@ class Residual(Layer):
         "The zero state of the layer inside"
         return self.layer.start(m, dtype)
 
-    def forward(self, parameters: Named, x: NDArray, state: Named | None = None, how: Pass = Pass()) -> Forward:
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
         "x and the layer's output, added"
         f, final, cache = self.layer.forward(parameters, x, state, how)
         if f.shape != x.shape: refuse('layer', f'one that gives shape {f.shape} for {x.shape}', 'the same')
@@ -178,7 +178,7 @@ class Residual(Layer):
         return _zero_padding(x, own) + f, final, cache if how.trace else (cache, own)
 
     @fits(cache=KEPT)
-    def backward(self, dy: NDArray, cache: Any, dstate: Named | None = None) -> Backward:
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "The gradients of x, by both ways, of the parameters, of the initial state"
         inner, own = cache
         df, dparameters, dstate0 = self.layer.backward(dy, inner, dstate)
@@ -213,9 +213,9 @@ def stacked(
 @fits(layer=LAYER)
 def trace(
     layer: Any,  # a layer or a chain
-    parameters: Named,  # by name
+    parameters: Arrays,  # by name
     x: NDArray,  # input
-    state: Named | None = None,  # initial state; None for zeros
+    state: Arrays | None = None,  # initial state; None for zeros
     lengths: ArrayLike | None = None,  # steps of each example, (m,); None for all
 ) -> Arrays:  # by dotted name: the gates of recurrent layers, and y, the output, of all others
     "What happens in a network, through the textbook's cells, without dropout"

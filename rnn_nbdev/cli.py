@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -16,7 +15,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, NoReturn
 
 import fastcore.script
@@ -150,10 +148,6 @@ def _training_plan(s: _Settings) -> TrainingPlan:
         keep_best=max(s.best, int(s.stop > 0)))
 
 # %% ../nbs/90_cli.ipynb #b2b57201
-def _absolute(given: Mapping[str, Any]) -> dict[str, Any]:
-    "Settings that hold in any folder"
-    return {**given, 'text': os.path.abspath(given['text'])} if given.get('text') else dict(given)
-
 def _from_here(path: str) -> Path:
     "A path as short as it can be written here"
     whole = Path(os.path.abspath(path))
@@ -211,7 +205,7 @@ class _Run:
 
 # %% ../nbs/90_cli.ipynb #83b0041f
 def _new_run(settings: _Settings, out: Path | None = None) -> _Run:
-    "Make the folder of a run, complete with its first checkpoint; raises ValueError if something is there already"
+    "Make the folder of a run, with its first checkpoint, or nothing; raises ValueError if something is there already"
     folder = out or _next_free(Path('runs'), settings.cell)
     text = _get_text(settings)
     task = _make_task(settings, text)
@@ -219,26 +213,19 @@ def _new_run(settings: _Settings, out: Path | None = None) -> _Run:
         raise ValueError(f'out: {folder} exists and is not an empty folder')
     run = _Run(folder, settings, text, task, begin(task, _optimizer_of(settings), settings.seed))
     made = [p for p in (folder.parent, *folder.parent.parents) if not p.exists()]
-    try: _make_folder(run)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f'.{folder.name}.') as beside:
+            new = Path(beside) / 'run'
+            new.mkdir()
+            write_json(new / 'settings.json', run.about())
+            save_checkpoint(new / 'checkpoint.safetensors', run.progress, run.about())
+            save_model(new / 'weights.safetensors', task.model, run.progress.parameters)
+            new.replace(folder)
     except BaseException:
         for p in made: p.rmdir() if p.exists() and not any(p.iterdir()) else None
         raise
     return run
-
-# %% ../nbs/90_cli.ipynb #9a5fada0
-def _make_folder(run: _Run) -> None:
-    "The folder of a run, complete or not at all"
-    run.folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=run.folder.parent, prefix=f'.{run.folder.name}.'))
-    try:
-        beside.chmod(0o755)
-        write_json(beside / 'settings.json', run.about())
-        save_checkpoint(beside / 'checkpoint.safetensors', run.progress, run.about())
-        save_model(beside / 'weights.safetensors', run.task.model, run.progress.parameters)
-        beside.replace(run.folder)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
 
 # %% ../nbs/90_cli.ipynb #615a992e
 def _open_run(folder: Path, given: Mapping[str, Any]) -> _Run:
@@ -261,8 +248,8 @@ def _settings_of(was: Mapping[str, Any], given: Mapping[str, Any]) -> _Settings:
     "The settings of a run, with the new number of steps; raises ValueError where something else was given"
     newer = sorted(was.keys() - {f.name for f in fields(_Settings)})
     if newer: raise ValueError(f'resume: the run was started by another version, with the unknown setting {newer[0]!r}')
-    settings = _Settings(**_absolute(was))
-    for name, value in _absolute(given).items():
+    settings = _Settings(**was)
+    for name, value in given.items():
         if name != 'steps' and value != getattr(settings, name):
             raise ValueError(f'{name}: got {value!r}, but the run was started with {getattr(settings, name)!r}; '
                              'only steps may change')
@@ -335,14 +322,14 @@ def _finish(run: _Run, say: Callable[[str], None], most: int = 500_000) -> None:
     say(f'\n{sample}\n')
 
 # %% ../nbs/90_cli.ipynb #5cdb743a
-def _started(out: str | Path | None, resume: str | Path | None, given: Mapping[str, Any]) -> _Run:
+def _started(out: str | Path | None, resume: str | Path | None, given: dict[str, Any]) -> _Run:
     "A new run, or one to resume"
-    unknown = given.keys() - {f.name for f in fields(_Settings)}
-    if unknown:
-        raise ValueError(f'settings: got {sorted(unknown)}, expected some of {[f.name for f in fields(_Settings)]}')
+    names = [f.name for f in fields(_Settings)]
+    if unknown := given.keys() - {*names}: raise ValueError(f'settings: got {sorted(unknown)}, expected some of {names}')
     if resume and out: raise ValueError('out: a run that goes on stays in its folder')
+    if given.get('text'): given = {**given, 'text': os.path.abspath(given['text'])}     # the same from any folder
     if resume: return _open_run(Path(resume), given)
-    settings = _Settings(**_absolute(given))
+    settings = _Settings(**given)
     ends = settings.schedule in ('cosine', 'cycle')
     if ends and not settings.horizon: settings = replace(settings, horizon=settings.steps)
     return _new_run(settings, Path(out) if out else None)
@@ -402,16 +389,13 @@ def rnn_train(
     if interrupted: sys.exit(130)
 
 # %% ../nbs/90_cli.ipynb #637aefeb
-_ESCAPES = MappingProxyType({'n': '\n', 't': '\t', '|': '|', '\\': '\\'})
-
 def _stop_strings(given: str) -> list[str]:
-    "The strings to end before, as typed on a command line"
-    found, escaped = [''], False
+    "The strings to end before, as typed on a command line: with | between them, and \\n, \\t, \\| and \\\\ for what they are"
+    found, escaped, escapes = [''], False, {'n': '\n', 't': '\t', '|': '|', '\\': '\\'}
     for c in given:
-        if escaped and c not in _ESCAPES:
-            raise ValueError(f'stop: got \\{c} in {given!r}, expected \\n, \\t, \\| or \\\\')
+        if escaped and c not in escapes: raise ValueError(f'stop: got \\{c} in {given!r}, expected \\n, \\t, \\| or \\\\')
         if not escaped and c == '|': found.append('')
-        elif escaped or c != '\\': found[-1] += _ESCAPES[c] if escaped else c
+        elif escaped or c != '\\': found[-1] += escapes[c] if escaped else c
         escaped = c == '\\' and not escaped
     if given and ('' in found or escaped): raise ValueError(f'stop: got {given!r}, expected strings that are not empty')
     return found if given else []

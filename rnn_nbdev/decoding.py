@@ -53,14 +53,8 @@ def choice_probabilities(
 
 # %% ../nbs/45_decoding.ipynb #cfd9cb1b
 @fits(**_CHOICE, rng=Generator)
-def choose(
-    z: NDArray,  # logits, (n_y,)
-    temperature: float,  # 0 takes the likeliest
-    top_k: int | None,  # only among so many likeliest; None for all
-    top_p: float | None,  # only among the fewest likeliest that reach this probability; None for all
-    rng: Generator,
-) -> int:
-    "Sample a token"
+def choose(z: NDArray, temperature: float, top_k: int | None, top_p: float | None, rng: Generator) -> int:
+    "Sample a token from logits z (n_y,), with the options of choice_probabilities"
     p = trusted(choice_probabilities)(z, temperature, top_k, top_p)
     return int(np.argmax(p)) if temperature == 0 else int(rng.choice(len(p), p=p))
 

@@ -5,7 +5,6 @@
 # %% ../nbs/41_problems.ipynb #4a41d810
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -41,9 +40,7 @@ def adding_problem(
 # %% ../nbs/41_problems.ipynb #ea400d84
 @fits(rng=Generator, m=Integer(1), T=Integer(20), dtype=_floating)
 def adding_problem_1997(
-    rng: Generator, m: int,
-    T: int,  # the shortest length
-    dtype: DTypeLike = np.float64,
+    rng: Generator, m: int, T: int, dtype: DTypeLike = np.float64,  # T is the shortest length
 ) -> tuple[NDArray, NDArray, NDArray]:  # x (2, m, T + T//10), y (1, m) from 0 to 1, lengths (m,)
     "The adding problem of Hochreiter and Schmidhuber (1997, section 5.4)"
     x, marked, lengths = _marked_pairs(rng, m, T, -1, 0, dtype)
@@ -66,9 +63,7 @@ def _marked_pairs(rng: Generator, m: int, T: int, low: float, neutral: float,
 # %% ../nbs/41_problems.ipynb #32590a24
 @fits(rng=Generator, m=Integer(1), T=Integer(20), dtype=_floating)
 def multiplication_problem(
-    rng: Generator, m: int,
-    T: int,  # the shortest length
-    dtype: DTypeLike = np.float64,
+    rng: Generator, m: int, T: int, dtype: DTypeLike = np.float64,  # T is the shortest length
 ) -> tuple[NDArray, NDArray, NDArray]:  # x (2, m, T + T//10), y (1, m) from 0 to 1, lengths (m,)
     "The multiplication problem of Hochreiter and Schmidhuber (1997, section 5.5)"
     x, marked, lengths = _marked_pairs(rng, m, T, 0, 1, dtype)
@@ -77,11 +72,8 @@ def multiplication_problem(
 # %% ../nbs/41_problems.ipynb #fc136a87
 @fits(rng=Generator, m=Integer(1), T=Integer(1), n_copy=Integer(1), n_symbols=Integer(2), dtype=_floating)
 def copying_problem(
-    rng: Generator, m: int,
-    T: int,  # steps from the last symbol to the sign
-    n_copy: int = 10,  # symbols to remember
-    n_symbols: int = 8,  # size of the alphabet
-    dtype: DTypeLike = np.float64,
+    rng: Generator, m: int, T: int,  # T steps from the last symbol to the sign
+    n_copy: int = 10, n_symbols: int = 8, dtype: DTypeLike = np.float64,  # symbols to remember, size of the alphabet
 ) -> tuple[NDArray, NDArray]:  # x (n_symbols + 2, m, T + 2 n_copy), targets (m, T + 2 n_copy): right classes
     "The copying problem (Arjovsky et al. 2016, section 4.1)"
     shown = np.full((m, T + 2 * n_copy), n_symbols)
@@ -104,10 +96,8 @@ _ORDER_SYMBOLS = 'EBabcdXY'
 
 @fits(rng=Generator, m=Integer(1), T=Integer(10), places=(2, 3), dtype=_floating)
 def temporal_order_problem(
-    rng: Generator, m: int,
-    T: int = 100,  # the shortest length
-    places: int = 2,  # how many X and Y there are: 2 or 3
-    dtype: DTypeLike = np.float64,
+    rng: Generator, m: int, T: int = 100,  # T is the shortest length
+    places: int = 2, dtype: DTypeLike = np.float64,  # how many X and Y there are: 2 or 3
 ) -> tuple[NDArray, NDArray, NDArray]:  # x (8, m, T + T//10), classes (m,) below 2**places, lengths (m,)
     "The temporal order problem (Hochreiter and Schmidhuber 1997, section 5.6)"
     each, lengths = np.arange(m), rng.integers(T, T + T // 10 + 1, m)
@@ -148,24 +138,14 @@ def _a_grammar(name: str, grammar: Any, call: Any = None) -> Grammar:
             isinstance(way, tuple) and len(way) == 2 and way[0] in _LETTERS and way[1] in range(len(grammar) + 1)
             for way in ways)
         if not good: refuse(name, f'{ways!r} at state {s}', 'letters with states, one or more')
-    reach = _reach_of(grammar)
-    if not all(len(grammar) in reach[s] for s in reach[0]):
-        refuse(name, 'a state without a way to the end', 'a way from each')
+    ending = {len(grammar)}
+    for _ in grammar: ending |= {s for s, ways in enumerate(grammar) if any(to in ending for _, to in ways)}
+    if len(ending) <= len(grammar): refuse(name, 'a state without a way to the end', 'a way from each')
     return grammar
-
-@cache
-def _reach_of(grammar: Grammar) -> tuple[frozenset[int], ...]:
-    "Which states can be reached from which"
-    reach = [{s, *(to for _, to in ways)} for s, ways in enumerate(grammar)] + [{len(grammar)}]
-    for _ in grammar: reach = [set().union(*(reach[to] for to in found)) for found in reach]
-    return tuple(map(frozenset, reach))
 
 # %% ../nbs/41_problems.ipynb #a52f6d19
 @fits(rng=Generator, grammar=_a_grammar)
-def grammar_string(
-    rng: Generator,
-    grammar: Grammar = _REBER,  # states, each with its ways on
-) -> str:  # from B to E
+def grammar_string(rng: Generator, grammar: Grammar = _REBER) -> str:
     "A string of the grammar, each way of a fork equally likely"
     state, letters = 0, []
     while state < len(grammar):
@@ -185,10 +165,7 @@ def _grammar_states(text: str, grammar: Grammar = _REBER) -> list[int]:
 
 # %% ../nbs/41_problems.ipynb #17ad7251
 @fits(text=str, grammar=_a_grammar)
-def grammar_accepts(
-    text: str,
-    grammar: Grammar = _REBER,  # states, each with its ways on
-) -> bool:
+def grammar_accepts(text: str, grammar: Grammar = _REBER) -> bool:
     "Whether a text is legal from its first letter to the end"
     try: return _grammar_states(text, grammar)[-1] == len(grammar)
     except ValueError: return False
@@ -205,9 +182,7 @@ def _embed(grammar: Grammar) -> Grammar:
 # %% ../nbs/41_problems.ipynb #6943b404
 @fits(rng=Generator, m=Integer(1), grammar=_a_grammar, dtype=_floating)
 def grammar_problem(
-    rng: Generator, m: int,
-    grammar: Grammar = _REBER,  # states, each with its ways on
-    dtype: DTypeLike = np.float64,
+    rng: Generator, m: int, grammar: Grammar = _REBER, dtype: DTypeLike = np.float64
 ) -> tuple[NDArray, NDArray, NDArray, NDArray]:  # x (7, m, T), next letters (m, T), legal ones (7, m, T), lengths (m,)
     "Strings letter by letter, with the next letter and every legal next letter"
     strings = [trusted(grammar_string)(rng, grammar) for _ in range(m)]
@@ -223,7 +198,7 @@ def grammar_problem(
 # %% ../nbs/41_problems.ipynb #e97b7ade
 @fits(grammar=_a_grammar)
 def grammar_losses(
-    grammar: Grammar = _REBER,  # states, each with its ways on
+    grammar: Grammar = _REBER
 ) -> tuple[float, float, float]:  # nats a letter with memory, nats knowing the last letter alone, mean length
     "The least cross-entropy of the next letter, with memory and without, and the mean number of letters to predict"
     n = len(grammar)

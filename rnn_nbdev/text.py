@@ -72,9 +72,7 @@ class Streams:
 # %% ../nbs/42_text.ipynb #17e9b8ae
 @fits(tokens=_tokens, m=Integer(1), T=Integer(1))
 def fitting_streams(
-    tokens: NDArray,  # the text, (N,)
-    m: int,  # streams wanted
-    T: int,  # tokens in a window
+    tokens: NDArray, m: int, T: int,  # the text, (N,); streams wanted, tokens in a window
 ) -> Streams:  # with as many streams as the text allows, at most m
     "As many streams as a text is long enough for; raises ValueError if it is shorter than one window"
     if len(tokens) < T + 1:
@@ -308,8 +306,7 @@ _READING: dict[str, Any] = {'model': TextModel, 'parameters': weights_of, 'm': I
 
 @fits(**_READING)
 def surprises(
-    model: TextModel, parameters: Arrays,
-    tokens: NDArray,  # the text, (N,), two tokens or more
+    model: TextModel, parameters: Arrays, tokens: NDArray,  # the text, (N,), two tokens or more
     m: int = 64,  # streams side by side, as far as the text is long enough
     T: int = 128,  # tokens at a time
     temperature: float = 1.0,  # what the logits are divided by
@@ -330,12 +327,9 @@ def surprises(
 # %% ../nbs/42_text.ipynb #cf94ca3f
 @fits(most=Integer(1), **_READING)
 def evaluate(
-    model: TextModel, parameters: Arrays,
-    tokens: NDArray,  # the text, (N,), two tokens or more
+    model: TextModel, parameters: Arrays, tokens: NDArray,  # the text, (N,)
     most: int | None = None,  # at most so many tokens from its beginning; None for all
-    m: int = 64,  # streams side by side
-    T: int = 128,  # tokens at a time
-    temperature: float = 1.0,  # what the logits are divided by
+    m: int = 64, T: int = 128, temperature: float = 1.0,  # as in surprises
 ) -> tuple[float, int]:  # loss in nats per token, how many tokens were predicted
     "The mean cross-entropy of a text under a model; raises ValueError for less than two tokens"
     found = trusted(surprises)(model, parameters, np.atleast_1d(tokens)[:most], m, T, temperature)
@@ -344,9 +338,7 @@ def evaluate(
 # %% ../nbs/42_text.ipynb #0aa85b7e
 @fits(loss=Kind(int | float | np.number, 'a number'), tokens=Integer(1), units=Integer(1))
 def bits(
-    loss: float,  # nats per token
-    tokens: int = 1,  # so many of them
-    units: int = 1,  # are so many of another unit
+    loss: float, tokens: int = 1, units: int = 1,  # nats per token; so many tokens are so many of another unit
 ) -> float:  # bits per unit
     "Nats per token as bits per unit"
     return loss * (tokens / units) / np.log(2)      # a token that is a unit has the same number for both
@@ -355,10 +347,7 @@ def bits(
 _SIZES = ('n_embedding', 'n_a', 'cell', 'layers', 'dropout')
 
 @fits(path=PATH, model=TextModel, parameters=weights_of)
-def save_model(
-    path: Path,  # where to
-    model: TextModel, parameters: Arrays
-) -> None:
+def save_model(path: Path, model: TextModel, parameters: Arrays) -> None:
     "Write a model of text to one file, completely or not at all"
     characters = model.vocabulary.characters if isinstance(model.vocabulary, Vocabulary) else None
     about = {**{name: getattr(model, name) for name in _SIZES}, 'vocabulary': characters}

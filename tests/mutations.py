@@ -276,7 +276,7 @@ MUTATIONS = [
      "said = {'kind': kind, 'about': about, 'turned': []}", 'the memory order is not kept'),
     ('problems', "for half in ((0, T // 2), (T // 2, T))", "for half in ((T // 2, T), (T // 2, T))",
      'both marks in one half'),
-    ('problems', 'if not all(len(grammar) in reach[s] for s in reach[0]):', 'if False:',
+    ('problems', 'if len(ending) <= len(grammar):', 'if False:',
      'a grammar without an end'),
     ('practice', 'fuzzy = lengths[order] *', 'fuzzy = 1.0 *', 'batches of any lengths'),
     ('files', 'os.replace(beside, path)', "Path(path).write_bytes(b''); os.replace(beside, path)",

@@ -23,7 +23,7 @@ from .checks import Kind, Number, fits, in_short, refuse
 
 # %% auto #0
 __all__ = ['PATH', 'read_text', 'Text', 'found_files', 'read_files', 'standard_library_files', 'standard_library', 'split_text',
-           'japanese_vowels', 'sunspots', 'temperatures', 'seattle_weather', 'census_names', 'as_path']
+           'japanese_vowels', 'sunspots', 'temperatures', 'seattle_weather', 'census_names']
 
 # %% ../nbs/40_data.ipynb #1e3903b3
 PATH = Kind(str | os.PathLike, 'a path')
@@ -229,10 +229,3 @@ def census_names(
     table = _read_data_set('census_names')
     found = [(row[1], label) for label, kind in enumerate(kinds) for row in table if row[0] == kind]
     return [name for name, _ in found], np.array([label for _, label in found]), list(kinds)
-
-# %% ../nbs/40_data.ipynb #751347ec
-#| code-fold: true
-def as_path(path: Any, name: str) -> Path:
-    "A path; raises TypeError for what is none"
-    if not isinstance(path, str | Path): raise TypeError(f'{name}: got {in_short(path)}, expected a path')
-    return Path(path)

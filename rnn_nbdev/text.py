@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from .checks import ArgumentError, Call, Integer, Kind, Number, fits, refuse, require, trusted
 from .data import PATH, Text, found_files
 from .files import Arrays, load_arrays, save_arrays
-from .layers import Pass, CELLS, Chain, Dense, Embedding, Recurrent, of_layer, outputs_by_name
+from .layers import Pass, CELLS, Chain, Dense, Embedding, Recurrent, TokenChain, of_layer, outputs_by_name
 from .networks import Dropout
 from .numerics import log_softmax
 from .outputs import loss_backward, loss_forward
@@ -213,7 +213,7 @@ class TextModel:
     @property
     def reader(self) -> Chain:
         "The same network for many tokens at once: but for the textbook's engine, the recurrent layer looks them up"
-        return replace(self.network, fuse=engine() != 'textbook')
+        return self.network if engine() == 'textbook' else TokenChain(self.network.layers)
 
     @cached_property
     def shapes(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rnn_nbdev.decoding import (_allowed, beam_search, choice_probabilities, choose, _decoded, _prompt_tokens, _until,
                                 write, _write_tokens)
 from rnn_nbdev.gradcheck import assert_close, check_gradients
-from rnn_nbdev.layers import Pass
+from rnn_nbdev.layers import Chain, Pass, TokenChain
 from rnn_nbdev.losses import cross_entropy
 from rnn_nbdev.optim import Adam
 from rnn_nbdev.recurrent import ENGINES, engine_of, has_numba
@@ -310,7 +310,7 @@ def test_what_makes_no_sense_is_told_by_name(name):
     with pytest.raises((ValueError, TypeError), match=f'^{words}'): use(t, t.begin(np.random.default_rng(1))[0])
 
 
-# ------------------------------------------------------------------------------------------------- depth, dropout, fuse
+# ---------------------------------------------------------------------------------------------- depth, dropout, look-up
 
 @pytest.mark.parametrize('cell', CELLS)
 def test_layers_stand_above_one_another(cell):
@@ -348,10 +348,10 @@ def test_the_table_of_tokens_gives_the_same_gradients(monkeypatch):
     t = task(layers=2)
     parameters, carry = t.begin(np.random.default_rng(1))
     found = {}
-    for fuse in (False, True):
-        monkeypatch.setattr(TextModel, 'reader', property(lambda model, fuse=fuse: replace(model.network, fuse=fuse)))
-        found[fuse] = t.gradients(parameters, carry, np.random.default_rng(2))[1]
-    assert_close(found[True], found[False], rtol=1e-9, atol=1e-14)
+    for kind in (Chain, TokenChain):
+        monkeypatch.setattr(TextModel, 'reader', property(lambda model, kind=kind: kind(model.network.layers)))
+        found[kind] = t.gradients(parameters, carry, np.random.default_rng(2))[1]
+    assert_close(found[TokenChain], found[Chain], rtol=1e-9, atol=1e-14)
 
 
 def test_every_engine_but_the_textbook_looks_tokens_up_and_all_agree():
@@ -359,7 +359,7 @@ def test_every_engine_but_the_textbook_looks_tokens_up_and_all_agree():
     parameters, carry = t.begin(np.random.default_rng(1))
     for name in ENGINES if has_numba() else ENGINES[:2]:
         with engine_of(name):
-            assert t.model.reader.fuse == (name != 'textbook')
+            assert isinstance(t.model.reader, TokenChain) == (name != 'textbook')
             found[name] = [t.gradients(parameters, carry, np.random.default_rng(2))[1] for _ in range(2)]
         assert_close(found[name][0], found['textbook'][0], rtol=1e-9, atol=1e-14)
         assert_close(found[name][0], found[name][1], rtol=0)

@@ -132,51 +132,24 @@ def split_text(
     return text[:cut], text[cut:]
 
 # %% ../nbs/40_data.ipynb #b0e0a911
-@dataclass(frozen=True)
-class _DataSet:
-    "What a file of real data is, where it came from, and what may be done with it"
-    name: str  # what the function that reads it is called
-    file: str  # in the folder `datasets` of the package
-    source: str  # who made the data, and what carried it here
-    licence: str  # an SPDX name, or 'public domain'
-    description: str  # one line
-    sha256: str  # of the file, 64 hexadecimal digits
-
-_DATA_SETS = (
-    _DataSet('japanese_vowels', 'japanese_vowels.csv.gz',
-             'M. Kudo, J. Toyama and M. Shimbo (1999), UCI Machine Learning Repository, doi:10.24432/C5NS47; '
-             'as in aeon 1.6.0', 'CC-BY-4.0',
-             '640 utterances of two vowels by nine men: 12 LPC cepstrum coefficients over 7 to 29 steps',
-             'c08b6984ed725f268026e7a48d39e2e52781c1c9a6ebea3c29a53e2e0a6795e7'),
-    _DataSet('sunspots', 'sunspots.csv',
-             'National Geophysical Data Center of the United States; as in statsmodels 0.15.0', 'public domain',
-             'mean number of sunspots in each year from 1700 to 2008',
-             '74b8e3acb9886b68abe9c56f6081257d522e2cb2470f17dbf597b396f4ea1706'),
-    _DataSet('temperatures', 'temperatures.csv.gz',
-             'National Oceanic and Atmospheric Administration of the United States; as in vega_datasets 0.9.0',
-             'public domain', 'hourly temperatures over a year in Seattle and San Francisco, averages of many years',
-             '8717c61b38b227d93a696869deac9ab7f32292b7ce2d65c790d474f71d22f1d9'),
-    _DataSet('seattle_weather', 'seattle_weather.csv.gz',
-             'National Oceanic and Atmospheric Administration of the United States; as in vega_datasets 0.9.0',
-             'public domain', 'rain, highest and lowest temperature and wind in Seattle, each day of 2012 to 2015',
-             '5174189e6cc6312e46c789c138c679b2b6319eade9642960a0c61002858e1fef'),
-    _DataSet('census_names', 'census_names.csv.gz',
-             'Census of the United States, 1990; as in names 0.3.0', 'public domain',
-             'the first names of women and of men, and the 10,000 commonest surnames, commonest first',
-             '1d76b509b18f42632d5bc81312e01677b08885438ae62fee979cd20c39f1cbef'),
-)
+_DATA_SETS = {      # the files, each with its SHA-256; DATA.md beside them says where they came from
+    'japanese_vowels.csv.gz': 'c08b6984ed725f268026e7a48d39e2e52781c1c9a6ebea3c29a53e2e0a6795e7',
+    'sunspots.csv': '74b8e3acb9886b68abe9c56f6081257d522e2cb2470f17dbf597b396f4ea1706',
+    'temperatures.csv.gz': '8717c61b38b227d93a696869deac9ab7f32292b7ce2d65c790d474f71d22f1d9',
+    'seattle_weather.csv.gz': '5174189e6cc6312e46c789c138c679b2b6319eade9642960a0c61002858e1fef',
+    'census_names.csv.gz': '1d76b509b18f42632d5bc81312e01677b08885438ae62fee979cd20c39f1cbef'}
 
 # %% ../nbs/40_data.ipynb #f6f6d506
 def _read_data_set(name: str, folder: str | Path | None = None) -> list[list[str]]:
     "The table of a data set; raises ValueError if its file is missing or damaged"
-    record = next(d for d in _DATA_SETS if d.name == name)
-    path = Path(folder or str(files('rnn_nbdev')/'datasets'))/record.file
+    file, sha256 = next(item for item in _DATA_SETS.items() if item[0].startswith(f'{name}.'))
+    path = Path(folder or str(files('rnn_nbdev')/'datasets'))/file
     if not path.is_file():
         raise ValueError(f'data set {name}: no file {path}; it comes with the package: install it again')
     data = path.read_bytes()
     got = hashlib.sha256(data).hexdigest()
-    if got != record.sha256:
-        raise ValueError(f'data set {name}: {path} is damaged: SHA-256 {got[:12]}…, expected {record.sha256[:12]}…')
+    if got != sha256:
+        raise ValueError(f'data set {name}: {path} is damaged: SHA-256 {got[:12]}…, expected {sha256[:12]}…')
     text = (gzip.decompress(data) if path.suffix == '.gz' else data).decode('ascii')
     return list(csv.reader(text.splitlines()))[1:]
 

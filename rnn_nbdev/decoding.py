@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .checks import ArgumentError, Call, Floats, Integer, Number, Optional, fits, in_short, refuse, require, trusted
+from .checks import ArgumentError, Floats, Integer, Number, Optional, fits, in_short, refuse, require, trusted
 from .files import Arrays
 from .layers import Pass
 from .numerics import log_softmax, softmax
@@ -95,14 +95,14 @@ def _begun(text: str, stop: Sequence[str]) -> int:
 
 # %% ../nbs/45_decoding.ipynb #ffc0f369
 #| code-fold: true
-def _prompt(name: str, text: Any, call: Call) -> str:
+def _prompt(name: str, text: Any, call: Any) -> str:
     "A text that the vocabulary of the argument `model` knows: what an argument `prompt` has to be"
     require(str, **{name: text})
     unknown = call.given['model'].vocabulary.unknown(text)
     if unknown: raise ArgumentError(f'{name}: the model does not know {unknown!r}; expected characters of its text alone')
     return text
 
-def _stops(name: str, stop: Any, call: Call) -> Sequence[str]:
+def _stops(name: str, stop: Any, call: Any) -> Sequence[str]:
     "Strings that the argument `model` can write: what an argument `stop` has to be"
     if isinstance(stop, str) or not isinstance(stop, Collection) or not all(isinstance(s, str) and s for s in stop):
         refuse(name, in_short(stop), 'a sequence of strings that are not empty')

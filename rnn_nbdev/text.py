@@ -16,7 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
-from .checks import ArgumentError, Call, Integer, Kind, Number, fits, refuse, require, trusted
+from .checks import ArgumentError, Integer, Kind, Number, fits, refuse, require, trusted
 from .data import PATH, Text, found_files
 from .files import Arrays, load_arrays, save_arrays
 from .layers import Pass, CELLS, Chain, Dense, Embedding, Recurrent, TokenChain, of_layer, outputs_by_name
@@ -234,7 +234,7 @@ class TextModel:
         return parameters
 
 # %% ../nbs/42_text.ipynb #eba34ca0
-def weights_of(name: str, parameters: Any, call: Call) -> Arrays:
+def weights_of(name: str, parameters: Any, call: Any) -> Arrays:
     "Weights that the argument `model` accepts: what an argument `parameters` beside it has to be"
     return call.given['model'].accept(parameters) if 'model' in call.given else parameters
 

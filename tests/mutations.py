@@ -235,7 +235,8 @@ MUTATIONS = [
     ('text', "sorted(set(text) - set(self.characters[1:]))", "sorted(set(text) - set(self.characters))",
      'a prompt may hold the character that stands for all others'),
     # decoding
-    ('decoding', 'z[list(model.vocabulary.unwritten)] = -np.inf', 'pass', 'writes the character that stands for all others'),
+    ('decoding', 'z[list(model.vocabulary.unwritten)] = -np.inf', 'pass',
+     'writes the character that stands for all others'),
     ('decoding', 'np.argsort(-p, kind', 'np.argsort(p, kind', 'draws among the unlikeliest'),
     ('decoding', 'np.searchsorted(np.cumsum(p[order]), top_p)) + 1', 'np.searchsorted(np.cumsum(p[order]), top_p))',
      'a nucleus with one token too few'),

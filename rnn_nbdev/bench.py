@@ -401,7 +401,7 @@ def _torch_text(torch: Any, case: _Case) -> _Job:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, _CLIP)
         adam.step()
-        now[:] = (k + 1) % task.streams.stretches(0), tuple(s.detach() for s in state)
+        now[:] = (k + 1) % task.streams.windows(0), tuple(s.detach() for s in state)
         return float(loss)
     return _Job(step, lambda loss: {'losses': np.array([loss, *(step() for _ in range(_PROOF - 1))])})
 

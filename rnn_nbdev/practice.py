@@ -154,7 +154,7 @@ def live_history(
     def draw(progress: Progress, entry: dict[str, Any]) -> None:
         nonlocal shown, wait_until
         entries.append(entry)
-        last = 'held_out_loss' in entry
+        last = 'validation_loss' in entry
         if not _in_notebook() or (time.monotonic() < wait_until and not last): return
         began, picture = time.monotonic(), _history_picture(entries, unit)
         if shown is None: shown = _show_picture(picture)

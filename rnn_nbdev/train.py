@@ -52,7 +52,7 @@ class Task(Protocol):
         "The loss of the next batch and its gradients"
         ...
 
-    def held_out_loss(self,
+    def validation_loss(self,
                       parameters: Arrays,  # by name
                       ) -> float:  # in the unit of the loss
         "The loss on data that is never trained on"
@@ -148,7 +148,7 @@ class TrainingPlan:
 # %% ../nbs/32_train.ipynb #088eb4f1
 def _check_training(**given: Any) -> None:
     "Raise TypeError unless each is what a step needs"
-    if 'task' in given: check_methods(('gradients', 'held_out_loss', 'arrays'), task=given['task'])
+    if 'task' in given: check_methods(('gradients', 'validation_loss', 'arrays'), task=given['task'])
     if 'optimizer' in given: check_methods(('init', 'update'), optimizer=given['optimizer'])
     check_is(Progress, 'a Progress, from begin or load_checkpoint', progress=given['progress'])
     check_is(TrainingPlan, 'a TrainingPlan', plan=given['plan'])
@@ -269,16 +269,16 @@ def validate(
 ) -> tuple[Progress, dict[str, Any]]:  # the same weights, more remembered, and what is written down
     "Measure the held-out loss; raises FloatingPointError if it is not finite"
     _check_training(task=task, progress=progress, plan=plan)
-    candidates = {'held_out_loss': progress.parameters}
-    if plan.average: candidates['averaged_held_out_loss'] = averaged_parameters(progress.average)
+    candidates = {'validation_loss': progress.parameters}
+    if plan.average: candidates['averaged_validation_loss'] = averaged_parameters(progress.average)
     with np.errstate(over='ignore', invalid='ignore'):
-        found = {name: task.held_out_loss(parameters) for name, parameters in candidates.items()}
-    for loss in found.values(): check_number(loss, 'held_out_loss')
+        found = {name: task.validation_loss(parameters) for name, parameters in candidates.items()}
+    for loss in found.values(): check_number(loss, 'validation_loss')
     losses = {name: float(loss) for name, loss in found.items()}
     for name, loss in losses.items():
         if not math.isfinite(loss):
             raise _not_finite(progress.step, name.replace('_', ' '), task.arrays(candidates[name], progress.carry))
-    watch = _remember(plan, progress, losses.get('averaged_held_out_loss', losses['held_out_loss']))
+    watch = _remember(plan, progress, losses.get('averaged_validation_loss', losses['validation_loss']))
     return replace(progress, watch=watch), {'step': progress.step, **losses}
 
 # %% ../nbs/32_train.ipynb #5922c012

@@ -1006,7 +1006,7 @@ def _in_bits(ax: Axes) -> None:
     bits.yaxis.set_major_locator(MaxNLocator(6))
 
 # %% ../nbs/05_viz.ipynb #33e3c49b
-def plot_history(history: Sequence[Mapping[str, Any]],    # {"step", "loss", …} and {"step", "held_out_loss", …}
+def plot_history(history: Sequence[Mapping[str, Any]],    # {"step", "loss", …} and {"step", "validation_loss", …}
                  title: str | None = None,                # above
                  unit: str = 'nats',                      # what the loss is measured in; '' where it has no unit
                  ) -> Picture:                            # two lines; for nats, an axis in bits as well
@@ -1014,9 +1014,9 @@ def plot_history(history: Sequence[Mapping[str, Any]],    # {"step", "loss", …
     if not isinstance(unit, str): raise TypeError(f"unit is {in_short(unit)}, expected text")
     if not isinstance(history, Sequence) or not all(isinstance(entry, Mapping) for entry in history):
         raise TypeError(f"history is {in_short(history)}, expected a list of dictionaries")
-    (steps, loss), (looks, held_out) = _entries(history, 'loss'), _entries(history, 'held_out_loss')
+    (steps, loss), (looks, held_out) = _entries(history, 'loss'), _entries(history, 'validation_loss')
     if not loss.size and not held_out.size:
-        raise ValueError(f"history has {len(history)} entries, none with a finite 'loss' or 'held_out_loss'")
+        raise ValueError(f"history has {len(history)} entries, none with a finite 'loss' or 'validation_loss'")
     picture, ax = new_picture()
     (blue, *_), (orange, *_), picture.alt = *STYLES[:2], 'the loss while training'
     if loss.size:

@@ -45,7 +45,7 @@ class Bowl:
     def gradients(self, parameters, carry, rng):
         x = parameters['x']
         return float(self.curvature / 2 * x @ x), {'x': self.curvature * x}, carry, 1
-    def held_out_loss(self, parameters): return 0.0
+    def validation_loss(self, parameters): return 0.0
     def arrays(self, parameters, carry): yield from parameters.items()
 
 
@@ -81,7 +81,7 @@ def test_outside_a_notebook_nothing_is_imported_or_shown():
         import sys
         from rnn_nbdev.practice import live_history
         draw = live_history()
-        for step in range(1, 5): draw(None, {'step': step, 'loss': 1.0, 'held_out_loss': 2.0})
+        for step in range(1, 5): draw(None, {'step': step, 'loss': 1.0, 'validation_loss': 2.0})
         print(*({'IPython', 'matplotlib'} & {*sys.modules}))'''
     said = subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True)
     assert said.stdout.strip() == '' == said.stderr
@@ -96,7 +96,7 @@ def test_in_a_notebook_one_picture_is_drawn_again_and_again(monkeypatch):
     draw = live_history(history=[entry(1)], seconds=1000)
     draw(None, entry(2))
     for step in range(3, 100): draw(None, entry(step))
-    draw(None, {'step': 99, 'held_out_loss': 2.0})
+    draw(None, {'step': 99, 'validation_loss': 2.0})
     assert shown == [2] and updated == [100] and drawn == [2, 100]
 
 

@@ -55,7 +55,7 @@ class Task:
     unit = 'point'
     def begin(self, rng): return {'w': np.zeros(2)}, {'k': np.zeros(1)}
     def gradients(self, parameters, carry, rng): return 1.0, {'w': np.ones(2)}, carry, 3
-    def held_out_loss(self, parameters): return 1.0
+    def validation_loss(self, parameters): return 1.0
     def arrays(self, parameters, carry): yield from parameters.items()
 
 
@@ -75,7 +75,7 @@ class Odd(Task):
     def __init__(self, answer): self.answer = answer
     def begin(self, rng): return self.answer
     def gradients(self, *given): return self.answer
-    def held_out_loss(self, parameters): return self.answer
+    def validation_loss(self, parameters): return self.answer
 
 
 class Forgets(Task):
@@ -240,7 +240,7 @@ TABLE = {
           for bad in (None, 'x', ONE)),
         ('units', lambda: train._batch_gradients(Other(units=0), START, START.carry))],
     'validate': [
-        ('held_out_loss', lambda bad=bad: train.validate(Odd(bad), START, PLAN)) for bad in (None, 'x', ONE, [1])],
+        ('validation_loss', lambda bad=bad: train.validate(Odd(bad), START, PLAN)) for bad in (None, 'x', ONE, [1])],
     'step_gradients': [
         ('gradients', lambda: train._step_gradients(Forgets(), START, 2)),
         ('units', lambda: train._step_gradients(Other(units=-2), START, 2))],

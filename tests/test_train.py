@@ -37,7 +37,7 @@ class Lines:
         grads = {'W': np.asfortranarray(2 / self.n * error @ x.T), 'layer.b': 2 * error.mean(axis=1, keepdims=True)}
         return float((error**2).sum() / self.n), grads, {'state': np.tanh(error[:, :1])}, self.n
 
-    def held_out_loss(self, parameters):
+    def validation_loss(self, parameters):
         x, y = self.batch(np.random.default_rng(99), 20)
         return float(((parameters['W'] @ x + parameters['layer.b'] - y)**2).sum() / 20)
 
@@ -138,7 +138,7 @@ def test_the_plateau_lowers_the_rate_to_its_floor_and_raises_none(tmp_path):
     np.testing.assert_allclose(rates, [max(0.05 * 0.3**n, 0.01) for n in times[:20]] + [0.002] * 4, rtol=1e-12)
 
 
-@pytest.mark.parametrize('at, kind', [(1, 'loss'), (7, 'loss'), (9, 'loss'), (9, 'held_out_loss'), (10, 'loss')])
+@pytest.mark.parametrize('at, kind', [(1, 'loss'), (7, 'loss'), (9, 'loss'), (9, 'validation_loss'), (10, 'loss')])
 def test_a_callback_that_ends_the_run_ends_it_like_ctrl_c(at, kind, tmp_path):
     "The step is finished, validated if that is due, and saved; taken up again, it is as if it had not stopped"
     plan = replace(PLAN, **OPTIONS['all'])
@@ -192,11 +192,11 @@ def test_a_bar_in_a_bar_makes_room(tmp_path, capsys):
 def test_averaged_weights_decide_what_is_best(tmp_path):
     plan = replace(PLAN, average=WeightAverage(), keep_best=1, learning_rate=constant_rate(0.2), eval_every=1)
     run(Lines(n=2), SGD(), plan, tmp_path/'run')
-    entries = [e for e in read_history(tmp_path/'run'/'history.jsonl') if 'held_out_loss' in e]
-    lowest = {name: min(entries, key=lambda e: e[name])['step'] for name in ('held_out_loss', 'averaged_held_out_loss')}
-    assert lowest['held_out_loss'] != lowest['averaged_held_out_loss']
+    entries = [e for e in read_history(tmp_path/'run'/'history.jsonl') if 'validation_loss' in e]
+    lowest = {name: min(entries, key=lambda e: e[name])['step'] for name in ('validation_loss', 'averaged_validation_loss')}
+    assert lowest['validation_loss'] != lowest['averaged_validation_loss']
     (_, path), = best_checkpoints(tmp_path/'run')
-    assert load_checkpoint(path)[0].step == lowest['averaged_held_out_loss']
+    assert load_checkpoint(path)[0].step == lowest['averaged_validation_loss']
 
 
 def test_a_run_of_another_optimizer_or_without_a_folder_is_refused(tmp_path):
@@ -250,12 +250,12 @@ def test_the_best_are_the_best(tmp_path):
     plan = replace(PLAN, keep_best=3, learning_rate=constant_rate(0.3), eval_every=1)
     run(Lines(n=2), SGD(), plan, tmp_path/'run')
     history = read_history(tmp_path/'run'/'history.jsonl')
-    losses = {e['step']: e['held_out_loss'] for e in history if 'held_out_loss' in e}
+    losses = {e['step']: e['validation_loss'] for e in history if 'validation_loss' in e}
     best = best_checkpoints(tmp_path/'run')
     assert [loss for loss, _ in best] == sorted(losses.values())[:3]
     for loss, path in best:
         progress, _ = load_checkpoint(path)
-        assert losses[progress.step] == loss == Lines(n=2).held_out_loss(progress.parameters)
+        assert losses[progress.step] == loss == Lines(n=2).validation_loss(progress.parameters)
     assert len([*(tmp_path/'run').glob('best-*')]) == 3
 
 
@@ -265,8 +265,8 @@ def test_averaged_weights_are_kept_beside_the_raw_ones(tmp_path):
     raw = run(Lines(), SGD(), PLAN, tmp_path/'raw')
     assert np.array_equal(done.parameters['W'], raw.parameters['W'])
     last = read_history(tmp_path/'run'/'history.jsonl')[-1]
-    assert last['averaged_held_out_loss'] == Lines().held_out_loss(averaged_parameters(done.average))
-    assert last['averaged_held_out_loss'] != last['held_out_loss'] == Lines().held_out_loss(raw.parameters)
+    assert last['averaged_validation_loss'] == Lines().validation_loss(averaged_parameters(done.average))
+    assert last['averaged_validation_loss'] != last['validation_loss'] == Lines().validation_loss(raw.parameters)
     arrays, _ = load_arrays(tmp_path/'run'/'checkpoint.safetensors', 'rnn_nbdev checkpoint 1')
     assert {'parameters/W', 'average/mean.W', 'average/mean.layer.b', 'average/t'} <= arrays.keys()
 
@@ -301,7 +301,7 @@ class Bad(Lines):
             else: grads['layer.b'] = grads['layer.b'] * {'nan': np.nan, 'inf': np.inf, 'huge': 1e200}.get(self.where, 1)
         return loss, grads, carry, n
 
-    def held_out_loss(self, parameters): return np.nan if self.where == 'held out' and self.steps == 4 else 1.0
+    def validation_loss(self, parameters): return np.nan if self.where == 'held out' and self.steps == 4 else 1.0
 
 
 @pytest.mark.parametrize('where, optimizer, words', [
@@ -310,7 +310,7 @@ class Bad(Lines):
     ('inf', SGD(), r'the gradient is not finite; first bad array: gradient of layer.b \(2, 1\): 2 of 2'),
     ('huge', SGD(1e200), r'the result of the update is not finite; first bad array: layer.b \(2, 1\)'),
     ('huge', Adam(), r'the result of the update is not finite; first bad array: optimizer state s.layer.b \(2, 1\)'),
-    ('held out', SGD(), 'the held out loss is not finite'),
+    ('held out', SGD(), 'the validation loss is not finite'),
 ])
 def test_a_number_that_is_not_finite_stops_the_run_before_anything_is_saved(where, optimizer, words, tmp_path):
     plan = replace(PLAN, max_norm=None, eval_every=1, save_every=1, keep_best=1,

@@ -442,13 +442,10 @@ def test_an_output_layer_goes_with_the_engine_where_it_is_large():
             z, cache = output_forward(a, W, b)
             gradients = output_backward(dz, cache)
             assert (cache[0] is jit_affine_backward) == own
-        with pytest.raises(ValueError, match='dz: got shape'): output_backward(dz[:, :3], cache)
         assert_equal((z, gradients), (np.einsum('ij,jmt->imt', W, a) + b[:, :, None], {
             'da': np.einsum('ij,imt->jmt', W, dz), 'dW': np.einsum('imt,jmt->ij', dz, a),
             'db': dz.sum(axis=(1, 2))[:, None]}), 1e-12)
         with engine_of(name):
-            for wrong, bad in (('W', (a, W[:, :3], b)), ('b', (a, W, b[:, 0])), ('a', (a.astype(str), W, b))):
-                with pytest.raises((ValueError, TypeError), match=f'^{wrong}: '): output_forward(*bad)
             assert output_forward(a.astype(np.float32), W, b)[0].dtype == np.float64       # mixed: as NumPy does it
 
 
@@ -496,25 +493,13 @@ def test_a_loss_goes_with_the_engine_where_it_is_large():
             loss, cache = loss_forward(a, W, b, targets, mask)
             assert_equal((loss, loss_backward(0.7, cache)), (right, output_loss_backward(0.7, inner)), 1e-12)
             assert (cache[0] is jit_output_loss_backward) == own
-            for wrong, bad in (('W', (a, W[:, :3], b, targets)), ('b', (a, W, b[:, 0], targets)),
-                               ('a', (a.astype(str), W, b, targets)), ('targets', (a, W, b, targets[:1])),
+            for wrong, bad in (('targets', (a, W, b, targets[:1])),
                                ('targets', (a, W, b, targets + 90)), ('targets', (a, W, b, targets * 1.0)),
                                ('mask', (a, W, b, targets, np.zeros(columns))), ('mask', (a, W, b, targets, [1, 0]))):
                 with pytest.raises((ValueError, TypeError), match=f'^{wrong}: '): loss_forward(*bad)
             with pytest.raises((ValueError, TypeError), match=r'^dloss: '): loss_backward(a, cache)
             mixed, cache = loss_forward(a.astype(np.float32), W, b, targets)                   # as NumPy does it
             assert mixed.dtype == np.float64 and loss_backward(1.0, cache)['da'].dtype == np.float64
-
-
-@pytest.mark.parametrize('engine', ['textbook', *engines])
-def test_one_number_is_no_output_layer(engine):
-    rng = np.random.default_rng(0)
-    a, W, b, targets = rng.normal(size=(64, 1000)), rng.normal(size=(90, 64)), np.zeros((90, 1)), np.zeros(1000, int)
-    with engine_of(engine):
-        for name in ('a', 'W', 'b'):
-            arrays = {'a': a, 'W': W, 'b': b, name: np.array(1.0)}
-            for function, more in ((output_forward, {}), (loss_forward, {'targets': targets})):
-                with pytest.raises(ValueError, match=rf'^{name}: got shape \(\), expected'): function(**arrays, **more)
 
 
 @needs_numba

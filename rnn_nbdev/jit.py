@@ -22,27 +22,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from .checks import Integer, Optional, require
 from rnn_nbdev.kernels import (
-    FLOATS, GATES, Call, Input, Plan, by_name, check_call, check_real, drop_rows, gather, input_gradient, make_input,
-    plan_of, room, rooms, scatter, stream_call, stream_state, unstack_gates, upstream,
+    FLOATS, GATES, Call, Input, Plan, by_name, gather, has_numba, input_gradient, make_input, plan_of, room, rooms, scatter,
+    stream_call, stream_input, stream_state, unstack_gates, upstream,
 )
-from .numerics import check_numbers
 
 # %% auto #0
-__all__ = ['OPTIONS', 'INNER', 'BYTES', 'multiply', 'borrowed', 'peek', 'poke', 'swap', 'rest', 'give_way', 'stash', 'fetch_work',
-           'fetch_back', 'fetch_parts', 'WORK', 'BACK', 'PARTS', 'FIRST', 'LAST', 'do_job', 'LEAST', 'compiled',
-           'fast_tanh', 'panel_width', 'bytes_of', 'address', 'by_itself', 'pack_rows', 'Work', 'no_work', 'no_back',
-           'claim', 'compiled_before', 'most_threads', 'wake_up', 'run', 'cut', 'pack_gates', 'for_reading',
+__all__ = ['COMPILES', 'OPTIONS', 'INNER', 'BYTES', 'multiply', 'borrowed', 'peek', 'poke', 'swap', 'rest', 'give_way', 'stash',
+           'fetch_work', 'fetch_back', 'fetch_parts', 'WORK', 'BACK', 'PARTS', 'FIRST', 'LAST', 'do_job', 'LEAST',
+           'compiled', 'fast_tanh', 'panel_width', 'bytes_of', 'address', 'by_itself', 'pack_rows', 'Work', 'no_work',
+           'no_back', 'claim', 'compiled_before', 'most_threads', 'wake_up', 'run', 'cut', 'pack_gates', 'for_reading',
            'share_lines', 'jit_forward', 'add_shards', 'jit_backward', 'JitStream']
 
 # %% ../nbs/16_jit.ipynb #477a4975
-try:                                                      # all else in this chapter needs it
+COMPILES = has_numba()
+if COMPILES:                                              # all else in this chapter needs it
     from llvmlite import binding, ir
-    from numba import cfunc, config, njit, typeof, types
+    from numba import cfunc, njit, typeof, types
     from numba.core import cgutils
     from numba.extending import intrinsic, overload
-    COMPILES = not vars(config)['DISABLE_JIT']            # set by NUMBA_DISABLE_JIT
-except (ImportError, OSError): COMPILES = False
 
 # %% ../nbs/16_jit.ipynb #18f6b7a4
 _FREEDOMS = 'reassoc', 'contract', 'arcp', 'nsz'       # regroup sums, fuse multiply and add, use reciprocals, forget -0
@@ -1220,9 +1219,9 @@ def for_reading(
 
 # %% ../nbs/16_jit.ipynb #c1af4648
 def _make_work(call: Call, source: Input, weights: Mapping[str, tuple[NDArray, NDArray]], start: list[NDArray],
-               counts: NDArray, keep: bool, outputs: bool, d: NDArray | None=None,
-               shares: Sequence[tuple[int, int]]=()) -> Work:
-    "The arrays of a pass forward; start (m, n_a), counts (T,), d (m, n_a)"
+               counts: NDArray, shares: Sequence[tuple[int, int]]=()) -> Work:
+    "The arrays of a pass forward; start (m, n_a), counts (T,)"
+    keep, outputs = call.training, call.training or call.outputs
     T, m, n, dtype, gru = call.T, call.m, call.n_a, call.dtype, call.cell.startswith('gru')
     first = 'ur' if gru else ''.join(GATES[call.cell])
     B1, b1 = pack_gates(weights, first, shares, fill=not shares)
@@ -1241,9 +1240,8 @@ def _make_work(call: Call, source: Input, weights: Mapping[str, tuple[NDArray, N
                        (0 if call.cell == 'rnn' else T if keep else 1, m, n), (m, b2.size))
     A[0], C[:1] = start[0], start[-1]
     final = [np.array(s, order='C') for s in start]
-    V = A if d is None else room((T if keep else 1, m, n), dtype)
-    d = room((0, n), dtype) if d is None else for_reading(d)
-    return Work(X, where, table, W, B1, b1, B2, b2, brc, A, C, S, Z, P, final[0], final[-1], counts, d, V)
+    no_mask = room((0, n), dtype)
+    return Work(X, where, table, W, B1, b1, B2, b2, brc, A, C, S, Z, P, final[0], final[-1], counts, no_mask, A)
 
 # %% ../nbs/16_jit.ipynb #a3199fe1
 def share_lines(
@@ -1259,7 +1257,7 @@ def _shards(call: Call, plan: Plan | None, n_x: int, threads: int | None) -> tup
     "How a call is shared among threads: by examples, or by units where there are few examples"
     step = 2 * len(GATES[call.cell]) * call.n_a * (call.n_a + n_x) * call.m       # operations
     few = call.m == 1 or (call.m <= _FEW and step >= _LEAST_STEP)
-    by_units = few and call.cell == 'lstm' and call.lengths is None and call.drop is None
+    by_units = few and call.cell == 'lstm' and call.lengths is None
     useful = min(1 + step * call.T // LEAST, 1 + step // _LEAST_STEP if by_units else call.m)
     chosen = threads or (min(most_threads(), useful) if useful > 1 else 1)
     ends = _cut_units(call.n_a, chosen, panel_width(call.dtype)) if by_units else cut(
@@ -1275,34 +1273,20 @@ def _shards(call: Call, plan: Plan | None, n_x: int, threads: int | None) -> tup
     return parts, ends if by_units else []
 
 # %% ../nbs/16_jit.ipynb #33ced1ba
-def jit_forward(
-    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-    x: NDArray,  # (n_x, m, T), or tokens (m, T) where there is a table
-    state: Mapping[str, NDArray],  # a (n_a, m), and c for the LSTM
-    parameters: Mapping[str, NDArray],  # textbook names, without output layer
-    lengths: ArrayLike | None = None,  # steps of each example, (m,)
-    reverse: bool = False,  # whether to begin at each example's own end
-    training: bool = True,  # whether the way back will be taken
-    outputs: bool = True,  # whether to give every step's output; the final state alone otherwise
-    table: NDArray | None = None,  # (n_x, n_tokens)
-    drop: ArrayLike | None = None,  # (n_a, m): what the gates see of each state's units is multiplied by this
-    threads: int | None = None,  # how many threads; None to choose by the work there is
-) -> tuple[NDArray | None, dict[str, NDArray], Any]:  # a (n_a, m, T), final state, cache
-    "A cell over a sequence, compiled; raises ValueError where something doesn't fit, TypeError for other types"
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise ValueError(f'threads: got {threads!r}, expected a whole number of at least 1')
-    call = check_call(cell, x, state, parameters, lengths, table, drop)
+def jit_forward(call: Call, threads: int | None = None) -> tuple[NDArray | None, dict[str, NDArray], Any]:
+    "A cell over a sequence, compiled, on so many threads or on as many as the work is worth: outputs, final state, cache"
+    require(Optional(Integer(1)), threads=threads)
     if call.dtype not in FLOATS: raise TypeError(f'x: computes in {call.dtype}, expected float32 or float64')
-    plan = plan_of(call, reverse)
-    source, weights = make_input(call, plan), _gate_weights(cell, call.parameters)
+    plan = plan_of(call)
+    source, weights = make_input(call, plan), _gate_weights(call.cell, call.parameters)
     start = [s.T if plan is None else s.T[plan.order] for s in call.state.values()]
     counts = np.full(call.T, call.m) if plan is None else plan.counts
     parts, shares = _shards(call, plan, source.rows.shape[-1], threads)
-    help, keep = wake_up(len(parts)), training or outputs
-    work = _make_work(call, source, weights, start, counts, training, keep, drop_rows(call, plan), shares)
+    help, training = wake_up(len(parts)), call.training
+    work = _make_work(call, source, weights, start, counts, shares)
     job = _job_of(_UNITS_FORWARD if shares else _FORWARD, call.dtype)
-    run(help, job, cell, work, no_back(call.dtype), parts, training, keep, bool(shares))
-    a = None if not outputs else work.A[1:].T if plan is None else scatter(work.A[1:], plan)
+    run(help, job, call.cell, work, no_back(call.dtype), parts, training, training or call.outputs, bool(shares))
+    a = None if not call.outputs else work.A[1:].T if plan is None else scatter(work.A[1:], plan)
     if training and plan is None and a is not None: a.flags.writeable = False     # it is part of the cache
     final = by_name(call, plan, [work.final_a, work.final_c])
     return a, final, (call, plan, source, weights, work, parts, shares) if training else None
@@ -1444,7 +1428,7 @@ class JitStream:
         self.start, m, n_x = call.state, call.m, len(call.x)
         weights, start = _gate_weights(cell, call.parameters), [s.T for s in call.state.values()]
         source = Input(np.zeros((1, m, n_x), call.dtype), None, None)
-        work = _make_work(call, source, weights, start, np.full(1, m), False, False)
+        work = _make_work(call, source, weights, start, np.full(1, m))
         width, n = work.B1.shape[2], call.n_a
         z = np.zeros((m, max(work.b1.size, 2*n + work.b2.size)), call.dtype)
         parts = work.X, work.A[0], work.C[:1], z, work.A[1], work.P, work.B1, work.b1, work.B2, work.b2, work.brc
@@ -1462,13 +1446,7 @@ class JitStream:
         x_t: ArrayLike,  # (n_x, m), or (n_x,) for one example
     ) -> NDArray:  # a (n_a, m): a view that the next step overwrites
         "One step; raises ValueError if the input doesn't fit"
-        x_t = np.asarray(x_t)
-        if x_t.dtype is not self.x.dtype:
-            check_numbers(x_t, 'x_t')
-            check_real(x_t, self.x.dtype, 'x_t')
-        if x_t.shape == self.x.shape: self.x[:] = x_t
-        elif x_t.shape == self.x.shape[:1] and self.x.shape[1] == 1: self.x[:, 0] = x_t
-        else: raise ValueError(f'x_t: got shape {x_t.shape}, expected {self.x.shape}')
+        self.x[:] = stream_input(x_t, self.x)
         _stream_step(self.cell, self.all, self.sizes, self.places)
         return self._a
 

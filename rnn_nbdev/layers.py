@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .init import check_draw, check_dtype, check_sizes, glorot, initialize_gru, initialize_lstm, initialize_rnn
 from .gradcheck import GradientReport, check_gradients
-from .kernels import cell_shapes, check_lengths, check_tokens, scatter, state_names, textbook_forward
+from .kernels import cell_shapes, check_lengths, check_tokens, checked_call, scatter, state_names, textbook_forward, thinned, thinned_backward
 from .numerics import check_is, check_numbers, check_shapes, check_switches, in_short, whole_as
 from .outputs import output_backward, output_forward
 from .recurrent import engine_of, recurrent_backward, recurrent_forward
@@ -493,10 +493,8 @@ _PLACES = MappingProxyType({     # where a cell's cache has what
 
 def _traced(kernel: str, *given: Any, **options: Any) -> Arrays:
     "Every gate and state at every step, by the textbook's cell"
-    _, _, (_, plan, _, caches) = textbook_forward(kernel, *given, **options)
-    def rows(cache: Any, i: int) -> NDArray:        # where units are left out, each example has a cache of its own
-        return (cache[i] if isinstance(cache, tuple) else np.concatenate([own[i] for own in cache], axis=1)).T
-    return {name: scatter(np.stack([rows(cache, i) for cache in caches]), plan) for name, i in _PLACES[kernel].items()}
+    _, _, (_, plan, _, caches) = textbook_forward(checked_call(kernel, *given, **options))
+    return {name: scatter(np.stack([cache[i].T for cache in caches]), plan) for name, i in _PLACES[kernel].items()}
 
 # %% ../nbs/20_layers.ipynb #a4fe2993
 class Recurrent(_RecurrentSizes):
@@ -513,12 +511,14 @@ class Recurrent(_RecurrentSizes):
         "The hidden state of every step; raises TypeError or ValueError where something doesn't fit"
         x, state, own = self.fitting(parameters, x, state, how.lengths, table)
         seen, (m, T) = (x if table is None else table), x.shape[-2:]
-        drop = self.draw_drop(m, seen.dtype, how.training, how.rng)
+        drop = self.draw_drop(1, seen.dtype, how.training, how.rng)
+        d = None if drop is None else drop[:, 0]
+        if d is not None: parameters = thinned(self.kernel, parameters, d)
         with _engine_for([seen, *state.values(), *parameters.values()]):
             a, final, cache = recurrent_forward(self.kernel, shorten(x, own), state, parameters, own, self.reverse,
-                                                how.training, table=table, drop=drop)
-        kept: Any = (cache, own, (self.n_a, m, T), table is None) if how.training else None
-        if how.trace: kept = _traced(self.kernel, x, state, parameters, own, self.reverse, table=table, drop=drop)
+                                                how.training, table=table)
+        kept: Any = (cache, own, (self.n_a, m, T), table is None, d) if how.training else None
+        if how.trace: kept = _traced(self.kernel, x, state, parameters, own, self.reverse, table=table)
         return _lengthen(np.asarray(a), T), final, kept
 
     def backward(self,
@@ -529,9 +529,10 @@ class Recurrent(_RecurrentSizes):
         "The gradients of everything that went in; raises ValueError for one of another shape"
         check_layer_cache(cache, tuple)
         _check_names(dstate, state_names(self.kernel), 'dstate')
-        inner, own, shape, lengthened = cache
+        inner, own, shape, lengthened, d = cache
         check_shapes({'dy': dy}, {'dy': shape})
         dx, dparameters, dstate0 = recurrent_backward(shorten(dy, own), dstate, inner)
+        if d is not None: dparameters = thinned_backward(self.kernel, dparameters, d)
         return _lengthen(np.asarray(dx), shape[2]) if lengthened else np.asarray(dx), dparameters, dstate0
 
 # %% ../nbs/20_layers.ipynb #7a5819cd

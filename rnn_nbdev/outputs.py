@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .kernels import FLOATS, numpy_affine_backward, numpy_affine_forward
+from .checks import Cache, fits, require, trusted
+from .kernels import FLOATS, borrow
 from .losses import cross_entropy, cross_entropy_backward
-from .numerics import check_cache
 from .recurrent import engine, load_jit
-from .rnn import affine_backward, affine_forward
+from .rnn import as_columns
 
 # %% auto #0
 __all__ = ['output_forward', 'output_backward', 'loss_forward', 'loss_backward', 'fused_for']
@@ -28,33 +28,49 @@ def _load_fused() -> Any:  # the module
     from rnn_nbdev import fused
     return fused
 
+# %% ../nbs/19_outputs.ipynb #96fe0523
+def _affine_forward(a: NDArray, W: NDArray, b: NDArray) -> tuple[NDArray, tuple]:
+    "W a + b on borrowed memory, and the cache; a (n_a, m, T)"
+    columns = as_columns(a)
+    z = np.matmul(columns.T, W.T, out=borrow((columns.shape[1], len(W)), np.result_type(a, W, b)))
+    z += b.T
+    return z.T.reshape(len(W), *a.shape[1:], order='F'), (columns, W, a.shape)
+
+def _affine_backward(dz: NDArray, cache: tuple) -> dict[str, NDArray]:
+    "Gradients of states and weights on borrowed memory; dz (n_y, m, T)"
+    columns, W, shape = cache
+    require(' '.join(map(str, (len(W), *shape[1:]))), dz=dz)
+    dz_columns = as_columns(dz)
+    da = np.matmul(dz_columns.T, W, out=borrow(columns.T.shape, np.result_type(dz, W)))
+    return {'da': da.T.reshape(shape, order='F'), 'dW': dz_columns @ columns.T,
+            'db': dz_columns.sum(axis=1, keepdims=True)}
+
 # %% ../nbs/19_outputs.ipynb #8423acb2
+@fits(a='n_a ...', W='n_y n_a', b='n_y 1')
 def output_forward(
     a: NDArray,  # (n_a, m) or (n_a, m, T)
-    W: NDArray,  # (n_y, n_a)
-    b: NDArray,  # (n_y, 1)
+    W: NDArray, b: NDArray,
 ) -> tuple[NDArray, tuple]:  # z (n_y, m) or (n_y, m, T), cache
-    "The scores W a + b, on the engine of the moment; raises ValueError where a shape doesn't fit"
-    name = engine()
-    forward, backward = (affine_forward, affine_backward) if name == 'textbook' else (
-        numpy_affine_forward, numpy_affine_backward)
-    if name == 'jit' and (fused := _load_fused()).worth_compiled(a, W, b):
+    "The logits W a + b, on the current engine"
+    forward, backward = _affine_forward, _affine_backward
+    if engine() == 'jit' and (fused := _load_fused()).worth_compiled(a, W, b):
         forward, backward = fused.jit_affine_forward, fused.jit_affine_backward
     z, inner = forward(a, W, b)
     return z, (backward, inner)
 
+@fits(cache=Cache('output_forward', 2))
 def output_backward(
-    dz: NDArray,  # gradient of the scores, (n_y, m) or (n_y, m, T)
+    dz: NDArray,  # gradient of the logits, (n_y, m) or (n_y, m, T)
     cache: tuple,  # from output_forward
 ) -> dict[str, NDArray]:  # da, shape of a; dW (n_y, n_a); db (n_y, 1)
-    "Back through the scores: the gradients of the states and of the output weights"
-    check_cache(cache, 2, 'output_forward')
+    "Back through the logits: the gradients of the states and of the output weights"
     backward, inner = cache
     return backward(dz, inner)
 
 # %% ../nbs/19_outputs.ipynb #58628d36
 _LEAST_LOSS = 10**6       # operations of a layer whose loss is worth a compiled call
 
+@fits(a='n_a ...', W='n_y n_a', b='n_y 1')
 def loss_forward(
     a: NDArray,  # (n_a, m) or (n_a, m, T)
     W: NDArray,  # (n_y, n_a)
@@ -67,21 +83,21 @@ def loss_forward(
     if name == 'jit' and (fused := _load_fused()).worth_compiled(a, W, b, _LEAST_LOSS):
         loss, inner = fused.jit_output_loss(a, W, b, targets, mask)
         return loss, (fused.jit_output_loss_backward, inner)
-    z, layer = output_forward(a, W, b)
+    z, layer = trusted(output_forward)(a, W, b)
     loss, entropy = cross_entropy(z, targets, mask)
     return loss, (_back_by_scores, (layer, entropy))
 
 def _back_by_scores(dloss: Any, cache: tuple) -> dict[str, NDArray]:
     "Back from the loss, by way of the scores"
     layer, entropy = cache
-    return output_backward(cross_entropy_backward(dloss, entropy), layer)
+    return trusted(output_backward)(cross_entropy_backward(dloss, entropy), layer)
 
+@fits(cache=Cache('loss_forward', 2))
 def loss_backward(
     dloss: Any,  # gradient of the loss, one number; 1 for the loss itself
     cache: tuple,  # from loss_forward
 ) -> dict[str, NDArray]:  # da, shape of a; dW (n_y, n_a); db (n_y, 1)
     "Back from the loss to the states and the output weights"
-    check_cache(cache, 2, 'loss_forward')
     backward, inner = cache
     return backward(dloss, inner)
 

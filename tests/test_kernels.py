@@ -9,7 +9,7 @@ import pytest
 
 from rnn_nbdev.gradcheck import check_gradients, leaves
 from rnn_nbdev.init import initialize_gru, initialize_lstm, initialize_rnn
-from rnn_nbdev.kernels import textbook_backward, textbook_forward
+from rnn_nbdev.kernels import checked_call, textbook_backward
 from rnn_nbdev.lstm import lstm_backward, lstm_forward
 from rnn_nbdev.optim import (
     SGD, Adam, RMSProp, WeightAverage, averaged_parameters, clip_by_value, initialize_adam, update_parameters_with_adam,
@@ -28,6 +28,20 @@ by_cell = pytest.mark.parametrize('cell', cells)
 by_engine = pytest.mark.parametrize('engine', engines)
 by_dtype = pytest.mark.parametrize('dtype', tolerance, ids=lambda dtype: dtype.__name__)
 sizes = list(itertools.product((1, 3), (1, 5), (1, 4), (1, 6))) + [(3, 17, 9, 12), (8, 32, 16, 5)]
+
+
+def passes(name):
+    "The two passes of an engine, the first one from the arguments of a call"
+    forward, backward = _passes(name)
+    return lambda *given, threads={}, **options: forward(checked_call(*given, **options), **threads), backward
+
+
+def textbook_forward(*given, **options): return passes('textbook')[0](*given, **options)
+
+
+def jit_forward(*given, threads=None, **options):
+    "The compiled pass on so many threads"
+    return passes('jit')[0](*given, threads={'threads': threads}, **options)
 
 
 def case(cell, n_x, n_a, m, T, dtype=np.float64, seed=0, n_tokens=None):
@@ -62,7 +76,7 @@ def assert_equal(given, expected, tol):
 
 def compare(engine, cell, x, state, parameters, da, dstate, table, tol, **options):
     "One engine against the textbook, both ways, twice back"
-    forward, backward = _passes(engine)
+    forward, backward = passes(engine)
     before = {name: array.copy() for name, array in flatten((x, state, parameters, da, dstate, table)).items()}
     a, final, cache = forward(cell, x, state, parameters, **options, **table)
     expected = textbook_forward(cell, x, state, parameters, **options, **table)
@@ -118,7 +132,7 @@ def test_lengths_and_directions(cell, engine, dtype, reverse):
 @by_cell
 @pytest.mark.parametrize('reverse', [False, True])
 def test_padding_influences_nothing(cell, engine, reverse):
-    forward, backward = _passes(engine)
+    forward, backward = passes(engine)
     x, state, parameters, da, dstate, _ = case(cell, 3, 5, 4, 6)
     lengths = np.array([6, 2, 5, 1])
     own = np.arange(6) < lengths[:, None]
@@ -148,8 +162,8 @@ def test_tokens(cell, engine, dtype):
 def test_the_gradients_of_few_tokens_are_added_first(cell, dtype, n_tokens, m, few, monkeypatch):
     "Fewer than twice as many tokens as features, in the table or in the batch; both ways give the same"
     from rnn_nbdev import kernels
-    add, added = kernels.columns_by_token, []
-    monkeypatch.setattr(kernels, 'columns_by_token', lambda *given: added.append(given) or add(*given))
+    add, added = kernels._columns_by_token, []
+    monkeypatch.setattr(kernels, '_columns_by_token', lambda *given: added.append(given) or add(*given))
     given = case(cell, 3, 5, m, 4, dtype, n_tokens=n_tokens)
     _, _, cache, back = compare('numpy', cell, *given, tolerance[dtype])
     assert bool(added) == few
@@ -163,7 +177,7 @@ def test_the_gradients_of_few_tokens_are_added_first(cell, dtype, n_tokens, m, f
 @by_engine
 @by_cell
 def test_inference_gives_the_same_and_keeps_nothing(cell, engine, dtype):
-    forward, _ = _passes(engine)
+    forward, _ = passes(engine)
     for lengths, reverse, n_tokens in itertools.product((None, np.array([40, 3, 17, 0])), (False, True), (None, 7)):
         x, state, parameters, _, _, table = case(cell, 3, 64, 4, 40, dtype, n_tokens=n_tokens)
         a, final, _ = forward(cell, x, state, parameters, lengths, reverse, **table)
@@ -179,7 +193,7 @@ def test_inference_gives_the_same_and_keeps_nothing(cell, engine, dtype):
 @by_engine
 @by_cell
 def test_what_is_not_a_number_shows_and_stays_with_its_example(cell, engine, dtype):
-    forward, backward = _passes(engine)
+    forward, backward = passes(engine)
     x, state, parameters, da, _, _ = case(cell, 3, 37, 4, 6, dtype)
     a, _, cache = forward(cell, x, state, parameters)
     for bad in (np.nan, np.inf):
@@ -198,7 +212,7 @@ def test_what_is_not_a_number_shows_and_stays_with_its_example(cell, engine, dty
 @by_engine
 @by_cell
 def test_missing_upstream_gradients_are_zeros(cell, engine):
-    forward, backward = _passes(engine)
+    forward, backward = passes(engine)
     x, state, parameters, da, dstate, _ = case(cell, 3, 5, 4, 6)
     cache = forward(cell, x, state, parameters)[2]
     zeros = {name: np.zeros_like(d) for name, d in dstate.items()}
@@ -211,7 +225,7 @@ def test_missing_upstream_gradients_are_zeros(cell, engine):
 @by_engine
 @by_cell
 def test_any_memory_order_gives_the_same(cell, engine):
-    forward, backward = _passes(engine)
+    forward, backward = passes(engine)
     x, state, parameters, da, dstate, _ = case(cell, 3, 5, 4, 6)
     results = []
     changes = np.ascontiguousarray, np.asfortranarray, lambda v: np.repeat(v, 2, axis=1)[:, ::2]
@@ -226,7 +240,7 @@ def test_any_memory_order_gives_the_same(cell, engine):
 @by_engine
 @by_cell
 def test_gradients_against_differences(cell, engine):
-    forward, backward = _passes(engine)
+    forward, backward = passes(engine)
     x, state, parameters, *_ = case(cell, 3, 4, 3, 5)
     _, _, _, _, _, table = case(cell, 3, 4, 3, 5, n_tokens=6)
     tokens = np.random.default_rng(1).integers(0, 6, (3, 5))
@@ -246,22 +260,46 @@ def test_gradients_against_differences(cell, engine):
 
 
 @by_engine
+@by_cell
+def test_gradients_of_thinned_weights_against_differences(cell, engine):
+    "Recurrent dropout: what the gates see of the state is d * a"
+    from rnn_nbdev.kernels import thinned, thinned_backward
+    forward, backward = passes(engine)
+    x, state, parameters, *_ = case(cell, 3, 4, 3, 5)
+    d, names = np.array([2., 0, 1, 1.5]), tuple(state)
+    def run(x, state, parameters):
+        a, final, cache = forward(cell, x, state, thinned(cell, parameters, d))
+        return a, *final.values(), cache
+    def back(da, *rest):
+        dx, dthinned, dstate = backward(da, dict(zip(names, rest)), rest[-1])
+        return {'dx': dx, 'dparameters': thinned_backward(cell, dthinned, d), 'dstate': dstate}
+    given = {'x': x, 'state': state, 'parameters': parameters}
+    assert check_gradients(run, back, given, tuple(range(1 + len(names))), complex_tolerance=None).worst < 1e-6
+    halved = thinned(cell, {name: p.astype(np.float32) for name, p in parameters.items()}, d)
+    assert all(p.dtype == np.float32 for p in halved.values())
+
+
+@by_engine
 def test_bad_arguments_are_named(engine):
-    forward, backward = _passes(engine)
+    _, backward = passes(engine)
+    def forward(*given, **options):
+        with engine_of(engine): return recurrent_forward(*given, **options)
     x, state, parameters, da, dstate, _ = case('lstm', 3, 5, 4, 6)
     table, tokens = np.zeros((3, 7)), np.zeros((4, 6), int)
     bad = [
         (('elman', x, state, parameters), {}, 'cell: got'),
         (('lstm', x[0], state, parameters), {}, 'x: got shape'),
         (('lstm', x[:, :, :0], state, parameters), {}, 'x: got shape'),
-        (('lstm', x[:, :0], {n: s[:, :0] for n, s in state.items()}, parameters), {}, 'one or more of each'),
+        (('lstm', x[:, :0], {n: s[:, :0] for n, s in state.items()}, parameters), {},
+         r'x: got shape \(3, 0, 6\), expected \(n_x, m, T\)'),
         (('lstm', x[:0], state, parameters), {}, r'x: got shape \(0, 4, 6\), expected \(n_x, m, T\)'),
         (('lstm', tokens[:, :0], state, parameters), {'table': table}, r'x: got shape \(4, 0\), expected \(m, T\)'),
         (('lstm', tokens, state, parameters), {'table': table[:, :0]}, r'table: got shape \(3, 0\)'),
-        (('lstm', x, {n: s[:0] for n, s in state.items()}, parameters), {}, r'state: got .*\(n_a, 4\), n_a being 1'),
+        (('lstm', x, {n: s[:0] for n, s in state.items()}, parameters), {},
+         r'a: got shape \(0, 4\), expected \(n_a, 4\)'),
         (('lstm', x[:2], state, parameters), {}, 'Wf: got shape'),
         (('lstm', x, {'a': state['a']}, parameters), {}, 'c: missing'),
-        (('lstm', x, {}, parameters), {}, 'state: got'),
+        (('lstm', x, {}, parameters), {}, r'a: missing; got \[\], expected a with shape \(n_a, 4\)'),
         (('lstm', x, {**state, 'a': state['a'][:, :2]}, parameters), {}, 'a: got shape'),
         (('lstm', x, state, {**parameters, 'bo': np.zeros(5)}), {}, 'bo: got shape'),
         (('lstm', x, state, {k: p for k, p in parameters.items() if k != 'Wo'}), {}, 'Wo: missing'),
@@ -274,7 +312,7 @@ def test_bad_arguments_are_named(engine):
     ]
     for args, options, message in bad:
         with pytest.raises(ValueError, match=message): forward(*args, **options)
-    cache = forward('lstm', x, state, parameters)[2]
+    cache = passes(engine)[0]('lstm', x, state, parameters)[2]
     with pytest.raises(ValueError, match='da: got shape'): backward(da[:, :, :3], None, cache)
     with pytest.raises(ValueError, match='dc: got shape'): backward(da, {'c': np.zeros((2, 2))}, cache)
     with pytest.raises(ValueError, match='dstate: got h'): backward(da, {'h': dstate['a']}, cache)
@@ -284,8 +322,6 @@ def test_bad_arguments_are_named(engine):
     for kind in (str, object):
         with pytest.raises(TypeError, match=r'^table: got'):
             forward('lstm', tokens, state, parameters, table=table.astype(kind))
-    with pytest.raises(TypeError, match=r'^drop: got complex128, expected real numbers'):
-        forward('lstm', x, state, parameters, drop=np.ones((5, 4)) * 1j)
 
 
 @pytest.mark.parametrize('engine', ['textbook', *engines])
@@ -321,7 +357,6 @@ def test_a_stream_may_be_complex_in_numpy():
 
 @needs_numba
 def test_compiled_passes_name_what_they_have_no_code_for():
-    from rnn_nbdev.jit import jit_forward
     x, state, parameters, *_ = case('lstm', 3, 5, 4, 6)
     refused = 'complex128, expected float32 or float64'
     with pytest.raises(TypeError, match=refused): jit_forward('lstm', x * 1j, state, parameters)
@@ -358,7 +393,7 @@ def test_a_stream_names_bad_arguments(engine):
 @needs_numba
 @by_cell
 def test_threads_change_nothing_but_the_rounding(cell):
-    from rnn_nbdev.jit import jit_backward, jit_forward
+    from rnn_nbdev.jit import jit_backward
     x, state, parameters, da, dstate, _ = case(cell, 8, 20, 13, 11)
     for lengths in (None, np.arange(13) % 12):
         results = []
@@ -584,13 +619,12 @@ def test_any_byte_order_takes_steps():
 @needs_numba
 def test_the_number_of_threads_follows_the_environment_and_the_work(monkeypatch):
     from rnn_nbdev.jit import cut, _cut_units, most_threads, _shards
-    from rnn_nbdev.kernels import check_call
     monkeypatch.setenv('RNN_NBDEV_THREADS', '3')
     assert most_threads() == 3
     x, state, parameters, *_ = case('lstm', 8, 64, 32, 50)
-    assert len(_shards(check_call('lstm', x, state, parameters), None, 8, None)[0]) == 3
+    assert len(_shards(checked_call('lstm', x, state, parameters), None, 8, None)[0]) == 3
     x, state, parameters, *_ = case('lstm', 8, 64, 32, 1)
-    assert len(_shards(check_call('lstm', x, state, parameters), None, 8, None)[0]) == 1      # too little to share
+    assert len(_shards(checked_call('lstm', x, state, parameters), None, 8, None)[0]) == 1      # too little to share
     for bad in ('0', '-1', 'two'):
         monkeypatch.setenv('RNN_NBDEV_THREADS', bad)
         with pytest.raises(ValueError, match='RNN_NBDEV_THREADS: got'): most_threads()
@@ -603,7 +637,7 @@ def test_the_number_of_threads_follows_the_environment_and_the_work(monkeypatch)
 
 @needs_numba
 def test_few_examples_share_the_units():
-    from rnn_nbdev.jit import jit_backward, jit_forward, wake_up
+    from rnn_nbdev.jit import jit_backward, wake_up
     for (n_a, m, T, dtype), tokens in itertools.product(((130, 1, 300, np.float32), (40, 3, 9, np.float64)), (None, 6)):
         x, state, parameters, da, dstate, table = case('lstm', 5, n_a, m, T, dtype, n_tokens=tokens)
         parameters = {name: dtype(0.2)*p for name, p in parameters.items()}      # or rounding grows with the steps
@@ -635,12 +669,14 @@ def test_threads_do_not_survive_a_fork_and_do_not_hold_up_the_end():
 import os, numpy as np
 from rnn_nbdev.init import initialize_lstm
 from rnn_nbdev.jit import jit_forward
+from rnn_nbdev.kernels import checked_call
 p = initialize_lstm(np.random.default_rng(0), 4, 16, dtype=np.float32)
 s = {name: np.zeros((16, 8), np.float32) for name in 'ac'}
 x = np.ones((4, 8, 5), np.float32)
-a = jit_forward('lstm', x, s, p, threads=2)[0]
+call = checked_call('lstm', x, s, p)
+a = jit_forward(call, 2)[0]
 child = os.fork()
-same = np.array_equal(jit_forward('lstm', x, s, p, threads=2)[0], a)
+same = np.array_equal(jit_forward(call, 2)[0], a)
 if child == 0: os._exit(0 if same else 1)
 assert same and os.waitpid(child, 0)[1] == 0
 """
@@ -741,7 +777,7 @@ def test_a_numba_that_cannot_compile_is_as_good_as_none(hindrance, tmp_path):
 def test_where_the_system_has_no_more_threads_those_that_there_are_have_to_do(most, monkeypatch):
     from rnn_nbdev import jit
     x, state, parameters, da, dstate, _ = case('lstm', 8, 20, 13, 11)
-    run = lambda: flatten((*(ran := jit.jit_forward('lstm', x, state, parameters, threads=4))[:2],
+    run = lambda: flatten((*(ran := jit_forward('lstm', x, state, parameters, threads=4))[:2],
                            jit.jit_backward(da, dstate, ran[2])))
     expected = run()
     started, start = [], jit.threading.Thread.start
@@ -769,12 +805,12 @@ def test_a_system_that_places_no_threads_is_no_hindrance(monkeypatch):
         raise PermissionError
     x, state, parameters, *_ = case('lstm', 8, 20, 13, 11)
     monkeypatch.setenv('RNN_NBDEV_THREADS', '2')
-    expected = jit.jit_forward('lstm', x, state, parameters, threads=2)[0]
+    expected = jit_forward('lstm', x, state, parameters, threads=2)[0]
     monkeypatch.setattr(jit.os, 'sched_setaffinity', refuse)
     monkeypatch.setattr(jit, 'core_teller', lambda: lambda: -1)
     gang, _ = jit.wake_up(2)
     while gang.board[jit.APART // 8] != jit.ASLEEP: pass
-    np.testing.assert_array_equal(jit.jit_forward('lstm', x, state, parameters, threads=2)[0], expected)
+    np.testing.assert_array_equal(jit_forward('lstm', x, state, parameters, threads=2)[0], expected)
     assert asked
 
 
@@ -850,15 +886,13 @@ def test_what_is_on_disk_is_known_by_its_version(monkeypatch, tmp_path):
 
 @by_cell
 @pytest.mark.parametrize('tokens', [None, 4, 6])
-@pytest.mark.parametrize('left_out', [False, True])
 @pytest.mark.parametrize(('lengths', 'reverse'), [(None, False), ([7, 3, 1, 4], True)])
-def test_steps_a_few_at_a_time(cell, tokens, left_out, lengths, reverse, monkeypatch):
+def test_steps_a_few_at_a_time(cell, tokens, lengths, reverse, monkeypatch):
     "Blocks of two steps, the last of one: what goes over from block to block"
-    from rnn_nbdev.kernels import numpy_backward, numpy_forward
+    numpy_forward, numpy_backward = passes('numpy')
     monkeypatch.setattr('rnn_nbdev.kernels._steps_at_once', lambda *_: 2)
     x, state, parameters, da, dstate, table = case(cell, 3, 5, 4, 7, n_tokens=tokens)
-    drop = np.random.default_rng(3).choice([0, 1.5], size=(5, 4)) if left_out else None
-    options = {'lengths': lengths, 'reverse': reverse, 'drop': drop, **table}
+    options = {'lengths': lengths, 'reverse': reverse, **table}
     expected = textbook_forward(cell, x, state, parameters, **options)
     given = numpy_forward(cell, x, state, parameters, **options)
     assert_equal(given[:2], expected[:2], 1e-12)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checks import Call as Found, Shape, Shapes, refuse, require, trusted
+from .checks import Shape, fits, refuse, require, trusted
 from .gru import gru_cell_backward, gru_cell_forward
 from .lstm import lstm_cell_backward, lstm_cell_forward
 from .numerics import floating_dtype
@@ -26,32 +26,24 @@ from .rnn import rnn_cell_backward, rnn_cell_forward
 
 # %% auto #0
 __all__ = ['GATES', 'room', 'rooms', 'FLOATS', 'stack_gates', 'unstack_gates', 'borrow', 'borrow_many', 'pack_parameters',
-           'state_names', 'cell_shapes', 'check_lengths', 'check_tokens', 'real', 'Call', 'checked_call', 'Plan',
+           'cell_shapes', 'state_names', 'check_lengths', 'check_tokens', 'Call', 'checked_call', 'Plan', 'plan_of',
            'gather', 'scatter', 'textbook_cells', 'upstream', 'textbook_forward', 'textbook_backward', 'Input',
-           'make_input', 'plan_of', 'by_name', 'numpy_forward', 'input_gradient', 'numpy_backward', 'thinned',
-           'thinned_backward', 'stream_call', 'stream_state', 'stream_input', 'NumpyStream', 'has_numba']
+           'make_input', 'by_name', 'numpy_forward', 'input_gradient', 'numpy_backward', 'thinned', 'thinned_backward',
+           'stream_call', 'stream_state', 'stream_input', 'NumpyStream', 'has_numba']
 
 # %% ../nbs/15_kernels.ipynb #b8e426c7
 GATES = MappingProxyType({'rnn': ('a',), 'lstm': tuple('ofic'), 'gru': tuple('cur'), 'gru_after': tuple('cur')})
 
 # %% ../nbs/15_kernels.ipynb #a487f0df
-def stack_gates(
-    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-    parameters: Mapping[str, NDArray],  # textbook names
-) -> tuple[NDArray, NDArray]:  # weights (G n_a, n_a + n_x), biases (G n_a,)
-    "The weights of all gates one below the other, in the order of GATES"
+def stack_gates(cell: str, parameters: Mapping[str, NDArray]) -> tuple[NDArray, NDArray]:
+    "The weights (G n_a, n_a + n_x) and biases (G n_a,) of all gates one below the other, in the order of GATES"
     if cell == 'rnn': return np.concatenate((parameters['Waa'], parameters['Wax']), axis=1), parameters['ba'][:, 0]
     return (np.concatenate([parameters[f'W{g}'] for g in GATES[cell]]),
             np.concatenate([parameters[f'b{g}'][:, 0] for g in GATES[cell]]))
 
 # %% ../nbs/15_kernels.ipynb #75d49ae9
-def unstack_gates(
-    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-    full: NDArray,  # (G n_a, n_a + n_x)
-    b: NDArray,  # (G n_a,)
-    brc: NDArray | None = None,  # (n_a,)
-) -> dict[str, NDArray]:  # textbook names
-    "The inverse of `stack_gates`"
+def unstack_gates(cell: str, full: NDArray, b: NDArray, brc: NDArray | None = None) -> dict[str, NDArray]:
+    "The inverse of `stack_gates`: parameters by the textbook's names; brc (n_a,)"
     n_a = len(full) // len(GATES[cell])
     b = b[:, None]
     if cell == 'rnn': return {'Wax': full[:, n_a:], 'Waa': full[:, :n_a], 'ba': b}
@@ -104,17 +96,13 @@ room, rooms = borrow, borrow_many
 # %% ../nbs/15_kernels.ipynb #bc386a10
 class _Packed(NamedTuple):
     "A cell's parameters as the kernels want them; G is the number of gates"
-    full: NDArray  # (G n_a, n_a + n_x): the gates' weights one below the other, acting on [a_prev; x]
-    W: NDArray  # (G n_a, n_a + n_x + 1): the same and the bias, acting on [a_prev; x; 1], with the half of each sigmoid
-    Wa: NDArray  # (n_a, G n_a): the transposed weights on the state, in the order in which the way back wants them
+    full: NDArray   # (G n_a, n_a + n_x): the gates' weights one below the other, acting on [a_prev; x]
+    W: NDArray      # (G n_a, n_a + n_x + 1): the same and the bias, acting on [a_prev; x; 1], each sigmoid's halved
+    Wa: NDArray     # (n_a, G n_a): the transposed weights on the state, in the order that the backward pass wants
 
 # %% ../nbs/15_kernels.ipynb #e5ebfcc1
-def pack_parameters(
-    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-    parameters: Mapping[str, NDArray],  # textbook names
-    m: int = 2,  # examples
-) -> _Packed:  # the same numbers, ready for the kernels
-    "A cell's parameters as the kernels want them"
+def pack_parameters(cell: str, parameters: Mapping[str, NDArray], m: int = 2) -> _Packed:
+    "A cell's parameters as the kernels want them, for m examples"
     full, b = stack_gates(cell, parameters)
     n = len(full) // len(GATES[cell])
     scale = np.repeat(np.array([1 if g in 'ac' else 0.5 for g in GATES[cell]], full.dtype), n)[:, None]
@@ -126,6 +114,16 @@ def pack_parameters(
         Wa = np.roll(Wa, -n, axis=1)
     return _Packed(full, np.asarray(W, order='F' if m == 1 else 'C'), np.ascontiguousarray(Wa))
 
+# %% ../nbs/15_kernels.ipynb #592d97d0
+class _Steps(NamedTuple):
+    "The arrays on which a kernel takes B steps, in place"
+    counts: NDArray   # (B,): how many examples still run at each step
+    Z: NDArray        # gates, (B, G n_a, m), followed by q where the GRU's reset is after; empty for the vanilla RNN
+    R: NDArray        # what the gates see, [a; x; 1], (B + 1, n_a + n_x + 1, m); in the GRU with r * a below
+    H: NDArray        # states a, (B + 1, n_a, m): the first rows of R, by themselves in the backward pass
+    C: NDArray        # states c, (B + 1, n_a, m); LSTM only
+    S: NDArray        # LSTM: tanh(c), (B, n_a, m); GRU: r * a as rows, (B, m, n_a)
+
 # %% ../nbs/15_kernels.ipynb #94e6a5c1
 def _half_up(z: NDArray) -> None:
     "Turn tanh(z / 2) into sigmoid(z), in place"
@@ -133,9 +131,9 @@ def _half_up(z: NDArray) -> None:
     z += z.dtype.type(0.5)
 
 # %% ../nbs/15_kernels.ipynb #cbaf1d48
-def _lstm_steps(Z: NDArray, R: NDArray, H: NDArray, C: NDArray, S: NDArray, packed: _Packed, counts: NDArray) -> None:
-    "Some steps of the LSTM, in place; Z (B, 4 n_a, m), R (B + 1, n_a + n_x + 1, m), H (B + 1, n_a, m), S (B, n_a, m)"
-    n = H.shape[1]
+def _lstm_steps(packed: _Packed, steps: _Steps) -> None:
+    "Some steps of the LSTM"
+    (counts, Z, R, H, C, S), n = steps, steps.H.shape[1]
     for t, k in enumerate(counts):
         z, s, c = Z[t, :, :k], S[t, :, :k], C[t + 1, :, :k]
         np.matmul(packed.W, R[t, :, :k], out=z)
@@ -154,9 +152,9 @@ def _gates_derivative(Z: NDArray, dZ: NDArray, sigmoids: slice, tanhs: slice) ->
     np.subtract(1, dZ[:, tanhs], out=dZ[:, tanhs])                             # 1 - c^2
 
 # %% ../nbs/15_kernels.ipynb #452deb41
-def _lstm_steps_back(dA: NDArray | None, dstate: list[NDArray], dZ: NDArray, Z: NDArray, H: NDArray, C: NDArray,
-                     S: NDArray, packed: _Packed, counts: NDArray) -> None:
+def _lstm_steps_back(packed: _Packed, steps: _Steps, dA: NDArray | None, dstate: list[NDArray], dZ: NDArray) -> None:
     "Back through some steps of the LSTM, in place; dA (B, n_a, m), dstate (n_a, m), dZ (B, 4 n_a, m)"
+    counts, Z, C, S = steps.counts, steps.Z, steps.C, steps.S
     B, n, m = S.shape
     _gates_derivative(Z, dZ, slice(3*n), slice(3*n, None))
     dZ[:, :n] *= S
@@ -177,19 +175,18 @@ def _lstm_steps_back(dA: NDArray | None, dstate: list[NDArray], dZ: NDArray, Z: 
         np.matmul(packed.Wa, dZ[t, :, :k], out=da)
 
 # %% ../nbs/15_kernels.ipynb #5128b569
-def _rnn_steps(Z: NDArray, R: NDArray, H: NDArray, C: NDArray, S: NDArray, packed: _Packed, counts: NDArray) -> None:
-    "Some steps of the plain network, in place; R (B + 1, n_a + n_x + 1, m), H (B + 1, n_a, m), counts (B,)"
-    for t, k in enumerate(counts):
-        a = np.matmul(packed.W, R[t, :, :k], out=H[t + 1, :, :k])
+def _rnn_steps(packed: _Packed, steps: _Steps) -> None:
+    "Some steps of the vanilla RNN"
+    for t, k in enumerate(steps.counts):
+        a = np.matmul(packed.W, steps.R[t, :, :k], out=steps.H[t + 1, :, :k])
         np.tanh(a, out=a)
 
 # %% ../nbs/15_kernels.ipynb #d78781a6
-def _rnn_steps_back(dA: NDArray | None, dstate: list[NDArray], dZ: NDArray, Z: NDArray, H: NDArray, C: NDArray,
-                    S: NDArray, packed: _Packed, counts: NDArray) -> None:
-    "Back through some steps of the plain network, in place; dA (B, n_a, m), dstate (n_a, m), dZ (B, n_a, m)"
-    _gates_derivative(H[1:], dZ, slice(0), slice(None))
+def _rnn_steps_back(packed: _Packed, steps: _Steps, dA: NDArray | None, dstate: list[NDArray], dZ: NDArray) -> None:
+    "Back through some steps of the vanilla RNN, in place; dA (B, n_a, m), dstate (n_a, m), dZ (B, n_a, m)"
+    _gates_derivative(steps.H[1:], dZ, slice(0), slice(None))
     for t in reversed(range(len(dZ))):
-        k = counts[t]
+        k = steps.counts[t]
         da = dstate[0][:, :k]
         if dA is not None: da += dA[t, :, :k]
         dZ[t, :, :k] *= da
@@ -203,8 +200,9 @@ def _mix(a: NDArray, c: NDArray, u: NDArray, a_prev: NDArray) -> None:
     a += a_prev
 
 # %% ../nbs/15_kernels.ipynb #93f6c56b
-def _gru_steps(Z: NDArray, R: NDArray, H: NDArray, C: NDArray, S: NDArray, packed: _Packed, counts: NDArray) -> None:
-    "Some steps of the GRU whose reset acts before the product, in place; Z (B, 3 n_a, m)"
+def _gru_steps(packed: _Packed, steps: _Steps) -> None:
+    "Some steps of the GRU whose reset acts before the product"
+    counts, Z, R, H = steps[:4]
     n, K = H.shape[1], packed.W.shape[1]
     for t, k in enumerate(counts):
         c, ur, seen = Z[t, :n, :k], Z[t, n:, :k], R[t, :K, :k]
@@ -226,9 +224,9 @@ def _gru_derivatives(dZ: NDArray, Z: NDArray, a_prev: NDArray, reset: NDArray) -
     dZ[:, 2*n:3*n] *= reset                       # r: reset r (1 - r)
 
 # %% ../nbs/15_kernels.ipynb #d69b8eb2
-def _gru_steps_back(dA: NDArray | None, dstate: list[NDArray], dZ: NDArray, Z: NDArray, H: NDArray, C: NDArray,
-                    S: NDArray, packed: _Packed, counts: NDArray) -> None:
+def _gru_steps_back(packed: _Packed, steps: _Steps, dA: NDArray | None, dstate: list[NDArray], dZ: NDArray) -> None:
     "Back through some steps of the GRU whose reset acts before the product, in place; dA (B, n_a, m), dstate (n_a, m)"
+    counts, Z, H = steps.counts, steps.Z, steps.H
     n, P = H.shape[1], np.empty(H.shape[1:], Z.dtype)
     _gru_derivatives(dZ, Z, H[:-1], H[:-1])
     keep = 1 - Z[:, n:2*n]
@@ -246,10 +244,9 @@ def _gru_steps_back(dA: NDArray | None, dstate: list[NDArray], dZ: NDArray, Z: N
         da += np.matmul(packed.Wa[:, n:], d[n:], out=p)
 
 # %% ../nbs/15_kernels.ipynb #99c3f503
-def _gru_after_steps(Z: NDArray, R: NDArray, H: NDArray, C: NDArray, S: NDArray, packed: _Packed,
-                     counts: NDArray) -> None:
-    "Some steps of the GRU whose reset acts after the product, in place; Z (B, 4 n_a, m), R (B + 1, n_a + n_x + 1, m)"
-    n = H.shape[1]
+def _gru_after_steps(packed: _Packed, steps: _Steps) -> None:
+    "Some steps of the GRU whose reset acts after the product"
+    (counts, Z, R, H), n = steps[:4], steps.H.shape[1]
     for t, k in enumerate(counts):
         z, a, seen = Z[t, :, :k], H[t + 1, :, :k], R[t, :, :k]
         c, ur, q = z[:n], z[n:3*n], z[3*n:]
@@ -262,9 +259,10 @@ def _gru_after_steps(Z: NDArray, R: NDArray, H: NDArray, C: NDArray, S: NDArray,
         _mix(a, c, ur[:n], H[t, :, :k])
 
 # %% ../nbs/15_kernels.ipynb #7ed6819b
-def _gru_after_steps_back(dA: NDArray | None, dstate: list[NDArray], dZ: NDArray, Z: NDArray, H: NDArray, C: NDArray,
-                          S: NDArray, packed: _Packed, counts: NDArray) -> None:
+def _gru_after_steps_back(packed: _Packed, steps: _Steps, dA: NDArray | None, dstate: list[NDArray],
+                          dZ: NDArray) -> None:
     "Back through some steps of the GRU whose reset acts after the product, in place; dA (B, n_a, m), dstate (n_a, m)"
+    counts, Z, H = steps.counts, steps.Z, steps.H
     n, P = H.shape[1], np.empty(H.shape[1:], Z.dtype)
     _gru_derivatives(dZ, Z, H[:-1], Z[:, 3*n:])
     keep = 1 - Z[:, n:2*n]
@@ -284,13 +282,6 @@ _STEPS = MappingProxyType({'rnn': (_rnn_steps, _rnn_steps_back), 'lstm': (_lstm_
                           'gru': (_gru_steps, _gru_steps_back), 'gru_after': (_gru_after_steps, _gru_after_steps_back)})
 
 # %% ../nbs/15_kernels.ipynb #8fb28a3f
-def state_names(
-    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-) -> tuple[str, ...]:  # ('a',), or ('a', 'c') for the LSTM
-    "The names of what a cell carries from step to step"
-    return ('a', 'c') if cell == 'lstm' else ('a',)
-
-# %% ../nbs/15_kernels.ipynb #f560572f
 def _stacked(gates: str) -> dict[str, str]:
     "The shapes of a cell's parameters where each gate acts on [a_prev; x]"
     return {**{f'W{g}': 'n_a n_a+n_x' for g in gates}, **{f'b{g}': 'n_a 1' for g in gates}}
@@ -302,6 +293,10 @@ def cell_shapes(cell: str, n_x: int, n_a: int) -> dict[str, tuple[int, ...]]:
     "The shape of each parameter of a cell, by the textbook's names, without an output layer"
     sizes = {'1': 1, 'n_x': n_x, 'n_a': n_a, 'n_a+n_x': n_a + n_x}
     return {name: tuple(sizes[size] for size in shape.split()) for name, shape in _SHAPES[cell].items()}
+
+def state_names(cell: str) -> tuple[str, ...]:
+    "The names of what a cell carries from step to step: ('a',), or ('a', 'c') for the LSTM"
+    return ('a', 'c') if cell == 'lstm' else ('a',)
 
 # %% ../nbs/15_kernels.ipynb #18707f27
 def check_lengths(lengths: ArrayLike, m: int, T: int) -> NDArray:
@@ -330,7 +325,7 @@ def _in_table(tokens: NDArray, table: NDArray) -> NDArray:
     return tokens
 
 # %% ../nbs/15_kernels.ipynb #62f83cff
-def real(given: Any, dtype: np.dtype, name: str) -> None:
+def _real(given: Any, dtype: np.dtype, name: str) -> None:
     "Refuse complex numbers where real ones are computed in: NumPy would forget the imaginary part"
     if np.iscomplexobj(given) and dtype.kind != 'c': refuse(name, np.asarray(given).dtype, 'real numbers')
 
@@ -354,61 +349,68 @@ class Call(NamedTuple):
     n_a: int                            # hidden size
 
 # %% ../nbs/15_kernels.ipynb #b97d93ed
+class _Integers(Shape):
+    "An array of integers, handed on as it is"
+    kinds, numbers, becomes_floating = 'iu', 'integers', False
+
+@functools.cache
+def _fitting(cell: str, tokens: bool) -> Any:
+    "What fits a cell, declared: a function that hands the arrays on, x first, then all that are of one dtype"
+    x: Any = {'table': 'n_x n_tokens', 'x': _Integers('m T')} if tokens else {'x': 'n_x m T'}
+    @fits(**x, state=dict.fromkeys(state_names(cell), 'n_a m'), parameters=_SHAPES[cell])
+    def arrays(x: NDArray, state: Mapping, parameters: Mapping, table: NDArray | None) -> tuple[Any, ...]:
+        return x, x if table is None else table, *map(state.get, state_names(cell)), *map(parameters.get, _SHAPES[cell])
+    return arrays
+
 def checked_call(cell: str, x: ArrayLike, state: Mapping[str, NDArray], parameters: Mapping[str, NDArray],
                  lengths: ArrayLike | None = None, reverse: bool = False, training: bool = True, outputs: bool = True,
                  table: NDArray | None = None) -> Call:
     "The call that these arguments make; raises ArgumentError where a shape doesn't fit or something is no number"
-    names, found = state_names(cell), Found({})
-    if table is not None: Shape('n_x n_tokens')('table', table, found)
-    x = np.asarray(x) if table is None else check_tokens(x, table)
-    Shape('n_x m T' if table is None else 'm T')('x', x, found)
-    Shapes(dict.fromkeys(names, 'n_a m'))('state', state, found)
-    Shapes(_SHAPES[cell])('parameters', parameters, found)
-    m, T, n_a = (found.sizes[name][0] for name in ('m', 'T', 'n_a'))
-    numbers = [x if table is None else table, *(state[n] for n in names), *(parameters[n] for n in _SHAPES[cell])]
-    dtypes = {array.dtype for array in numbers}
-    dtype = dtypes.pop() if len(dtypes) == 1 and dtypes <= {*FLOATS} else floating_dtype(*numbers)
-    cast = lambda arrays, names: {name: np.asarray(arrays[name]).astype(dtype, copy=False) for name in names}
-    if table is None: x = x.astype(dtype, copy=False)
-    else: table = np.asarray(table).astype(dtype, copy=False)
-    return Call(cell, x, cast(state, names), cast(parameters, _SHAPES[cell]),
-                None if lengths is None else check_lengths(lengths, m, T), reverse, training, outputs, table, dtype, m, T, n_a)
+    given = np.asarray(x) if table is None else check_tokens(x, table)
+    seen, *arrays = _fitting(cell, table is not None)(given, state, parameters, table)
+    dtypes, (m, T), names = {array.dtype for array in arrays}, seen.shape[-2:], state_names(cell)
+    dtype = dtypes.pop() if len(dtypes) == 1 and dtypes <= {*FLOATS} else floating_dtype(*arrays)
+    first, *rest = (array.astype(dtype, copy=False) for array in arrays)
+    return Call(cell, first if table is None else seen, dict(zip(names, rest)), dict(zip(_SHAPES[cell], rest[len(names):])),
+                None if lengths is None else check_lengths(lengths, m, T), reverse, training, outputs,
+                None if table is None else first, dtype, m, T, len(rest[0]))
 
 # %% ../nbs/15_kernels.ipynb #493d9089
 class Plan(NamedTuple):
     "In which order the examples and their steps are taken"
-    counts: NDArray  # (T,): how many examples still run at each step taken
-    lengths: NDArray  # (m,): steps of each example, in the order of `order`
-    order: NDArray  # (m,): the examples, longest first
-    time: NDArray  # (T, m): where in time an example's step stands
-    valid: NDArray  # (T, m): whether the step is one of the example's own
+    counts: NDArray    # (T,): how many examples still run at each step taken
+    lengths: NDArray   # (m,): steps of each example, in the order of `order`
+    order: NDArray     # (m,): the examples, longest first
+    time: NDArray      # (T, m): where in time an example's step stands
+    valid: NDArray     # (T, m): whether the step is one of the example's own
 
 # %% ../nbs/15_kernels.ipynb #9e020b41
-def _make_plan(lengths: NDArray | None, m: int, T: int, reverse: bool=False, sort: bool=True) -> Plan:
-    "The order in which the steps are taken; lengths (m,)"
-    lengths = np.full(m, T) if lengths is None else lengths
+def _make_plan(call: Call, sort: bool = True) -> Plan:
+    "The order in which the steps of a call are taken"
+    m, T = call.m, call.T
+    lengths = np.full(m, T) if call.lengths is None else call.lengths
     order = np.argsort(-lengths, kind='stable') if sort else np.arange(m)
     steps, lengths = np.arange(T)[:, None], lengths[order]
     valid = steps < lengths
-    time = np.where(valid, lengths - 1 - steps if reverse else steps, 0)
+    time = np.where(valid, lengths - 1 - steps if call.reverse else steps, 0)
     return Plan(valid.sum(axis=1), lengths, order, time, valid)
 
+def plan_of(call: Call) -> Plan | None:
+    "The order of a call's steps; None where steps and examples are taken as they lie in memory"
+    return None if call.lengths is None and not call.reverse else _make_plan(call)
+
 # %% ../nbs/15_kernels.ipynb #df09e507
-def gather(
-    x: NDArray,  # (n, m, T), or tokens (m, T)
-    plan: Plan,  # the order of the steps
-) -> NDArray:  # (T, m, n), or (T, m): zero where an example has no step
-    "A sequence in the order in which its steps are taken, time outermost"
+def gather(x: NDArray, plan: Plan | None) -> NDArray:
+    "A sequence (n, m, T), or tokens (m, T), in the order of its steps, time outermost; zero where there is no step"
+    if plan is None: return x.T
     rows = x.T[plan.time, plan.order]
     rows[~plan.valid] = 0
     return rows
 
 # %% ../nbs/15_kernels.ipynb #40adc5c5
-def scatter(
-    rows: NDArray,  # (T, m, n), in the order in which steps are taken
-    plan: Plan,  # the order of the steps
-) -> NDArray:  # (n, m, T), zero where an example has no step
-    "The inverse of `gather`: each step back at its place in time"
+def scatter(rows: NDArray, plan: Plan | None) -> NDArray:
+    "The inverse of `gather`: each step of rows (T, m, n) back at its place in time, (n, m, T)"
+    if plan is None: return rows.T
     x, (s, j) = np.zeros_like(rows), np.nonzero(plan.valid)
     x[plan.time[s, j], plan.order[j]] = rows[s, j]
     return x.T
@@ -437,14 +439,14 @@ def upstream(call: Call, da: NDArray | None,
     given = {name: np.zeros(shape) if dstate.get(name) is None else dstate[name] for name in call.state}
     require(f'{call.n_a} {call.m}', **{f'd{name}': d for name, d in given.items()})
     if da is not None: require(f'{call.n_a} {call.m} {call.T}', da=da)
-    for name, d in (('da', da), *((f'd{name}', d) for name, d in given.items())): real(d, call.dtype, name)
+    for name, d in (('da', da), *((f'd{name}', d) for name, d in given.items())): _real(d, call.dtype, name)
     return (None if da is None else np.asarray(da, call.dtype),
             {name: np.asarray(d, call.dtype) for name, d in given.items()})
 
 # %% ../nbs/15_kernels.ipynb #a881956f
 def textbook_forward(call: Call) -> tuple[NDArray | None, dict[str, NDArray], Any]:
     "A cell over a sequence by the textbook's own step: outputs (n_a, m, T), final state, cache"
-    plan = _make_plan(call.lengths, call.m, call.T, call.reverse, sort=False)
+    plan = _make_plan(call, sort=False)
     rows = gather(call.x, plan)
     if call.table is not None: rows = call.table.T[_in_table(rows, call.table)]
     step, now, states, caches = textbook_cells(call.cell)[0], call.state, [], []
@@ -480,17 +482,14 @@ def textbook_backward(da: NDArray | None, dstate: Mapping[str, NDArray] | None, 
 # %% ../nbs/15_kernels.ipynb #5245ab3f
 class Input(NamedTuple):
     "The input of all steps, as rows; for tokens, the table's rows and where each step finds its own"
-    rows: NDArray  # (T, m, n_x), or (tokens, n_x)
-    where: NDArray | None  # (T, m): which row is whose; None where each step has its own
-    distinct: NDArray | None  # (tokens,): the token of each row; None where it is its number
+    rows: NDArray               # (T, m, n_x), or (tokens, n_x)
+    where: NDArray | None       # (T, m): which row is whose; None where each step has its own
+    distinct: NDArray | None    # (tokens,): the token of each row; None where it is its number
 
 # %% ../nbs/15_kernels.ipynb #274be0de
-def make_input(
-    call: Call,  # the call
-    plan: Plan | None,  # the order of its steps; None where it is the order in memory
-) -> Input:  # its input
+def make_input(call: Call, plan: Plan | None) -> Input:
     "The input of a call in the order in which steps are taken"
-    x = call.x.T if plan is None else gather(call.x, plan)
+    x = gather(call.x, plan)
     if call.table is None: return Input(np.ascontiguousarray(x), None, None)
     table = call.table.T
     if len(table) <= _in_table(x, call.table).size: return Input(np.ascontiguousarray(table), x, None)
@@ -537,26 +536,26 @@ def _steps_at_once(m: int, width: int, itemsize: int, cache: int=2 ** 19) -> int
 
 # %% ../nbs/15_kernels.ipynb #477e5668
 class _Memory(NamedTuple):
-    "What the way back needs"
-    Z: NDArray  # gates, (T, G n_a, m), followed by q where the reset is after; empty for the plain network
-    A: NDArray  # states a as rows, (T + 1, m, n_a); empty where nobody wants them
-    C: NDArray  # states c, (T + 1, n_a, m); empty but for the LSTM
-    S: NDArray  # LSTM: tanh(c), (T, n_a, m); GRU: reset state as rows, (T, m, n_a); empty for the others
+    "What the backward pass needs of T steps, as in `_Steps`; in inference, of a few steps that are used again"
+    Z: NDArray   # gates, (T, G n_a, m)
+    A: NDArray   # states a as rows, (T + 1, m, n_a); empty where nobody wants them
+    C: NDArray   # states c, (T + 1, n_a, m)
+    S: NDArray   # tanh(c), (T, n_a, m), or reset state, (T, m, n_a)
+
+    def steps(self, here: slice, counts: NDArray, R: NDArray, H: NDArray) -> _Steps:
+        "The arrays of some steps; C with the state before the first"
+        return _Steps(counts, self.Z[here], R, H, self.C[here.start:here.stop + 1], self.S[here])
 
 # %% ../nbs/15_kernels.ipynb #464fb44e
 def _new_memory(cell: str, start: list[NDArray], steps: int, outputs: int) -> _Memory:
-    "Room for some steps of a cell; start (n_a, m)"
+    "Borrowed arrays for some steps of a cell; start (n_a, m)"
     (n, m), dtype = start[0].shape, start[0].dtype
     gates = {'rnn': 0, 'gru_after': 4}.get(cell, len(GATES[cell]))
-    A, C = room((outputs + 1 if outputs else 0, m, n), dtype), room((steps + 1 if cell == 'lstm' else 0, n, m), dtype)
+    A = borrow((outputs + 1 if outputs else 0, m, n), dtype)
+    C = borrow((steps + 1 if cell == 'lstm' else 0, n, m), dtype)
+    S = borrow({'lstm': (steps, n, m), 'gru': (steps, m, n)}.get(cell, (0, n, m)), dtype)
     A[:1], C[:1] = start[0].T, start[-1]
-    S = room({'lstm': (steps, n, m), 'gru': (steps, m, n)}.get(cell, (0, n, m)), dtype)
-    return _Memory(room((steps if gates else 0, gates * n, m), dtype), A, C, S)
-
-# %% ../nbs/15_kernels.ipynb #79944ea0
-def _some_steps(memory: _Memory, here: slice) -> tuple[NDArray, NDArray, NDArray]:
-    "The arrays of some steps; C with the state before the first"
-    return memory.Z[here], memory.C[here.start:here.stop + 1], memory.S[here]
+    return _Memory(borrow((steps if gates else 0, gates * n, m), dtype), A, C, S)
 
 # %% ../nbs/15_kernels.ipynb #617ca380
 def _clear(counts: NDArray, *arrays: NDArray) -> None:
@@ -577,14 +576,15 @@ def _run_forward(call: Call, plan: Plan | None, packed: _Packed, source: Input,
     counts, lengths = (np.full(T, m), np.full(m, T)) if plan is None else (plan.counts, plan.lengths)
     B = min(T, _steps_at_once(m, rows, dtype.itemsize))
     memory = _new_memory(call.cell, start, T if call.training else B, T if call.training or call.outputs else 0)
-    R = room((B + 1, K + n if call.cell == 'gru' else K, m), dtype)
+    R = borrow((B + 1, K + n if call.cell == 'gru' else K, m), dtype)
     H, final = R[:, :n], [s.copy() for s in start]
     R[:, K - 1], H[0] = 1, start[0]
     for t in range(0, T, B):
         now, size = slice(t, min(t + B, T)), min(B, T - t)
-        Z, C, S = _some_steps(memory, now if call.training else slice(0, size))
+        steps = memory.steps(now if call.training else slice(0, size), counts[now], R, H)
+        _, Z, _, _, C, S = steps
         R[:size, n:K - 1] = _across(_input_rows(source, now))
-        _STEPS[call.cell][0](Z, R, H, C, S, packed, counts[now])
+        _STEPS[call.cell][0](packed, steps)
         if plan is not None: _clear(counts[now], H[1:], R[:, K:], Z, C[1:], *[S] * (call.cell == 'lstm'))
         if len(memory.A): memory.A[t + 1:now.stop + 1] = _across(H[1:size + 1])
         if call.cell == 'gru': S[:] = _across(R[:size, K:])
@@ -594,19 +594,9 @@ def _run_forward(call: Call, plan: Plan | None, packed: _Packed, source: Input,
         if not call.training: C[:1] = C[-1:]
     return memory, final
 
-# %% ../nbs/15_kernels.ipynb #4e1ebe39
-def plan_of(call: Call) -> Plan | None:
-    "The order of a call's steps; None where steps and examples are taken as they lie in memory"
-    if call.lengths is None and not call.reverse: return None
-    return _make_plan(call.lengths, call.m, call.T, call.reverse)
-
 # %% ../nbs/15_kernels.ipynb #d2c320e0
-def by_name(
-    call: Call,  # the call
-    plan: Plan | None,  # the order of its examples
-    states: list[NDArray],  # (m, n_a) each
-) -> dict[str, NDArray]:  # (n_a, m) each
-    "States in the caller's order and form"
+def by_name(call: Call, plan: Plan | None, states: list[NDArray]) -> dict[str, NDArray]:
+    "States (m, n_a), in the order of the plan, in the caller's order and form (n_a, m)"
     if plan is not None:
         back = np.argsort(plan.order)
         states = [s[back] for s in states]
@@ -619,7 +609,7 @@ def numpy_forward(call: Call) -> tuple[NDArray | None, dict[str, NDArray], Any]:
     source, packed = make_input(call, plan), pack_parameters(call.cell, call.parameters, call.m)
     start = [s if plan is None else s[:, plan.order] for s in call.state.values()]
     memory, final = _run_forward(call, plan, packed, source, start)
-    a = None if not call.outputs else memory.A[1:].T if plan is None else scatter(memory.A[1:], plan)
+    a = scatter(memory.A[1:], plan) if call.outputs else None
     if call.training and plan is None and a is not None: a.flags.writeable = False     # it is part of the cache
     return a, by_name(call, plan, [s.T for s in final]), (call, plan, packed, source, memory) if call.training else None
 
@@ -630,14 +620,13 @@ def _run_backward(call: Call, plan: Plan | None, packed: _Packed, memory: _Memor
     T, m, width = call.T, call.m, call.n_a * (4 if call.cell == 'gru_after' else len(GATES[call.cell]))
     counts = np.full(T, m) if plan is None else plan.counts
     B = min(T, _steps_at_once(m, 2 * width, call.dtype.itemsize))
-    D, dZ = room((width, T, m), call.dtype), room((B, width, m), call.dtype)
+    D, dZ = borrow((width, T, m), call.dtype), borrow((B, width, m), call.dtype)
     for t in reversed(range(0, T, B)):
         now, size = slice(t, min(t + B, T)), min(B, T - t)
         above = None if dA is None else _across(dA[now])
         H = _across(memory.A[t:now.stop + 1])
         if call.cell != 'lstm': H = np.ascontiguousarray(H)
-        Z, C, S = _some_steps(memory, now)
-        _STEPS[call.cell][1](above, dstates, dZ[:size], Z, H, C, S, packed, counts[now])
+        _STEPS[call.cell][1](packed, memory.steps(now, counts[now], H, H), above, dstates, dZ[:size])
         if plan is not None: _clear(counts[now], dZ)
         D[:, now] = dZ[:size].transpose(1, 0, 2)
     return D
@@ -651,12 +640,8 @@ def _recurrent_gradient(cell: str, d: NDArray, a_prev: NDArray, S: NDArray) -> N
     return d @ a_prev
 
 # %% ../nbs/15_kernels.ipynb #0923a37e
-def input_gradient(
-    call: Call,  # the call
-    source: Input,  # the input
-    drows: NDArray,  # gradient of its rows, (T m, n_x) or (tokens, n_x)
-) -> NDArray:  # (T, m, n_x), or (n_tokens, n_x)
-    "The gradient of the input, or of the whole table"
+def input_gradient(call: Call, source: Input, drows: NDArray) -> NDArray:
+    "The gradient of the input (T, m, n_x), or of the whole table (n_tokens, n_x), from that of its rows"
     if call.table is None: return drows.reshape(source.rows.shape)
     if source.distinct is None: return drows
     dtable = np.zeros(call.table.T.shape, call.dtype)
@@ -683,11 +668,11 @@ def numpy_backward(da: NDArray | None, dstate: Mapping[str, NDArray] | None, cac
     "Back through a sequence in NumPy: gradients of input or table, parameters, initial state"
     call, plan, packed, source, memory = cache
     above, end = upstream(call, da, dstate)
-    dA = None if above is None else above.T if plan is None else gather(above, plan)
+    dA = None if above is None else gather(above, plan)
     dstates = [np.array(d if plan is None else d[:, plan.order], order='C') for d in end.values()]
     D = _run_backward(call, plan, packed, memory, dA, dstates)
     dparameters, dinput = _weight_gradients(call, packed, source, memory, D, inputs)
-    if dinput is not None: dinput = dinput.T if plan is None or call.table is not None else scatter(dinput, plan)
+    if dinput is not None: dinput = scatter(dinput, None if call.table is not None else plan)
     return dinput, dparameters, by_name(call, plan, [d.T for d in dstates])
 
 # %% ../nbs/15_kernels.ipynb #8717a67b
@@ -704,11 +689,11 @@ def thinned_backward(cell: str, gradients: Mapping[str, NDArray], d: NDArray) ->
 def stream_call(cell: str, parameters: Mapping[str, NDArray], state: Mapping[str, NDArray]) -> Call:
     "The call of a stream: one step, whose input is zero, for inference; its state is copied"
     name = 'Wax' if cell == 'rnn' else 'Wc'
-    Shapes({name: 'rows columns'})('parameters', parameters, Found({}))
+    require({name: 'rows columns'}, parameters=parameters)
     rows, columns = parameters[name].shape
     n_x, words = (columns, 'n_x') if cell == 'rnn' else (columns - rows, 'n_a + n_x')
     if n_x < 1: refuse(name, f'shape {(rows, columns)}', f'(n_a, {words}), n_x being 1 or more')
-    Shapes({'a': 'n_a m'})('state', state, Found({}))
+    require({'a': 'n_a m'}, state=state)
     call = checked_call(cell, np.zeros((n_x, state['a'].shape[1], 1), np.float32), state, parameters,
                         training=False, outputs=False)
     return call._replace(state={name: s.copy() for name, s in call.state.items()})
@@ -716,8 +701,8 @@ def stream_call(cell: str, parameters: Mapping[str, NDArray], state: Mapping[str
 def stream_state(state: Mapping[str, NDArray] | None, start: dict[str, NDArray]) -> Mapping[str, NDArray]:
     "The state (n_a, m) that a stream goes on from, like the one that it started from; that one where there is none"
     if state is None: return start
-    Shapes({name: f'{s.shape[0]} {s.shape[1]}' for name, s in start.items()})('state', state, Found({}))
-    for name, s in start.items(): real(state[name], s.dtype, name)
+    require({name: f'{s.shape[0]} {s.shape[1]}' for name, s in start.items()}, state=state)
+    for name, s in start.items(): _real(state[name], s.dtype, name)
     return state
 
 def stream_input(x_t: ArrayLike, x: NDArray) -> NDArray:
@@ -725,7 +710,7 @@ def stream_input(x_t: ArrayLike, x: NDArray) -> NDArray:
     x_t = np.asarray(x_t)
     if x_t.dtype is not x.dtype:
         require('...', x_t=x_t)
-        real(x_t, x.dtype, 'x_t')
+        _real(x_t, x.dtype, 'x_t')
     if x_t.shape == x.shape: return x_t
     if x_t.shape != x.shape[:1] or x.shape[1] > 1: refuse('x_t', f'shape {x_t.shape}', str(x.shape))
     return x_t[:, None]
@@ -734,44 +719,32 @@ def stream_input(x_t: ArrayLike, x: NDArray) -> NDArray:
 class NumpyStream:
     "A cell that takes one step at a time, without asking for memory"
 
-    def __init__(
-        self,
-        cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-        parameters: Mapping[str, NDArray],  # textbook names, without output layer
-        state: Mapping[str, NDArray],  # where it starts: a (n_a, m), and c for the LSTM
-    ) -> None:
+    def __init__(self, cell: str, parameters: Mapping[str, NDArray], state: Mapping[str, NDArray]) -> None:
         call = stream_call(cell, parameters, state)
-        self.start, m = call.state, call.m
-        self.cell, self.packed, self.counts = cell, pack_parameters(cell, call.parameters, m), np.full(1, m)
-        start, n, K = [*call.state.values()], call.n_a, self.packed.W.shape[1]
-        self.memory = _new_memory(cell, start, 1, 0)
-        self.R = np.ones((2, K + n if cell == 'gru' else K, m), call.dtype)
-        self.H, self.x = self.R[:, :n], self.R[0, n:K - 1]
+        self.start, self.cell, n, m = call.state, cell, call.n_a, call.m
+        self.packed = pack_parameters(cell, call.parameters, m)
+        start, K = [*call.state.values()], self.packed.W.shape[1]
+        R = np.ones((2, K + n if cell == 'gru' else K, m), call.dtype)
+        self.steps = _new_memory(cell, start, 1, 0).steps(slice(0, 1), np.full(1, m), R, R[:, :n])
+        self.H, self.C, self.x = self.steps.H, self.steps.C, R[0, n:K - 1]
         self.H[0] = start[0]
 
-    def step(
-        self,
-        x_t: ArrayLike,  # (n_x, m), or (n_x,) for one example
-    ) -> NDArray:  # a (n_a, m): a view that the next step overwrites
-        "One step; raises ValueError if the input doesn't fit"
-        Z, _, C, S = self.memory
+    def step(self, x_t: ArrayLike) -> NDArray:
+        "One step from x_t (n_x, m), or (n_x,) for one example: a (n_a, m), a view that the next step overwrites"
         self.x[:] = stream_input(x_t, self.x)
-        _STEPS[self.cell][0](Z, self.R, self.H, C, S, self.packed, self.counts)
-        self.H[0], C[:1] = self.H[1], C[1:]
+        _STEPS[self.cell][0](self.packed, self.steps)
+        self.H[0], self.C[:1] = self.H[1], self.C[1:]
         return self.H[1]
 
-    def reset(
-        self,
-        state: Mapping[str, NDArray] | None = None,  # a (n_a, m), and c for the LSTM; None for where it started
-    ) -> None:
-        "Begin anew, or go on from another state; raises ValueError if it doesn't fit"
+    def reset(self, state: Mapping[str, NDArray] | None = None) -> None:
+        "Go on from a state, or from where the stream started"
         state = stream_state(state, self.start)
-        self.H[0], self.memory.C[:1] = state['a'], state.get('c', 0)
+        self.H[0], self.C[:1] = state['a'], state.get('c', 0)
 
     @property
     def state(self) -> dict[str, NDArray]:
         "A copy of the state after the last step: a (n_a, m), and c for the LSTM"
-        return {name: s[0].copy() for name, s in zip(state_names(self.cell), (self.H, self.memory.C))}
+        return {name: s[0].copy() for name, s in zip(state_names(self.cell), (self.H, self.C))}
 
 # %% ../nbs/15_kernels.ipynb #c534aed4
 @functools.cache

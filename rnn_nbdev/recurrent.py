@@ -17,7 +17,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from .checks import ArgumentError, Cache, Optional, Shapes, fits, require
+from .checks import ArgumentError, Cache, Optional, fits, require
 from rnn_nbdev.kernels import (
     GATES, NumpyStream, checked_call, has_numba, numpy_backward, numpy_forward, textbook_backward, textbook_forward,
 )
@@ -111,7 +111,7 @@ def recurrent_forward(
     return a, final, (backward, inner) if training else None
 
 # %% ../nbs/17_recurrent.ipynb #2deedaa7
-@fits(dstate=Optional(Shapes({})), cache=Cache('recurrent_forward', 2), inputs=bool)
+@fits(dstate=Optional({}), cache=Cache('recurrent_forward', 2), inputs=bool)
 def recurrent_backward(
     da: NDArray | None,  # gradient of the outputs, (n_a, m, T); None for none
     dstate: Mapping[str, NDArray] | None,  # gradient of the final state; None for none

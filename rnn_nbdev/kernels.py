@@ -430,18 +430,21 @@ def textbook_cells(cell: str) -> tuple[Any, Any]:
     return step, step_back
 
 # %% ../nbs/15_kernels.ipynb #4fdc93c3
+def _gradient(call: Call, name: str, d: Any, *shape: int) -> NDArray:
+    "A gradient from above in the dtype of the call; refused unless it has this shape"
+    if type(d) is np.ndarray and d.shape == shape and d.dtype == call.dtype: return d
+    require(' '.join(map(str, shape)), **{name: d})
+    _real(d, call.dtype, name)
+    return np.asarray(d, call.dtype)
+
 def upstream(call: Call, da: NDArray | None,
              dstate: Mapping[str, NDArray] | None) -> tuple[NDArray | None, dict[str, NDArray]]:
     "The gradients from above, checked, with zeros for what is missing; da (n_a, m, T), dstate (n_a, m)"
-    dstate = {} if dstate is None else dstate
-    if unknown := sorted(set(dstate) - set(call.state)): refuse('dstate', unknown[0], ' and '.join(call.state))
-    shape = call.n_a, call.m
-    given = {name: np.zeros(shape) if dstate.get(name) is None else dstate[name] for name in call.state}
-    require(f'{call.n_a} {call.m}', **{f'd{name}': d for name, d in given.items()})
-    if da is not None: require(f'{call.n_a} {call.m} {call.T}', da=da)
-    for name, d in (('da', da), *((f'd{name}', d) for name, d in given.items())): _real(d, call.dtype, name)
-    return (None if da is None else np.asarray(da, call.dtype),
-            {name: np.asarray(d, call.dtype) for name, d in given.items()})
+    n, m, given = call.n_a, call.m, dstate or {}
+    if unknown := sorted(set(given) - set(call.state)): refuse('dstate', unknown[0], ' and '.join(call.state))
+    return (None if da is None else _gradient(call, 'da', da, n, m, call.T),
+            {name: np.zeros((n, m), call.dtype) if given.get(name) is None else _gradient(call, f'd{name}', given[name], n, m)
+             for name in call.state})
 
 # %% ../nbs/15_kernels.ipynb #a881956f
 def textbook_forward(call: Call) -> tuple[NDArray | None, dict[str, NDArray], Any]:

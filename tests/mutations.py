@@ -19,10 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # Those that run in seconds, the most telling first; a breakage is looked for in this order.
 TESTS = ['test_oracle.py', 'test_textbook.py', 'test_properties.py', 'test_errors.py', 'test_gradcheck.py']
 # The chapters from the layers on have tests of their own.
-TESTS_OF = {'layers': ['test_layers.py', 'test_refusals.py', 'test_text.py'],
-            'networks': ['test_layers.py', 'test_refusals.py'], 'problems': ['test_data.py'],
-            'data': ['test_data.py'],
-            'kernels': ['test_kernels.py'], 'jit': ['test_kernels.py'], 'fused': ['test_kernels.py'],
+TESTS_OF = {'layers': ['test_layers.py', 'test_text.py'],
+            'networks': ['test_layers.py'], 'problems': ['test_data.py'], 'data': ['test_data.py'],
+            'kernels': ['test_kernels.py'], 'gemm': ['test_kernels.py'], 'jit': ['test_kernels.py'],
+            'threads': ['test_kernels.py'], 'fused': ['test_kernels.py'],
             'outputs': ['test_kernels.py'],
             'text': ['test_text.py', 'test_cli.py'], 'decoding': ['test_text.py'],
             'cli': ['test_cli.py'], 'practice': ['test_practice.py', 'test_refusals.py'],
@@ -112,11 +112,12 @@ MUTATIONS = [
      'tokens are looked up at the first step'),
     ('kernels', 'if plan is not None: _clear(counts[now], dZ)', 'if plan is None: _clear(counts[now], dZ)',
      'gradients where an example has no step'),
-    ('jit', 'b = B + j*abs(stride)*size', 'b = B + turn*abs(stride)*size', 'panels backwards, their results forwards'),
+    # gemm
+    ('gemm', 'b = B + j*abs(stride)*size', 'b = B + turn*abs(stride)*size', 'panels backwards, their results forwards'),
     # fused
     ('fused', 'multiply(one, n_y, total, ldp, total, ldp, d', 'multiply(one, n_y, total, ldp, zero, 0, d',
      "of an output layer's gradient, the last block alone"),
-    ('fused', 'scores, z = P[r], Z[0, start + r]', 'scores, z = P[r], Z[0, r]',
+    ('fused', 'logits, z = block[r], Z[start + r]', 'logits, z = block[r], Z[r]',
      "an output layer's scores at another block's place"),
     ('fused', 'product, dx, dz = P[r], dX[start + r],', 'product, dx, dz = P[r], dX[m0 + r],',
      "an output layer's inputs get the last block's gradient"),

@@ -62,6 +62,7 @@ def _lags_of(season: int, window: int) -> NDArray:
     "How many steps before the next one the values of the weighted sum lie, (lags,)"
     return np.union1d(np.arange(1, window + 1), [season])
 
+# %% ../nbs/44_forecast.ipynb #f1a2b3c1
 def _sum_terms(past: NDArray, X: NDArray, lags: NDArray) -> NDArray:
     "What is weighted and added up, (m, lags + k); past (season + window, m), X (m, k)"
     return np.concatenate([past[len(past) - lags].T, X], axis=1)
@@ -70,7 +71,7 @@ def _sum_terms(past: NDArray, X: NDArray, lags: NDArray) -> NDArray:
 _PENALTIES = tuple(10.0**k for k in range(4, -5, -1))
 
 def _ridge(A: NDArray, b: NDArray) -> tuple[NDArray, float]:
-    "Ridge regression of b (n,) on A (n, k), with the penalty that generalized cross-validation finds: weights, constant"
+    "Ridge regression of b (n,) on A (n, k), penalty by generalized cross-validation: weights (k,), constant"
     scale, left = scale_of(A), b - b.mean()
     U, s, Vt = np.linalg.svd(scale.apply(A), full_matrices=False)
     found = []
@@ -94,6 +95,7 @@ class _WeightedSum(NamedTuple):
         for row in X: past = np.concatenate([past, [_sum_terms(past, row, self.lags) @ self.weights + self.constant]])
         return past[len(past) - len(X):]
 
+# %% ../nbs/44_forecast.ipynb #f1a2b3c2
 def _weighted_sum(y: NDArray, X: NDArray, season: int, window: int) -> _WeightedSum:
     "The weighted sum of the past that fits a series best; y (T,), X (T, k)"
     lags = _lags_of(season, window)
@@ -114,6 +116,7 @@ def _naive_errors(y: NDArray, season: int, horizon: int) -> NDArray:
     shifts = {season * (1 + k // season) for k in range(horizon)}
     return np.concatenate([y[shift:] - y[:-shift] for shift in sorted(shifts)])
 
+# %% ../nbs/44_forecast.ipynb #f1a2b3c3
 def _series_scale(y: NDArray, X: NDArray, season: int, horizon: int) -> _SeriesScale:
     "The scales of a series, 1 for one that never changes; y (T,), X (T, k)"
     change = float(np.sqrt(np.mean(_naive_errors(y, season, horizon)**2)))
@@ -138,6 +141,7 @@ class _Examples(NamedTuple):
     covariates: NDArray  # of the window and of the steps ahead, (window + horizon, m, k)
     future: NDArray  # the true values, (horizon, m)
 
+# %% ../nbs/44_forecast.ipynb #f1a2b3c4
 def _examples_at(y: NDArray, X: NDArray, origins: NDArray, season: int, window: int, horizon: int) -> _Examples:
     "The examples around several origins, (m,): the numbers of steps known there; y (T,), X (T, k)"
     at = lambda first, last: origins + np.arange(first, last)[:, None]
@@ -190,8 +194,8 @@ class _SeriesTask(NetworkTask):
         aside, before = max(self.horizon, round(fraction * len(self.y))), self.season + self.window
         start = len(self.y) - aside
         if start < before + self.horizon:
-            refuse('validation_fraction', fraction, f'less: {start} steps remain, fewer than season + window + horizon: '
-                                                    f'{before + self.horizon}')
+            refuse('validation_fraction', fraction, f'less: {start} steps remain, fewer than '
+                                                    f'season + window + horizon: {before + self.horizon}')
         return (replace(self, y=self.y[:start], X=self.X[:start]),
                 replace(self, y=self.y[start - before:], X=self.X[start - before:]))
 
@@ -226,6 +230,7 @@ def _quantile_ranks(shares: NDArray, n: int) -> NDArray:
     "Which of n errors, by size, moves each quantile of shares (n_q,)"
     return np.where(shares > 0.5, np.ceil((n + 1) * shares - 1e-9), np.floor((n + 1) * shares + 1e-9)).astype(int)
 
+# %% ../nbs/44_forecast.ipynb #f1a2b3c5
 def _quantile_shifts(errors: NDArray, shares: NDArray) -> NDArray:
     "By how much to move each quantile at each step, (n_q, horizon); errors (n_q, n, horizon), shares (n_q,)"
     ranks = _quantile_ranks(shares, errors.shape[1])
@@ -251,6 +256,8 @@ def _as_series(y: Any) -> NDArray:
     if not numbers: refuse('y', y.dtype, 'real numbers')
     return y.astype(np.float64)
 
+# %% ../nbs/44_forecast.ipynb #f1a2b3c6
+#| code-fold: true
 def _as_shares(quantiles: Any) -> NDArray:
     "Quantiles as an array (n_q,) of fractions that rise, the median among them"
     try: q = np.asarray(quantiles, np.float64)
@@ -267,10 +274,14 @@ def _in_words(step: Any) -> str:
     rounded = [step.astype(f'm8[{unit}]') for unit in ('D', 'h', 'm', 's')]
     return str(next((d for d in rounded if d and d == step), step))
 
+# %% ../nbs/44_forecast.ipynb #f1a2b3c7
+#| code-fold: true
 def _usual_step(t: NDArray) -> Any:
     "What lies between two times (T,), as a rule: the median, and one of them"
     return np.sort(np.diff(t))[(len(t) - 1) // 2]
 
+# %% ../nbs/44_forecast.ipynb #f1a2b3c8
+#| code-fold: true
 def _as_times(times: Any, T: int, after: Any = None, step: Any = None) -> NDArray | None:
     "Times as an array (T,), each later than the one before, `after` before the first, by even steps; None for None"
     if times is None: return None
@@ -351,7 +362,8 @@ class Forecaster(Ensemble):
         record = {'n_features_in_': 0, **form, **self._end(X, y, t), 'since_': 0, 'scale_': scale,
                   'sum_': _weighted_sum(y, X, self.season, self.window) if self.linear else None,
                   'rehearsal_': self._rehearsal(X, y) if self.calibration else None}
-        task = _SeriesTask(network, y, X, scale, self.season, self.window, self.horizon, shares, self.batch_size, self.noise)
+        steps = self.season, self.window, self.horizon
+        task = _SeriesTask(network, y, X, scale, *steps, shares, self.batch_size, self.noise)
         return self._remember({**record, **self._train(task, self.steps, max(1, self.steps // 20))})
 
     def extended(self, X: Any, y: Any, times: Any = None) -> Self:
@@ -549,6 +561,7 @@ def rolling_origin(
     came = np.array([y[origin:origin + horizon] for origin in origins])
     return _compared(origins, came, found)
 
+# %% ../nbs/44_forecast.ipynb #f1a2b3c9
 def _compared(origins: NDArray, came: NDArray, found: Sequence[_Forecast]) -> _RollingOrigin:
     "Forecasts beside what came; origins (m,), came (m, horizon)"
     median, naive = (np.array([getattr(f, name) for f in found]) for name in ('median', 'naive'))

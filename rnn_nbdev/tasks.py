@@ -17,7 +17,7 @@ from fastcore.meta import delegates
 from numpy.typing import DTypeLike, NDArray
 
 from rnn_nbdev.checks import (
-    ArgumentError, Call, Integer, Kind, Number, Shape, fits, in_short, refuse, require, trusted,
+    ArgumentError, Integer, Kind, Number, Shape, fits, in_short, refuse, require, trusted,
 )
 from .files import load_arrays, save_arrays
 from .layers import CELLS, Arrays, Chain, Dense, Pass, join, of_layer, outputs_by_name
@@ -38,8 +38,10 @@ def _alike(name: str, value: Any, call: Any = None) -> Any:
     "A declaration: one or more arrays (T_i, n) of numbers, with the same n"
     require(Kind(Sequence | np.ndarray, 'a list of (T_i, n) arrays'), **{name: value})
     if not len(value): refuse(name, 'none', 'one or more')
-    call = Call({})
-    for i, x in enumerate(value): Shape(f'T{i} n')(f'{name}[{i}]', x, call)
+    for i, x in enumerate(value):
+        require(Shape('T n'), **{f'{name}[{i}]': x})
+        n, first = x.shape[1], value[0].shape[1]
+        if n != first: refuse(f'{name}[{i}]', f'{n} features', f'{first}, as in {name}[0]')
     return value
 
 # %% ../nbs/43_tasks.ipynb #510050a0
@@ -130,7 +132,8 @@ class NetworkTask(Protocol):
         "New weights, and where the batches begin"
         return self.network.init(rng), self.new_epoch(rng)
 
-    def gradients(self, parameters: Arrays, carry: Arrays, rng: np.random.Generator) -> tuple[float, Arrays, Arrays, int]:
+    def gradients(self, parameters: Arrays, carry: Arrays,
+                  rng: np.random.Generator) -> tuple[float, Arrays, Arrays, int]:
         "Loss and gradients of the next batch, the carry after it, and its number of examples"
         batch = self.batch(carry, rng)
         z, _, cache = self.network.forward(parameters, batch.x, None, Pass(lengths=batch.lengths, rng=rng))
@@ -187,22 +190,24 @@ class _SequenceTask(NetworkTask):
 
     def part(self, chosen: NDArray) -> _SequenceTask:
         "The same task with some of its sequences, chosen (m,)"
-        return replace(self, sequences=[x for x, c in zip(self.sequences, chosen) if c],
-                       targets=self.targets[..., chosen], weights=None if self.weights is None else self.weights[chosen])
+        sequences = [x for x, c in zip(self.sequences, chosen) if c]
+        weights = None if self.weights is None else self.weights[chosen]
+        return replace(self, sequences=sequences, targets=self.targets[..., chosen], weights=weights)
 
 # %% ../nbs/43_tasks.ipynb #1d7994ab
-def _outputs_of(network: Chain, parameters: Mapping[str, NDArray], sequences: Sequence[NDArray], most: int = 256) -> NDArray:
+def _outputs_of(network: Chain, parameters: Arrays, sequences: Sequence[NDArray], most: int = 256) -> NDArray:
     "A network's outputs (n_y, m) for sequences (T_i, n), without noise and dropout"
     double = {name: p.astype(np.float64) for name, p in parameters.items()}
     order, found = np.argsort([len(x) for x in sequences], kind='stable'), []
     for start in range(0, len(order), most):
-        x, lengths = pack([sequences[i] for i in order[start:start + most]], np.float64)
+        x, lengths = trusted(pack)([sequences[i] for i in order[start:start + most]], np.float64)
         found.append(network.forward(double, x, None, Pass(training=False, lengths=lengths))[0])
     return np.concatenate(found, axis=1)[:, np.argsort(order)]
 
 # %% ../nbs/43_tasks.ipynb #5af5f681
 def _train_network(task: NetworkTask, epochs: int, learning_rate: float, weight_decay: float, seed: int,
-                   stopping: _EarlyStopping | None = None, every: int = 1, show: bool = False) -> tuple[Arrays, list[float]]:
+                   stopping: _EarlyStopping | None = None, every: int = 1,
+                   show: bool = False) -> tuple[Arrays, list[float]]:
     "Weights after so many epochs, or the best where training stops early; the mean loss of each epoch"
     steps, history = epochs * task.epoch_steps, []
     rise = max(1, steps // 10)
@@ -212,7 +217,7 @@ def _train_network(task: NetworkTask, epochs: int, learning_rate: float, weight_
     for epoch in range(1, epochs + 1):
         losses = []
         for _ in range(task.epoch_steps):
-            progress, entry = train_step(task, optimizer, progress, plan)
+            progress, entry = trusted(train_step)(task, optimizer, progress, plan)
             losses.append(entry['loss'])
         history.append(float(np.mean(losses)))
         if show: print(f'epoch {epoch}: loss {history[-1]:.4f}')
@@ -337,7 +342,7 @@ class Ensemble(BaseEstimator):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        "The fitted estimator that save wrote; raises ValueError for a damaged or foreign file, OSError if it can't be read"
+        "What save wrote; raises ValueError for a damaged or foreign file, OSError if it can't be read"
         arrays, about = load_arrays(path, f'{cls.__name__} 1')  # type: ignore[arg-type]
         estimator = cls(**{name: _option_from(value) for name, value in about['options'].items()})
         try: return estimator._remember(estimator._record(about['learned'], arrays))
@@ -351,6 +356,7 @@ def _plain_option(value: Any) -> Any:
     if isinstance(value, Mapping): return {'pairs': [[_plain_option(k), _plain_option(v)] for k, v in value.items()]}
     return value.item() if isinstance(value, np.generic) else value
 
+# %% ../nbs/43_tasks.ipynb #e1a2b3c4
 def _option_from(plain: Any) -> Any:
     "An option as it was"
     if isinstance(plain, list): return tuple(plain)
@@ -377,10 +383,14 @@ def _as_list(X: Any) -> list | None:
     if not isinstance(X, list | tuple): return None
     return None if _list_depth(X) == 2 and not any(isinstance(x, np.ndarray) for x in X) else list(X)
 
+# %% ../nbs/43_tasks.ipynb #e1a2b3c5
+#| code-fold: true
 def _list_depth(X: Any) -> int:
     "How deep lists are nested, along the first entries"
     return 1 + _list_depth(X[0]) if isinstance(X, list | tuple) and len(X) else 0
 
+# %% ../nbs/43_tasks.ipynb #e1a2b3c6
+#| code-fold: true
 def _from_lists(x: list | tuple, name: str) -> NDArray:
     "Nested lists as an array"
     try: array = np.asarray(x)
@@ -401,6 +411,8 @@ def _as_sequence(x: Any, name: str, n_x: int | None = None) -> NDArray:
     if not np.isfinite(x).all(): refuse(name, 'NaN or infinity', 'finite numbers')
     return x
 
+# %% ../nbs/43_tasks.ipynb #e1a2b3c7
+#| code-fold: true
 def _as_sequences(X: Sequence, n_x: int | None = None) -> list[NDArray]:
     "Sequences (T_i, n) with the same n and of the same dtype"
     if not X: refuse('X', 'no sequences', 'one or more')
@@ -441,11 +453,13 @@ def _as_weights(sample_weight: Any, m: int) -> NDArray | None:
     if not w.any(): refuse('sample_weight', 'zeros alone', 'a sequence that counts')
     return w
 
+# %% ../nbs/43_tasks.ipynb #e1a2b3c8
+#| code-fold: true
 def _class_weights(class_weight: Any, y: NDArray) -> NDArray:
     "The weight (m,) of each target's class"
-    if class_weight is None: return np.ones(len(y))
     if isinstance(class_weight, str) and class_weight == 'balanced': return compute_sample_weight('balanced', y)
-    if not isinstance(class_weight, Mapping): refuse('class_weight', in_short(class_weight), "None, 'balanced' or a dictionary")
+    if not isinstance(class_weight, Mapping):
+        refuse('class_weight', in_short(class_weight), "None, 'balanced' or a dictionary")
     for name, weight in class_weight.items():
         if name not in y.tolist(): refuse('class_weight', f'the class {name!r}', f'one of {np.unique(y).tolist()}')
         require(Number(0), class_weight=weight)
@@ -515,7 +529,8 @@ class _SequenceEstimator(Ensemble):
         own = {name: value for name, value in vars(self).items() if name in _AS_THEY_ARE}
         own |= {name[:-1]: value.as_lists() for name, value in vars(self).items() if isinstance(value, Scale)}
         if hasattr(self, 'feature_names_in_'): own['feature_names_in_'] = self.feature_names_in_.tolist()
-        return own | ({'classes': self.classes_.tolist(), 'dtype': self.classes_.dtype.str} if hasattr(self, 'classes_') else {})
+        classes = getattr(self, 'classes_', None)
+        return own if classes is None else {**own, 'classes': classes.tolist(), 'dtype': classes.dtype.str}
 
     def _record(self, learned: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
         "The record that a file holds"
@@ -529,7 +544,8 @@ class _SequenceEstimator(Ensemble):
 _AS_THEY_ARE = 'n_features_in_', 'of_tables_', 'history_', 'held_out_history_', 'one_value_'      # JSON holds them
 
 # %% ../nbs/43_tasks.ipynb #a9ac11f1
-def _that_count(weights: NDArray | None, sequences: list[NDArray], y: NDArray) -> tuple[NDArray | None, list[NDArray], NDArray]:
+def _that_count(weights: NDArray | None, sequences: list[NDArray],
+                y: NDArray) -> tuple[NDArray | None, list[NDArray], NDArray]:
     "Leave out what has no weight; weights (m,), y (m,) or (m, n_y)"
     if weights is None or (weights > 0).all(): return weights, sequences, y
     counts = weights > 0
@@ -588,8 +604,8 @@ class SequenceClassifier(ClassifierMixin, _SequenceEstimator):
 class SequenceRegressor(RegressorMixin, _SequenceEstimator):
     """Says which value, or which values, go with a sequence
 
-    Sequences and options are those of `SequenceClassifier`, but for `class_weight`; one sequence alone stands in a list:
-    `predict([x])`."""
+    Sequences and options are those of `SequenceClassifier`, but for `class_weight`. One sequence alone stands in a
+    list: `predict([x])`."""
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checks import Integer, Kind, Methods, Number, Shape, Shapes, fits, refuse, require, trusted
+from .checks import Integer, Kind, Methods, Number, Shape, Shapes, fits, refuse, require
 from .init import check_dtype, check_draw, glorot, initialize_gru, initialize_lstm, initialize_rnn
 from .gradcheck import GradientReport, check_gradients
 from rnn_nbdev.kernels import (
@@ -286,21 +286,16 @@ def draw_mask(rng: Any, p: float, shape: tuple[int, ...], dtype: DTypeLike) -> N
 CELLS = ('rnn', 'lstm', 'gru')
 
 @lru_cache
-def _parameters_of(cell: str, n_x: int, n_a: int) -> _Exactly:
-    "_Exactly the parameters of a cell"
-    return _Exactly({name: ' '.join(map(str, shape)) for name, shape in cell_shapes(cell, n_x, n_a).items()})
-
-@lru_cache
-def _state_of(cell: str) -> _Exactly:
-    "_Exactly the state of a cell"
-    return _Exactly(dict.fromkeys(state_names(cell), 'n_a m'))
+def _arrays_of(what: str, cell: str, n_x: int, n_a: int) -> _Exactly:
+    "Exactly the parameters of a cell, or its state"
+    shapes: Mapping = cell_shapes(cell, n_x, n_a) if what == 'parameters' else dict.fromkeys(state_names(cell), (n_a, 'm'))
+    return _Exactly({name: ' '.join(map(str, shape)) for name, shape in shapes.items()})
 
 def _of_cell(name: str, value: Any, call: Any) -> Any:
     "Declared for a recurrent layer's parameters and state: exactly its cell's; the state may be empty"
     layer = call.given['self']
-    if name == 'parameters': return _parameters_of(layer.kernel, layer.n_x, layer.n_a)(name, value, call)
-    if isinstance(value, Mapping) and not value: return None
-    return _state_of(layer.kernel)(name, value, call)
+    if name == 'state' and isinstance(value, Mapping) and not value: return None
+    return _arrays_of(name, layer.kernel, layer.n_x, layer.n_a)(name, value, call)
 
 # %% ../nbs/20_layers.ipynb #a4fe2993
 @fits(n_x=Integer(1), n_a=Integer(1), cell=CELLS, reset_after=bool, reverse=bool, dropout=RATE)
@@ -352,7 +347,7 @@ class Recurrent(Layer):
         if how.training and self.dropout:
             d = draw_mask(how.rng, self.dropout, (self.n_a,), next(iter(parameters.values())).real.dtype)
             parameters = thinned(self.kernel, parameters, d)
-        state = state or trusted(Recurrent.start)(self, m, seen.dtype)
+        state = state or {name: np.zeros((self.n_a, m), seen.dtype, order='F') for name in state_names(self.kernel)}
         given = self.kernel, shorten(x, own), state, parameters, own, self.reverse
         is_real = all(map(np.isrealobj, (seen, *state.values(), *parameters.values())))
         with nullcontext() if is_real else engine_of('numpy'):      # compiled kernels are real
@@ -407,6 +402,16 @@ def in_layer(name: str) -> Iterator[None]:
         e.add_note(f'in layer {name!r}')
         raise
 
+# %% ../nbs/20_layers.ipynb #d05e8c21
+def _named_layers(name: str, value: Any, call: Any = None) -> Any:
+    "Declared for a chain's layers: one or more, by names without a dot"
+    if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'layers by name')
+    if not value: refuse(name, 'none', 'one or more')
+    for key, layer in value.items():
+        if not isinstance(key, str) or not key or '.' in key: refuse(name, f'the name {key!r}', 'one without a dot')
+        LAYER(f'{name}[{key!r}]', layer)
+    return value
+
 # %% ../nbs/20_layers.ipynb #4e7b93d8
 def _up(layers: Iterable[tuple[str, Any]], parameters: Arrays, x: NDArray, state: Arrays, how: Pass) -> tuple:
     "Through one layer after the other: the output; final states and caches by layer"
@@ -425,15 +430,6 @@ def _down(layers: Iterable[tuple[str, Any]], dy: NDArray, caches: Mapping[str, A
     return dy, dparameters, dstate0
 
 # %% ../nbs/20_layers.ipynb #bfe9612b
-def _named_layers(name: str, value: Any, call: Any = None) -> Any:
-    "Declared for a chain's layers: one or more, by names without a dot"
-    if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'layers by name')
-    if not value: refuse(name, 'none', 'one or more')
-    for key, layer in value.items():
-        if not isinstance(key, str) or not key or '.' in key: refuse(name, f'the name {key!r}', 'one without a dot')
-        LAYER(f'{name}[{key!r}]', layer)
-    return value
-
 @fits(layers=_named_layers)
 @dataclass(frozen=True)
 class Chain(Layer):
@@ -465,7 +461,7 @@ class Chain(Layer):
         dx, dparameters, dstate0 = _down(self.layers.items(), dy, dict(cache), dstate or {})
         return dx, join(dparameters), join(dstate0)
 
-# %% ../nbs/20_layers.ipynb #a3d2f48b
+# %% ../nbs/20_layers.ipynb #b94f06de
 def _looked_up(name: str, value: Any, call: Any) -> Any:
     "Declared for a TokenChain's layers: named ones, the first two an embedding and a recurrent layer"
     kinds = [type(layer) for layer in _named_layers(name, value).values()]
@@ -473,6 +469,7 @@ def _looked_up(name: str, value: Any, call: Any) -> Any:
         refuse(name, ', '.join(kind.__name__ for kind in kinds), 'Embedding, Recurrent, and what stands above them')
     return value
 
+# %% ../nbs/20_layers.ipynb #a3d2f48b
 @fits(layers=_looked_up)
 @dataclass(frozen=True)
 class TokenChain(Chain):

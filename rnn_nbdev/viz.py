@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from .board import (CELL_WIDTH, GATE_COLORS, INK, MOST_BOXES, PAPER, SOFT, STATE_COLORS, Picture, Place, Point,
                              draw_area, draw_box, draw_fork, draw_node, draw_strip, draw_text, draw_wire, is_gate,
                              new_board, new_picture, readable, strip_height, value_colors, value_text)
-from .checks import Cache, Call, Floats, Integer, Kind, Number, Optional, Shape, fits, in_short, refuse, require
+from .checks import Cache, Floats, Integer, Kind, Number, Optional, Shape, fits, in_short, refuse, require
 
 # %% auto #0
 __all__ = ['STYLES', 'draw_unrolled', 'draw_rnn_cell', 'draw_lstm_cell', 'draw_gru_cell', 'plot_gates', 'plot_curves',
@@ -396,17 +396,14 @@ def draw_gru_cell(cache: tuple,        # of `gru_cell_forward`: a_next, a_prev, 
 # %% ../nbs/08_viz.ipynb #ec6041fb
 @dataclass(frozen=True)
 class _Named:
-    "A dictionary, name -> array, with one entry or more; n_i is each array's own size, other sizes are those of all"
+    "A dictionary, name -> array, with one entry or more; n_i is each array's own size, all other sizes are shared"
     text: str
 
-    def __call__(self, name: str, value: Any, call: Call) -> dict[str, np.ndarray]:
+    def __call__(self, name: str, value: Any, call: Any) -> dict[str, np.ndarray]:
         if not isinstance(value, Mapping) or not value or not all(isinstance(key, str) for key in value):
             refuse(name, in_short(value), f'a dictionary, name -> array ({self.text.replace(" ", ", ")}), not empty')
-        found = {}
-        for key, array in value.items():
-            found[key] = Floats(self.text)(f'{name}[{key!r}]', array, call)
-            call.sizes.pop('n_i', None)
-        return found
+        own = [self.text.replace('n_i', f'n_{i}') for i in range(len(value))]
+        return {key: Floats(text)(f'{name}[{key!r}]', array, call) for text, (key, array) in zip(own, value.items())}
 
 def _visible(token: str) -> str:
     "A label that can be seen: spaces, line ends and tabs as signs, and a box for what the font does not hold"
@@ -484,8 +481,10 @@ class _AsIs:
     "An array of this shape, which is handed on with the dtype and the memory that it has"
     text: str
 
-    def __call__(self, name: str, value: Any, call: Call) -> np.ndarray:
-        Shape(self.text)(name, array := np.asarray(value), call)
+    def __call__(self, name: str, value: Any, call: Any) -> np.ndarray:
+        array = np.asarray(value)
+        if array.dtype.kind not in 'biuf': refuse(name, array.dtype, 'an array of real numbers')
+        Shape(self.text)(name, np.broadcast_to(0., array.shape), call)    # in its stead: integers stay integers
         return array
 
 def _curve(ax: Axes, x: np.ndarray, y: np.ndarray, name: str, k: int) -> None:

@@ -182,8 +182,8 @@ Plots
     draw_rnn_cell                viz         the inside of an RNN cell
     draw_lstm_cell               viz         the inside of an LSTM cell
     draw_gru_cell                viz         the inside of a GRU cell
-    new_picture                  viz         an empty figure with axes
-    Picture                      viz         a figure that displays and saves itself
+    new_picture                  board       an empty figure with axes
+    Picture                      board       a figure that displays and saves itself
     explore                      explorer    a cell with sliders
 Benchmark
     run_bench                    bench       compare speed with PyTorch, ONNX Runtime and JAX

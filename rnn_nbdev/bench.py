@@ -355,7 +355,7 @@ def _torch_text(torch: Any, case: _Case) -> _Job:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, _CLIP)
         adam.step()
-        now[:] = (k + 1) % task.streams.stretches(0), tuple(s.detach() for s in state)
+        now[:] = (k + 1) % task.streams.windows(0), tuple(s.detach() for s in state)
         return float(loss)
     return _text_job(step)
 

@@ -1,4 +1,4 @@
-"Layers and training: whatever does not fit is refused in one line that names it, and nothing has changed by then."
+"Training: whatever does not fit is refused in one line that names it, and nothing has changed by then."
 import contextlib
 import importlib
 import inspect
@@ -14,15 +14,11 @@ import pytest
 
 import rnn_nbdev.explorer as explorer
 import rnn_nbdev.files as files
-import rnn_nbdev.layers as layers
-import rnn_nbdev.networks as networks
 import rnn_nbdev.optim as optim
 import rnn_nbdev.practice as practice
 import rnn_nbdev.problems as problems
 import rnn_nbdev.schedule as schedule
 import rnn_nbdev.train as train
-from rnn_nbdev.layers import Chain, Dense, Embedding, Pass, Recurrent
-from rnn_nbdev.networks import Bidirectional, Dropout, Pool, Residual, stacked
 
 RNG = np.random.default_rng
 
@@ -45,94 +41,6 @@ def refused(start: str, function, *args, **kwargs) -> str:
         if a.dtype.kind == 'O': continue
         np.testing.assert_array_equal(a, old)
     return message
-
-
-# ------------------------------------------------------------------------------------------------------------- layers
-
-LAYERS = {'embedding': Embedding(5, 3), 'dense': Dense(3, 3), 'rnn': Recurrent(3, 3, 'rnn'), 'lstm': Recurrent(3, 3),
-          'gru': Recurrent(3, 3, 'gru', dropout=.3), 'both': Bidirectional(Recurrent(3, 3)), 'pool': Pool('mean'),
-          'dropout': Dropout(.3), 'residual': Residual(Recurrent(3, 3)), 'stack': stacked(3, 3, layers=2, directions=2),
-          'chain': Chain({'e': Embedding(5, 3), 'r': Recurrent(3, 3), 'y': Dense(3, 2)}),
-          'fused': Chain({'e': Embedding(5, 3), 'r': Recurrent(3, 3), 'y': Dense(3, 2)}, fuse=True)}
-by_layer = pytest.mark.parametrize('name', LAYERS)
-
-
-def ready(name: str, dtype=np.float64):
-    "A layer, an input that fits it, parameters and a state"
-    layer, rng = LAYERS[name], RNG(0)
-    tokens = name in ('embedding', 'chain', 'fused')
-    x = rng.integers(5, size=(2, 4)) if tokens else rng.standard_normal((3, 2, 4)).astype(dtype)
-    return layer, x, layer.init(rng, dtype), layer.start(2, dtype)
-
-
-def run(layer, parameters, x, state=None, **more): return layer.forward(parameters, x, state, how=Pass(rng=RNG(0), **more))
-
-
-def end_of(message: str) -> str: return message.split(':')[0].split('.')[-1]
-
-
-@by_layer
-def test_parameters_of_a_layer(name):
-    "Missing, misshapen, of another kind, or of a name that nobody knows"
-    layer, x, parameters, _ = ready(name)
-    for key, p in parameters.items():
-        plain, rest = key.rsplit('.', 1)[-1], {k: v for k, v in parameters.items() if k != key}
-        for bad in (p[:, :-1] if p.shape[1] > 1 else p[:-1], p[None], p.astype(str), p.tolist(), None):
-            message = refused(key.split('.', 1)[0] if '.' in key else plain, run, layer, {**rest, key: bad}, x)
-            assert end_of(message) == plain
-        message = refused(key.split('.', 1)[0] if '.' in key else plain, run, layer, rest, x)
-        assert end_of(message) == plain and 'missing' in message
-    for bad in ({**parameters, 'extra': np.ones(2)}, None, [1], 3.0):
-        assert 'parameters' in refused('parameters', run, layer, bad, x).split(':')[0]
-
-
-@by_layer
-def test_states_of_a_layer(name):
-    layer, x, parameters, state = ready(name)
-    assert 'state' in refused('state', run, layer, parameters, x, {**state, 'wrong': np.ones((3, 2))}) or state
-    for key, s in state.items():
-        for bad in (s[:, :1], s[:2], s[..., None], s.astype(str), s.tolist()):
-            assert end_of(refused('', run, layer, parameters, x, {**state, key: bad})) == key.rsplit('.', 1)[-1]
-    _, _, cache = run(layer, parameters, x)
-    y = np.array(run(layer, parameters, x)[0])
-    refused('dstate', layer.backward, y, cache, {'wrong': np.ones((3, 2))})
-    for key, s in state.items():
-        given = {k: np.ones_like(v) for k, v in state.items()}
-        assert end_of(refused('', layer.backward, y, cache, {**given, key: s[:2]})) in (f'd{key[-1]}', 'da', 'dc')
-
-
-@by_layer
-def test_inputs_of_a_layer(name):
-    layer, x, parameters, _ = ready(name)
-    for bad in (x[..., None], x[..., :0], x[:0] if x.ndim == 2 else x[:, :0], x.astype(str), x.tolist(), None):
-        if isinstance(bad, list) and x.ndim == 2: continue             # a list of tokens is tokens
-        assert 'x' in refused('x', run, layer, parameters, bad).split(':')[0]
-    if x.ndim == 2:
-        for bad in (np.full_like(x, 5), -np.ones_like(x), x.astype(float)): refused('x', run, layer, parameters, bad)
-    for bad in ([4], [5, 1], [-1, 2], [1.5, 2.], 'ab', [[1, 2]]):
-        refused('lengths', run, layer, parameters, x, lengths=bad)
-    y, _, cache = run(layer, parameters, x)
-    y = np.array(y)
-    for bad in (y[..., :-1], y[None], y.astype(str), y.tolist(), None):
-        assert 'dy' in refused('', layer.backward, bad, cache).split(':')[0]
-
-
-@by_layer
-def test_a_nan_in_a_step_that_counts_shows(name):
-    "It is not refused, because looking at every number costs; but it does not vanish either"
-    layer, x, parameters, _ = ready(name)
-    first = next(iter(parameters), None)
-    if x.ndim == 2: parameters = {**parameters, first: np.full_like(parameters[first], np.nan)}
-    else: x[0, 0, 1] = np.nan
-    with np.errstate(invalid='ignore'): y, _, _ = layer.forward(parameters, x, how=Pass(training=False))
-    assert np.isnan(np.asarray(y)).any()
-
-
-@pytest.mark.parametrize('name', [name for name in LAYERS if name not in ('pool', 'dropout')])
-def test_a_random_source_or_type_that_is_none(name):
-    layer = LAYERS[name]
-    for bad in (None, 0, np.random): refused('rng', layer.init, bad)
-    for bad in ('int64', 'bool'): refused('dtype', layer.init, RNG(0), bad)
 
 
 # -------------------------------------------------------------------------------------------------- one line a refusal
@@ -188,85 +96,16 @@ def textbook(**changed):
 
 KEPT = tempfile.TemporaryDirectory()
 HERE, MEAN = Path(KEPT.name), optim.WeightAverage()
-ONE, RATES, D = np.ones(3), np.array([.1, .2, .3]), Chain({'d': Dense(2, 2)})
+ONE, RATES = np.ones(3), np.array([.1, .2, .3])
 files.save_arrays(HERE/'a', {'a': ONE}, {}, 'k')
 (HERE/'run').mkdir()
 fit(plan=plan(keep_best=1, eval_every=1), folder=HERE/'run')
-EMBED, MISFIT = Embedding(5, 3), Chain({'a': Dense(2, 2), 'b': Dense(3, 2)})
-IN_IT = Chain({'c': Dense(2, 2), 'outer': MISFIT})
 BAD_PLANS = {'steps': 0, 'eval_every': 0, 'save_every': -1, 'accumulate': 0, 'keep_best': -1, 'max_norm': 0.,
              'max_value': math.nan}
 GENERATORS = {name: getattr(P, name) for name in (
     'adding_problem', 'adding_problem_1997', 'multiplication_problem', 'copying_problem', 'temporal_order_problem',
     'parity_problem')}
 TABLE = {
-    # layers
-    'check_names': [
-        ('what', lambda: layers._check_names(3, (), 'what')),
-        ('what', lambda: layers._check_names({'a': 1}, ('b',), 'what'))],
-    'check_layer_parameters': [
-        ('parameters', lambda: layers.check_layer_parameters(None, {'W': (2, 3)})),
-        ('parameters', lambda: layers.check_layer_parameters([], {})),
-        ('W', lambda: layers.check_layer_parameters({'W': ONE}, {'W': (2, 3)}))],
-    'check_input': [('x', lambda: layers.check_input(ONE)), ('x', lambda: layers.check_input('abc'))],
-    'lengths_of': [('lengths', lambda: layers.lengths_of([9], np.ones((2, 1, 3))))],
-    'valid_steps': [('lengths', lambda: layers.valid_steps([4], 3)), ('lengths', lambda: layers.valid_steps([[1]], 3))],
-    'tokens_that_count': [
-        ('x', lambda: layers._tokens_that_count([[3]], None, 3)), ('x', lambda: layers._tokens_that_count([1], None, 3))],
-    'check_switches': [
-        ('a', lambda: layers.check_switches(a=1)), ('a', lambda: layers.check_switches(a='no')),
-        ('a', lambda: layers.check_switches(a=None))],
-    'check_word': [
-        ('a', lambda: layers.check_word(('b', 'c'), a='d')), ('a', lambda: layers.check_word(('b',), a=ONE))],
-    'check_layer_cache': [('cache', lambda: layers.check_layer_cache(None, tuple))],
-    'check_is_layer': [
-        ('layer', lambda: layers.check_is_layer(None)), ('layer', lambda: layers.check_is_layer(Dense)),
-        ('a: got int as b', lambda: layers.check_is_layer(3, 'a', ' as b'))],
-    'check_start': [('m', lambda: layers._check_start(0, float)), ('dtype', lambda: layers._check_start(1, int))],
-    'as_array': [('x', lambda: layers._as_array([[1, 2], [3]]))],
-    'check_share': [
-        ('a', lambda: layers.check_share(1, 'a')), ('dropout', lambda: layers.check_share(1)),
-        ('dropout', lambda: layers.check_share(True))],
-    'draw_mask': [('rng', lambda: layers.draw_mask(None, .5, (2,), float))],
-    'Embedding': [
-        ('n_tokens', lambda: Embedding(0, 2)), ('n_out', lambda: Embedding(2, 1.5)),
-        ('padding', lambda: Embedding(2, 2, padding=2)), ('padding', lambda: Embedding(2, 2, padding=True)),
-        ('x: got rows of different lengths', lambda: run(EMBED, EMBED.init(RNG(0)), [[1, 2], [1]]))],
-    'Dense': [('n_in', lambda: Dense(-1, 2)), ('n_out', lambda: Dense(2, 'x'))],
-    'Recurrent': [
-        ('n_x', lambda: Recurrent(0, 1)), ('n_a', lambda: Recurrent(1, 0)), ('cell', lambda: Recurrent(1, 1, 'cnn')),
-        ('reset_after', lambda: Recurrent(1, 1, 'lstm', True)), ('dropout', lambda: Recurrent(1, 1, dropout=1.)),
-        ('reverse', lambda: Recurrent(1, 1, reverse=2))],
-    'Chain': [
-        ('layers', lambda: Chain({})), ('layers', lambda: Chain({'a.b': Dense(1, 1)})),
-        ('layers', lambda: Chain({'': Dense(1, 1)})), ('layers', lambda: Chain({1: Dense(1, 1)})),
-        ('fuse', lambda: Chain({'a': Dense(1, 1)}, fuse='yes')),
-        ('b.x: got shape (2, 1, 2), expected (3, m, T)', lambda: run(MISFIT, MISFIT.init(RNG(0)), np.ones((2, 1, 2)))),
-        ('outer.b.x', lambda: run(IN_IT, IN_IT.init(RNG(0)), np.ones((2, 1, 2)))),
-        ('x: got shape (3, 1, 2)', lambda: run(MISFIT, MISFIT.init(RNG(0)), np.ones((3, 1, 2))))],
-    'check_layer': [
-        ('x', lambda: layers.check_layer(Dense(2, 2), np.ones((3, 2, 2)), RNG(0))),
-        ('lengths', lambda: layers.check_layer(Dense(2, 2), np.ones((2, 2, 2)), RNG(0), lengths=[3, 1]))],
-    'outputs_by_name': [
-        ('x', lambda: list(layers.outputs_by_name(D, D.init(RNG(0)), ONE)))],
-    # networks
-    'lengths_to_pool': [('lengths', lambda: networks._lengths_to_pool([0, 1], 2, 3))],
-    'Pool': [('how', lambda: Pool('sum'))],
-    'Bidirectional': [
-        ('layer', lambda: Bidirectional(Dense(2, 2))), ('merge', lambda: Bidirectional(Recurrent(1, 1), 1)),
-        ('layer', lambda: Bidirectional(Recurrent(1, 1, reverse=True)))],
-    'Dropout': [('dropout', lambda: Dropout(-1)), ('rng', lambda: Dropout().forward({}, np.ones((2, 2, 2))))],
-    'Residual': [
-        ('layer', lambda: Residual(3)),
-        ('layer', lambda: run(Residual(Dense(3, 2)), Dense(3, 2).init(RNG(0)), np.ones((3, 2, 2))))],
-    'stacked': [
-        ('n_x', lambda: stacked(0, 2)), ('layers', lambda: stacked(2, 2, layers=0)),
-        ('directions', lambda: stacked(2, 2, directions=3)), ('dropout', lambda: stacked(2, 2, dropout=1)),
-        ('merge', lambda: stacked(2, 2, directions=2, merge='no')), ('merge', lambda: stacked(2, 2, merge='avg')),
-        ('recurrent_dropout', lambda: stacked(2, 2, recurrent_dropout=1)),
-        ('residual', lambda: stacked(2, 2, residual='no'))],
-    'gates_of': [('x', lambda: networks._gates_of(Recurrent(2, 2), Recurrent(2, 2).init(RNG(0)), np.ones((3, 2, 2))))],
-    'trace': [('parameters', lambda: networks.trace(Chain({'d': Dense(2, 2)}), {'e.W': ONE}, np.ones((2, 2, 2))))],
     # files
     'write_whole': [('data', lambda: files.write_whole(Path('never'), 'text'))],
     'path_of': [('path', lambda: files.path_of(path=3)), ('folder', lambda: files.path_of(folder=None))],
@@ -481,53 +320,8 @@ def test_what_makes_no_sense_is_refused(name, start, wrong, tmp_path, monkeypatc
     assert not [*tmp_path.iterdir()], 'something was written'
 
 
-@by_layer
-def test_a_way_back_without_a_way_there(name):
-    "After forward without training, or with a trace, there is nothing to go back from; where there is, it is right"
-    layer, x, parameters, _ = ready(name)
-    for how in ({'training': False}, {'trace': True}):
-        y, _, cache = layer.forward(parameters, x, how=Pass(rng=RNG(0), **how))
-        dy = np.array(y)
-        try: layer.backward(dy, cache)
-        except TypeError as e: assert 'cache: got' in str(e) and 'training=True' in str(e)
-        else: assert how == {'training': False} and name in ('embedding', 'dense', 'pool', 'dropout')
-
-
-@by_layer
-def test_an_array_is_no_state(name):
-    layer, x, parameters, _ = ready(name)
-    y, _, cache = run(layer, parameters, x)
-    for bad in (ONE, [ONE], 'a'):
-        refused('state: got', run, layer, parameters, x, bad)
-        refused('dstate: got', layer.backward, np.array(y), cache, bad)
-
-
-@pytest.mark.parametrize('kind', [np.int64, np.int8, bool])
-@pytest.mark.parametrize('layer', [Dense(3, 2), Recurrent(3, 2), Recurrent(3, 2, dropout=.5), stacked(3, 2, 'gru')],
-                         ids=repr)
-def test_whole_numbers_take_the_type_of_the_weights(layer, kind):
-    "Results and gradients are what they are for the same numbers as floating point"
-    x = RNG(0).integers(2, size=(3, 2, 4)).astype(kind)
-    for dtype in (np.float32, np.float64):
-        parameters, results = layer.init(RNG(1), dtype), []
-        for given in (x, x.astype(dtype)):
-            y, _, cache = run(layer, parameters, given)
-            results.append([np.array(y), *layer.backward(np.ones_like(y), cache)[1].values()])
-        for a, b in zip(*results, strict=True):
-            assert a.dtype == b.dtype == dtype
-            np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.parametrize('layers_of_it, words', [
-    ([Dense(2, 3)], 'layers: got list'), ({'a': None}, "layers: got NoneType as 'a'"),
-    ({'a': 'b'}, "layers: got str as 'a'")])
-def test_a_chain_of_no_layers_is_refused(layers_of_it, words):
-    refused(words, Chain, layers_of_it)
-
-
 @pytest.mark.parametrize('call, name', [
-    (lambda n: Dense(2, n), 'n_out'), (lambda n: Recurrent(2, n), 'n_a'),
-    (lambda n: schedule.cosine_rate(0.1, n), 'steps')], ids=['dense', 'recurrent', 'schedule'])
+    (lambda n: schedule.cosine_rate(0.1, n), 'steps')], ids=['schedule'])
 def test_a_size_of_none_is_refused(call, name):
     refused(f'{name}: got None, expected a whole number', call, None)
 
@@ -553,35 +347,13 @@ def test_damaged_and_foreign_files(tmp_path):
 
 ANYTHING = 'none text thing array nan minus bool'
 BAD = dict(zip(ANYTHING.split(), (None, 'x', object(), np.ones((1, 2, 3, 4)), math.nan, -1, True), strict=True))
-SEQ, TOKENS, R3 = RNG(0).standard_normal((3, 2, 4)), np.array([[0, 1, 2, 3], [4, 3, 2, 1]]), Recurrent(3, 3)
-GIVEN = {'layer': R3, 'parameters': R3.init(RNG(0), np.float64), 'x': SEQ, 'lengths': [4, 2]}
-ALL_ZERO = {'state': 'none', 'lengths': 'none'}
-# name -> function, arguments, and for each argument which of BAD it takes, too; '*' where nobody looks
-CALLS = {
-    'valid_steps': (layers.valid_steps, {'lengths': [2, 1], 'T': 3}, {}),
-    'tokens_that_count': (layers._tokens_that_count, {'x': TOKENS, 'lengths': [4, 2], 'n_tokens': 5}, ALL_ZERO),
-    'check_layer': (
-        layers.check_layer, {'layer': Dense(3, 3), 'x': SEQ, 'rng': RNG(0)},
-        {'max_entries': 'none', 'complex_tolerance': '*', 'lengths': 'none'}),
-    'Embedding': (Embedding, {'n_tokens': 5, 'n_out': 3}, {'padding': 'none'}),
-    'Dense': (Dense, {'n_in': 5, 'n_out': 3}, {}),
-    'Recurrent': (Recurrent, {'n_x': 5, 'n_a': 3, 'cell': 'gru'}, {'reset_after': 'bool', 'reverse': 'bool'}),
-    'Chain': (Chain, {'layers': {'a': R3}}, {'fuse': 'bool'}),
-    'summary': (layers.summary, {'layer': R3}, {}),
-    'outputs_by_name': (
-        layers.outputs_by_name, {**GIVEN, 'layer': D, 'parameters': D.init(RNG(0)), 'x': np.ones((2, 2, 4))},
-        {**ALL_ZERO, 'name': '*'}),
-    'Pool': (Pool, {}, {}), 'Bidirectional': (Bidirectional, {'layer': R3}, {}),
-    'Dropout': (Dropout, {}, {'every_step': 'bool'}), 'Residual': (Residual, {'layer': R3}, {}),
-    'stacked': (stacked, {'n_x': 3, 'n_a': 3, 'cell': 'gru'}, {'residual': 'bool', 'reset_after': 'bool'}),
-    'gates_of': (networks._gates_of, GIVEN, ALL_ZERO), 'trace': (networks.trace, GIVEN, ALL_ZERO),
-}
 FREE_PATH = {'path': 'text'}                # where there may be a file, or may not
 FILE, RUN = HERE/'file', HERE/'run'
 NONE_OF = {name: 'none' for name in ('max_norm', 'max_value', 'average', 'plateau', 'stop')}
 LIVE = explorer._live_cell('lstm')
 MOVED = {'live': LIVE}
-CALLS |= {
+# name -> function, arguments, and for each argument which of BAD it takes, too; '*' where nobody looks
+CALLS = {
     # files
     'write_whole': (files.write_whole, {'path': FILE, 'data': b'1'}, FREE_PATH),
     'write_json': (files.write_json, {'path': FILE, 'value': [1]}, {**FREE_PATH, 'value': 'none text minus bool'}),
@@ -661,22 +433,7 @@ CALLS |= {
         {name: 'none' for name in ('parameters', 'x', 'a0', 'c0', 'moves', 'frames')}),
 }
 CALLED = {  # what an argument is called where it has another name
-    ('Dropout', 'p'): 'dropout', ('history_picture', 'entries'): 'history', ('explore_frame', 'moves'): 'moves|frames'}
-
-
-def of_methods(name: str):
-    "The methods of a layer in the form of CALLS; where nothing is drawn, nobody asks for a random source"
-    layer, x, parameters, _ = ready(name)
-    y, _, cache = run(layer, parameters, x)
-    drawn = 'Dropout' in repr(layer) or 'dropout=0.3' in repr(layer)
-    free = {**ALL_ZERO, 'training': 'bool', 'trace': 'bool', 'table': 'none', 'rng': '' if drawn else '*'}
-    given = {'parameters': parameters, 'x': x, 'lengths': [4, 2], 'rng': RNG(0)}
-    return {f'{name}.init': (layer.init, {'rng': RNG(0)}, {}), f'{name}.start': (layer.start, {'m': 2}, {}),
-            f'{name}.forward': (layer.forward, given, free),
-            f'{name}.backward': (layer.backward, {'dy': np.array(y), 'cache': cache}, {'dstate': 'none'})}
-
-
-for layer_name in LAYERS: CALLS |= of_methods(layer_name)
+    ('history_picture', 'entries'): 'history', ('explore_frame', 'moves'): 'moves|frames'}
 
 
 def on_disk(): return {path: path.read_bytes() for path in HERE.rglob('*') if path.is_file()}
@@ -715,11 +472,6 @@ def test_one_argument_at_a_time(name, tmp_path, monkeypatch):
 
 # What gets only what its caller has looked at, or has nothing to refuse; base classes, known by what is made of them.
 TRUSTED = {
-    'layers': {
-        'Arrays', 'Forward', 'Printed', 'Layer', 'Stateless', 'take_valid', 'put_valid', 'shorten', 'lengthen',
-        'sum_by_token', 'EmbeddingSizes', 'RecurrentSizes', 'engine_for', 'of_layer', 'join', 'Parts', 'naming',
-        'looked_up_by_the_next', 'ChainLayers', 'summary', 'traced'},
-    'networks': {'picked_steps', 'mean_step', 'mean_step_backward', 'TwoDirections', 'zero_padding'},
     'files': {'Arrays', 'fingerprint'},
     'optim': {'Arrays', 'Optimizer', 'plain', 'plain_options'},
     'schedule': {'Schedule', 'half_wave'},
@@ -732,7 +484,7 @@ TRUSTED = {
 }
 # What has its faults in the rows of TABLE alone: only some of its arguments come from outside.
 BY_ROWS = {
-    'layers': {'as_array', 'lengths_of', 'draw_mask'}, 'networks': {'lengths_to_pool'}, 'files': {'path_of'},
+    'files': {'path_of'},
     'optim': {'moments'}, 'schedule': set(), 'train': {'batch_gradients', 'step_gradients'}, 'practice': set()}
 
 

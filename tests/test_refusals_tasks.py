@@ -1,8 +1,6 @@
 "Everything but layers and training: whatever makes no sense is refused in one line that names it, before any work."
 import importlib
 import inspect
-import math
-import pydoc
 import re
 from pathlib import Path
 
@@ -13,12 +11,11 @@ from test_refusals import TRUSTED as ELSEWHERE
 from test_refusals import done, refused
 
 import rnn_nbdev as book
-from rnn_nbdev import data, files, forecast, tasks, text
+from rnn_nbdev import data, forecast, tasks, text
 from rnn_nbdev.forecast import Forecaster
 from rnn_nbdev.init import initialize_lstm
 from rnn_nbdev.problems import _REBER
 from rnn_nbdev.recurrent import ENGINES, Stream, engine_of, has_numba
-from rnn_nbdev.tasks import SequenceClassifier, SequenceRegressor
 
 RNG = np.random.default_rng
 
@@ -66,73 +63,6 @@ def test_a_stream_of_nothing(name):
         stream = Stream('lstm', parameters, state)
     for bad in (None, 'x', 3., np.ones(4), np.ones((3, 2)), np.array([['a']] * 3), np.array([[None]] * 3)):
         refused('x_t', stream.step, bad)
-
-
-# ------------------------------------------------------------------------------------------------------- estimators
-
-ESTIMATORS = SequenceClassifier, SequenceRegressor, Forecaster
-
-
-@pytest.mark.parametrize('kind', ESTIMATORS)
-def test_an_option_that_there_is_none_of(kind):
-    "In the name of the estimator that was asked for, with the names that there are; help knows them, too"
-    message = refused(f'{kind.__name__}: got unit, expected some of ', kind, unit=3)
-    assert {*message.replace(' ', '').split('someof')[1].split(',')} == {*kind().get_params()}
-    assert [*inspect.signature(kind).parameters] == [*inspect.signature(kind.__init__).parameters][1:]
-    assert kind(units=5).get_params()['units'] == 5
-
-
-@pytest.mark.parametrize('kind', ESTIMATORS)
-def test_help_of_an_estimator_fits_a_screen(kind):
-    for line in pydoc.plain(pydoc.render_doc(kind)).splitlines():
-        assert '_SupportsArray' not in line and 'Buffer' not in line, line
-
-
-@pytest.mark.parametrize('bad', [math.nan, -1, 1.5, True, False, 'x', None, np.ones(2)])
-def test_a_calibration_that_is_no_number_of_origins(bad):
-    message = refused('calibration: got', Forecaster(calibration=bad).fit, None, np.arange(90.))
-    assert '0 for none' in message
-
-
-@pytest.mark.parametrize('bad', [None, 3, math.nan, object(), 'x', [None], ['x'], [np.ones(3)], [[[1., 2.]]], [],
-                                 [np.ones((2, 3)), np.ones((2, 4))], [np.array([['a']])]])
-def test_what_cannot_be_packed(bad): refused('sequences', tasks.pack, bad)
-
-
-MONTHS = np.arange('2020-01', '2022-05', dtype='datetime64[M]')
-EVEN = {'hours': np.arange('2024-01-01', '2024-01-03', dtype='datetime64[h]')[:28],
-        'days of months': MONTHS.astype('datetime64[D]'), 'months': MONTHS, 'years': np.arange(1700, 1728),
-        'fractions': np.arange(28) / 4, 'unsigned': np.arange(28, dtype=np.uint8)}
-
-
-@pytest.mark.parametrize('name', EVEN)
-def test_a_gap_in_time(name, tmp_path):
-    "Refused, also between what is known and what comes; months and years may differ, and a file remembers"
-    t, y = EVEN[name], np.sin(np.arange(28.))
-    f = Forecaster(horizon=2, window=3, units=2, steps=1, members=1)
-    for bad in (np.delete(t, 5), np.delete(t, -2), np.delete(t, 1)):
-        message = refused('times: got', f.fit, None, y[:27], bad)
-        assert 'expected even steps of about' in message and not hasattr(f, 'parameters_')
-        refused('times: got', forecast.rolling_origin, f, None, y[:27], 20, times=bad)
-    known = f.fit(None, y[:24], t[:24])
-    known.save(tmp_path / 'f')
-    for f in (known, Forecaster.load(tmp_path / 'f'), known.extended(None, y[24:25], t[24:25])):
-        start = 25 if f is not known and f.since_ else 24
-        f.extended(None, y[start:], t[start:])
-        f.extended(None, y[start:start + 1], t[start:start + 1])
-        for bad in (t[start + 1:], t[start + 1:start + 2]): refused('times: got', f.extended, None, y[:len(bad)], bad)
-    known.extended(None, y[:4])                                                             # no times, nothing to check
-
-
-def test_times_in_other_units():
-    "Years after days, and days after hours: compared as they are, not cut"
-    y, f = np.sin(np.arange(28.)), Forecaster(horizon=2, window=3, units=2, steps=1, members=1)
-    f.fit(None, y, EVEN['days of months'])
-    f.extended(None, y[:2], np.array(['2022-05', '2022-06'], 'datetime64[M]'))
-    refused('times', f.extended, None, y[:2], np.array(['2022-06', '2022-07'], 'datetime64[M]'))
-    f.fit(None, y, np.arange(28) / 2)
-    f.extended(None, y[:1], [14])
-    refused('times', f.extended, None, y[:1], [15])
 
 
 def test_one_file_is_no_files(tmp_path):
@@ -335,62 +265,6 @@ def test_one_argument_at_a_time(name, tmp_path, monkeypatch):
             except FileNotFoundError: continue
             assert blamed(message, argument, [*whole], kind), f'{argument}={kind}: {message}'
     assert not [*tmp_path.iterdir()], 'something was written'
-
-
-# ------------------------------------------------------------------------------------- options and data of estimators
-
-SHORT = {'epochs': 1, 'members': 1, 'units': 2}
-GOOD = {'SequenceClassifier': (SequenceClassifier, SHORT, D((6, 4, 2)), np.array([0, 1] * 3)),
-        'SequenceRegressor': (SequenceRegressor, SHORT, D((6, 4, 2)), D(6)),
-        'Forecaster': (Forecaster, {'horizon': 2, 'window': 3, 'units': 2, 'steps': 1, 'members': 1}, D((40, 1)),
-                       D(40))}
-
-
-@pytest.mark.parametrize('name', GOOD)
-def test_one_option_at_a_time(name):
-    "Refused by fit, before any work, whatever the option; and what was fitted before is no longer there"
-    kind, options, X, y = GOOD[name]
-    free = {'random_state': 'none', 'verbose': '*', 'class_weight': 'none', 'quantiles': '-nan',
-            'noise': '-array', 'weight_decay': '-array', 'learning_rate': '-array', 'dropout': '-array'}
-    estimator = kind(**options).fit(X, y)
-    for option in estimator.get_params():
-        taken = free.get(option, '').split()
-        for how, bad in BAD.items():
-            if '*' in taken or f'-{how}' in taken or how in taken: continue
-            if option == 'random_state' and how == 'bool': continue                   # True is the whole number 1
-            wrong = kind(**{**options, option: bad})
-            assert re.search(rf'\b{option}\b', refused('', wrong.fit, X, y).split(':')[0]), (option, how)
-            assert not hasattr(wrong, 'parameters_')
-
-
-@pytest.mark.parametrize('name', GOOD)
-def test_data_that_no_estimator_takes(name):
-    kind, options, X, y = GOOD[name]
-    fitted = kind(**options).fit(X, y)
-    few = X[:2]
-    for how, bad in {**BAD, 'dictionary': {'a': X}, 'missing': np.where(X > 1, np.nan, X), 'text in it': X.astype(str),
-                     'complex': X * 1j, 'iterator': iter(X), 'infinite': X + np.inf}.items():
-        if kind is Forecaster and how == 'none': continue                              # no covariates
-        for call in (lambda bad=bad: kind(**options).fit(bad, y), lambda bad=bad: fitted.predict(bad),
-                     lambda bad=bad: fitted.score(bad, y[:2])):
-            with pytest.raises((TypeError, ValueError)) as caught: call()
-            assert re.search(r'\bX\b|[Cc]omplex|2D array', str(caught.value)), (how, str(caught.value))
-    for how, bad in {'nothing': None, 'short': y[1:], 'empty': y[:0], 'missing': np.where(y == y[0], np.nan, y),
-                     'mixed': ['a', *y[1:].tolist()], 'complex': y * 1j}.items():
-        message = refused('', kind(**options).fit, X, bad)
-        assert re.search(r'\by\b', message) or (how == 'short' and message.startswith('X: got 40 rows')), (how, message)
-    for bad in BAD.values():
-        with pytest.raises((TypeError, ValueError)): kind(**options).fit(X, bad)
-    np.testing.assert_array_equal(fitted.predict(few), fitted.predict(few.copy()))
-
-
-@pytest.mark.parametrize('bad', [None, 3, object(), b'x', math.nan])
-def test_what_is_no_path(bad):
-    fitted = Forecaster(horizon=2, window=3, units=2, steps=1, members=1).fit(None, SERIES)
-    for call in (lambda: files.write_whole(bad, b''), lambda: files.load_arrays(bad, 'k'), lambda: fitted.save(bad),
-                 lambda: Forecaster.load(bad), lambda: text.save_model(bad, MODEL, W)):
-        refused('path: got', call)
-    refused('run: got', text.load_model, bad)
 
 
 # ------------------------------------------------------------------------------------------- nothing was forgotten

@@ -111,21 +111,19 @@ class Batch(NamedTuple):
 class NetworkTask(Protocol):
     "A training task of one network that is fed with batches"
     network: Chain
-    unit: str                                                    # what is counted
+    unit: str
 
-    @property
-    def epoch_steps(self) -> int: return 1                       # batches of an epoch
-
-    def new_epoch(self, rng: np.random.Generator) -> Arrays: ...                         # a carry: where batches begin
-
-    def batch(self, carry: Arrays, rng: np.random.Generator | None = None) -> Batch: ...  # with rng, its input is noisy
-
-    def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]: ...             # the loss, its gradient
-
+    # A task of its own says: the carry with which an epoch begins; a batch, with noise if it is given a generator;
+    # the loss of outputs z and its gradient; the validation loss; two tasks, to train on and to validate on.
+    def new_epoch(self, rng: np.random.Generator) -> Arrays: ...
+    def batch(self, carry: Arrays, rng: np.random.Generator | None = None) -> Batch: ...
+    def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]: ...
     def validation_loss(self, parameters: Arrays) -> float: ...
+    def split(self, fraction: float, rng: np.random.Generator) -> tuple[Self, Self]: ...
 
-    def split(self, fraction: float, rng: np.random.Generator) -> tuple[Self, Self]: ...  # to train on, to validate on
-
+    # It may say otherwise: how many batches make an epoch, and the carry after a batch.
+    @property
+    def epoch_steps(self) -> int: return 1
     def after(self, carry: Arrays, rng: np.random.Generator) -> Arrays: return self.new_epoch(rng)
 
     def begin(self, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
@@ -329,9 +327,9 @@ class Ensemble(BaseEstimator):
             raise ValueError('the weights are not those of the network that the file describes')
         return {'network_': network, 'parameters_': members}
 
-    def _learned(self) -> dict[str, Any]: raise NotImplementedError          # the record as JSON, without networks
-
-    def _record(self, learned: dict[str, Any], arrays: Arrays) -> dict[str, Any]: raise NotImplementedError   # and back
+    # Each estimator says: the record as JSON, without networks; and the whole record, from that and the weights.
+    def _learned(self) -> dict[str, Any]: raise NotImplementedError
+    def _record(self, learned: dict[str, Any], arrays: Arrays) -> dict[str, Any]: raise NotImplementedError
 
     def save(self, path: str | Path) -> None:
         "Write the fitted estimator to one file, completely or not at all; raises NotFittedError before fit"

@@ -297,7 +297,9 @@ class Ensemble(BaseEstimator):
     def _begin(self) -> None:
         "Forget what an earlier fit learned, so that a fit that fails leaves nothing behind; check the options"
         for name in [name for name in vars(self) if name.endswith('_')]: delattr(self, name)
-        for name, spec in self._declared.items(): require(spec, **{name: getattr(self, name)})
+        for name, spec in self._declared.items():
+            value = getattr(self, name)                      # a grid of options may be an array: its words are NumPy's
+            require(spec, **{name: str(value) if isinstance(value, np.str_) else value})
 
     def _train(self, task: NetworkTask, epochs: int, every: int = 1, show: bool = False) -> dict[str, Any]:
         "Train all networks: their part of the record"
@@ -505,7 +507,8 @@ class _SequenceEstimator(Ensemble):
         return sequences, {'n_features_in_': sequences[0].shape[1], **form, 'of_tables_': bool(form)}
 
     def _network(self, n_x: int, n_y: int) -> Chain:
-        return _sequence_network(n_x, n_y, self.units, self.layers, self.cell, self.directions, self.pool, self.dropout)
+        cell, pool = str(self.cell), str(self.pool)
+        return _sequence_network(n_x, n_y, self.units, self.layers, cell, self.directions, pool, self.dropout)
 
     def _learn(self, sequences: list[NDArray], targets: NDArray, n_y: int, loss: _Loss, weights: NDArray | None,
                record: dict[str, Any]) -> Self:

@@ -420,7 +420,7 @@ class Forecaster(Ensemble):
         return X
 
     def _network(self, k: int) -> Chain:
-        recurrent = stacked(3 + k, self.units, self.cell, self.layers, dropout=self.dropout)
+        recurrent = stacked(3 + k, self.units, str(self.cell), self.layers, dropout=self.dropout)
         output = Dense(self.units, len(self.quantiles))
         return Chain({'recurrent': recurrent, 'dropout': Dropout(self.dropout), 'output': output})
 

@@ -111,21 +111,19 @@ class Batch(NamedTuple):
 class NetworkTask(Protocol):
     "A training task of one network that is fed with batches"
     network: Chain
-    unit: str                                                    # what is counted
+    unit: str
 
-    @property
-    def epoch_steps(self) -> int: return 1                       # batches of an epoch
-
-    def new_epoch(self, rng: np.random.Generator) -> Arrays: ...                         # a carry: where batches begin
-
-    def batch(self, carry: Arrays, rng: np.random.Generator | None = None) -> Batch: ...  # with rng, its input is noisy
-
-    def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]: ...             # the loss, its gradient
-
+    # A task of its own says: the carry with which an epoch begins; a batch, with noise if it is given a generator;
+    # the loss of outputs z and its gradient; the validation loss; two tasks, to train on and to validate on.
+    def new_epoch(self, rng: np.random.Generator) -> Arrays: ...
+    def batch(self, carry: Arrays, rng: np.random.Generator | None = None) -> Batch: ...
+    def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]: ...
     def validation_loss(self, parameters: Arrays) -> float: ...
+    def split(self, fraction: float, rng: np.random.Generator) -> tuple[Self, Self]: ...
 
-    def split(self, fraction: float, rng: np.random.Generator) -> tuple[Self, Self]: ...  # to train on, to validate on
-
+    # It may say otherwise: how many batches make an epoch, and the carry after a batch.
+    @property
+    def epoch_steps(self) -> int: return 1
     def after(self, carry: Arrays, rng: np.random.Generator) -> Arrays: return self.new_epoch(rng)
 
     def begin(self, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
@@ -299,7 +297,9 @@ class Ensemble(BaseEstimator):
     def _begin(self) -> None:
         "Forget what an earlier fit learned, so that a fit that fails leaves nothing behind; check the options"
         for name in [name for name in vars(self) if name.endswith('_')]: delattr(self, name)
-        for name, spec in self._declared.items(): require(spec, **{name: getattr(self, name)})
+        for name, spec in self._declared.items():
+            value = getattr(self, name)                      # a grid of options may be an array: its words are NumPy's
+            require(spec, **{name: str(value) if isinstance(value, np.str_) else value})
 
     def _train(self, task: NetworkTask, epochs: int, every: int = 1, show: bool = False) -> dict[str, Any]:
         "Train all networks: their part of the record"
@@ -329,9 +329,9 @@ class Ensemble(BaseEstimator):
             raise ValueError('the weights are not those of the network that the file describes')
         return {'network_': network, 'parameters_': members}
 
-    def _learned(self) -> dict[str, Any]: raise NotImplementedError          # the record as JSON, without networks
-
-    def _record(self, learned: dict[str, Any], arrays: Arrays) -> dict[str, Any]: raise NotImplementedError   # and back
+    # Each estimator says: the record as JSON, without networks; and the whole record, from that and the weights.
+    def _learned(self) -> dict[str, Any]: raise NotImplementedError
+    def _record(self, learned: dict[str, Any], arrays: Arrays) -> dict[str, Any]: raise NotImplementedError
 
     def save(self, path: str | Path) -> None:
         "Write the fitted estimator to one file, completely or not at all; raises NotFittedError before fit"
@@ -507,7 +507,8 @@ class _SequenceEstimator(Ensemble):
         return sequences, {'n_features_in_': sequences[0].shape[1], **form, 'of_tables_': bool(form)}
 
     def _network(self, n_x: int, n_y: int) -> Chain:
-        return _sequence_network(n_x, n_y, self.units, self.layers, self.cell, self.directions, self.pool, self.dropout)
+        cell, pool = str(self.cell), str(self.pool)
+        return _sequence_network(n_x, n_y, self.units, self.layers, cell, self.directions, pool, self.dropout)
 
     def _learn(self, sequences: list[NDArray], targets: NDArray, n_y: int, loss: _Loss, weights: NDArray | None,
                record: dict[str, Any]) -> Self:

@@ -450,6 +450,15 @@ def test_one_option_at_a_time(kind):
 
 
 @every
+def test_options_may_be_of_numpy(kind):
+    "As in a grid that is an array"
+    options, X, y = GOOD[kind]
+    numpys = {name: np.array([value])[0] for name, value in {**options, 'cell': 'lstm', 'noise': 0.5}.items()}
+    plain = {name: value.item() for name, value in numpys.items()}
+    np.testing.assert_array_equal(*(kind(**o, random_state=0).fit(X, y).predict(X[:2]) for o in (numpys, plain)))
+
+
+@every
 def test_fit_and_load_leave_the_same_behind(kind, tmp_path):
     "All fitted attributes, and nothing of an earlier fit"
     options, X, y = GOOD[kind]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .checks import Integer, Kind, Methods, Number, Shape, Shapes, fits, refuse, require
-from .init import check_dtype, check_draw, glorot, initialize_gru, initialize_lstm, initialize_rnn
+from .init import GENERATOR, FloatType, glorot, initialize_gru, initialize_lstm, initialize_rnn
 from .gradcheck import GradientReport, check_gradients
 from rnn_nbdev.kernels import (
     cell_shapes, check_lengths, checked_call, scatter, state_names, textbook_forward, thinned, thinned_backward,
@@ -34,9 +34,7 @@ Arrays = dict[str, NDArray]
 Forward = tuple[NDArray, Arrays, Any]       # output, final state, cache
 Backward = tuple[Any, Arrays, Arrays]       # gradients of the input (None for tokens), parameters, initial state
 
-_GENERATOR = Kind(np.random.Generator, 'a numpy.random.Generator')
-
-@fits(training=bool, rng=_GENERATOR, trace=bool)
+@fits(training=bool, rng=GENERATOR, trace=bool)
 @dataclass(frozen=True)
 class Pass:
     "What a forward pass needs besides parameters, input and state; layers hand it on untouched"
@@ -189,9 +187,9 @@ class Embedding(Layer):
     def __post_init__(self) -> None:
         if self.padding is not None: require(Integer(0, self.n_tokens - 1), padding=self.padding)
 
+    @fits(rng=GENERATOR, dtype=FloatType())
     def init(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Arrays:
         "Normal with variance 1 / n_out: each vector has a length of about 1"
-        check_draw(rng, dtype)
         W = rng.standard_normal((self.n_out, self.n_tokens)) / np.sqrt(self.n_out)
         return {'W': self.without_padding(W.astype(dtype))}
 
@@ -221,7 +219,7 @@ class Embedding(Layer):
         return None, {'W': self.without_padding(dW)}, {}
 
 # %% ../nbs/20_layers.ipynb #69350039
-@fits(layer=LAYER, x=Kind(np.ndarray, 'a NumPy array'), rng=_GENERATOR)
+@fits(layer=LAYER, x=Kind(np.ndarray, 'a NumPy array'), rng=GENERATOR)
 def check_layer(
     layer: Layer,  # any layer or composition
     x: NDArray,  # input, float64 or tokens
@@ -323,10 +321,9 @@ class Recurrent(Layer):
         if self.cell == 'gru': return initialize_gru(rng, self.n_x, self.n_a, reset_after=self.reset_after, dtype=dtype)
         return (initialize_lstm if self.cell == 'lstm' else initialize_rnn)(rng, self.n_x, self.n_a, dtype=dtype)
 
-    @fits(m=Integer(1))
+    @fits(m=Integer(1), dtype=FloatType())
     def start(self, m: int, dtype: DTypeLike = np.float32) -> Arrays:
         "Zero states: a, and c for the LSTM, each (n_a, m)"
-        check_dtype(dtype)
         return {name: np.zeros((self.n_a, m), dtype, order='F') for name in state_names(self.kernel)}
 
     @fits(self=_own_sizes, parameters=_of_cell, x='n_x m T', state=_of_cell)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from rnn_nbdev.gradcheck import check_gradients, leaves
+from rnn_nbdev.gradcheck import check_gradients, leaves, refused
 from rnn_nbdev.init import initialize_gru, initialize_lstm, initialize_rnn
 from rnn_nbdev.kernels import checked_call, textbook_backward
 from rnn_nbdev.lstm import lstm_backward, lstm_forward
@@ -377,6 +377,45 @@ def test_a_stream_equals_the_sequence(cell, engine, dtype):
         for name, array in flatten((state, parameters)).items(): np.testing.assert_array_equal(array, before[name])
         with pytest.raises(ValueError, match='x_t: got shape'): stream.step(np.zeros((n_x + 1, m)))
         if m == 1: assert stream.step(x[:, 0, 0]).shape == (n_a, 1)
+
+
+@by_engine
+@pytest.mark.parametrize('m', [1, 2])
+def test_a_stream_begins_anew(engine, m):
+    "Whatever it was fed, NaN too; from where it started, which nobody has changed by then, or from where one says"
+    x, state, parameters, *_ = case('lstm', 3, 5, m, 1)
+    x, first = x[:, :, 0], {key: s.copy() for key, s in state.items()}
+    with engine_of(engine): stream = Stream('lstm', parameters, state)
+    once = stream.step(x).copy()
+    there = stream.state
+    twice = stream.step(x).copy()
+    for s in state.values(): s[:] = 7
+    stream.step(x * np.nan)
+    assert np.isnan(stream.step(x)).all()
+    stream.reset()
+    for key, s in stream.state.items(): np.testing.assert_array_equal(s, first[key])
+    np.testing.assert_array_equal(stream.step(x), once)
+    stream.reset(there)
+    np.testing.assert_array_equal(stream.step(x), twice)
+    stream.reset(first)
+    for bad in ({'a': first['a']}, {**first, 'c': np.ones((5, m + 1))}, {**first, 'a': None}, 'a', np.ones((5, m))):
+        assert refused(stream.reset, bad).split(':')[0] in ('state', 'a', 'c')
+        for key, s in stream.state.items(): np.testing.assert_array_equal(s, first[key])
+
+
+@by_engine
+def test_a_stream_of_nothing(engine):
+    _, state, parameters, *_ = case('lstm', 3, 5, 1, 1)
+    with engine_of(engine):
+        for bad in (None, [], 'x', 3): assert refused(Stream, 'lstm', bad, state).startswith('parameters: got')
+        for bad in (None, [], 'x', 3): assert refused(Stream, 'lstm', parameters, bad).startswith('state: got')
+        assert refused(Stream, 'lstm', parameters, {}).startswith('a: missing')
+        empty = {'a': np.ones((5, 0)), 'c': np.ones((5, 0))}
+        assert refused(Stream, 'lstm', parameters, empty).startswith('a: got shape (5, 0)')
+        assert refused(Stream, 'lstm', {**parameters, 'Wc': np.ones((5, 3))}, state).startswith('Wc: got shape (5, 3)')
+        stream = Stream('lstm', parameters, state)
+    for bad in (None, 'x', 3., np.ones(4), np.ones((3, 2)), np.array([['a']] * 3), np.array([[None]] * 3)):
+        assert refused(stream.step, bad).startswith('x_t: got')
 
 
 @by_engine

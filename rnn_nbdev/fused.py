@@ -283,7 +283,6 @@ def jit_affine_backward(
 ) -> dict[str, NDArray]:  # da, shape of a; dW (n_y, n_a); db (n_y, 1)
     "Back through the logits, compiled"
     shape, work, W, shares = cache
-    require(' '.join(map(str, (len(W), *shape[1:]))), dz=dz)
     return _back(_LOGITS_BACK, work._replace(dZ=c_ordered(dz.T).reshape(-1, len(W))), W, shares, shape)
 
 # %% ../nbs/18_fused.ipynb #6da5d65b

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -16,13 +15,16 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .checks import Integer, Kind, Methods, Number, Shape, Shapes, fits, refuse, require
-from .init import check_dtype, check_draw, glorot, initialize_gru, initialize_lstm, initialize_rnn
+from .gru import GRU
+from .init import GENERATOR, FloatType, glorot, initialize_gru, initialize_lstm, initialize_rnn
 from .gradcheck import GradientReport, check_gradients
 from rnn_nbdev.kernels import (
-    cell_shapes, check_lengths, checked_call, scatter, state_names, textbook_forward, thinned, thinned_backward,
+    check_lengths, checked_call, scatter, state_names, textbook_forward, thinned, thinned_backward,
 )
+from .lstm import LSTM
 from .outputs import output_backward, output_forward
 from .recurrent import engine_of, recurrent_backward, recurrent_forward
+from .rnn import RNN
 
 # %% auto #0
 __all__ = ['Arrays', 'Forward', 'Backward', 'LAYER', 'KEPT', 'RATE', 'NOTHING', 'CELLS', 'Pass', 'Layer', 'require_shape', 'Flat',
@@ -34,9 +36,7 @@ Arrays = dict[str, NDArray]
 Forward = tuple[NDArray, Arrays, Any]       # output, final state, cache
 Backward = tuple[Any, Arrays, Arrays]       # gradients of the input (None for tokens), parameters, initial state
 
-_GENERATOR = Kind(np.random.Generator, 'a numpy.random.Generator')
-
-@fits(training=bool, rng=_GENERATOR, trace=bool)
+@fits(training=bool, rng=GENERATOR, trace=bool)
 @dataclass(frozen=True)
 class Pass:
     "What a forward pass needs besides parameters, input and state; layers hand it on untouched"
@@ -96,15 +96,16 @@ def _own_sizes(name: str, value: Any, call: Any) -> Any:
 
 def require_shape(dy: Any, *shape: int) -> None:
     "Raise the error unless the gradient from above is an array of just this shape"
-    if isinstance(dy, np.ndarray) and dy.shape == shape and dy.dtype.kind in 'fc': return
-    require(' '.join(map(str, shape)), dy=dy)
+    if not isinstance(dy, np.ndarray) or dy.dtype.kind not in 'fc': require('...', dy=dy)
+    if dy.shape != shape: refuse('dy', f'shape {dy.shape}', str(shape))
 
 # %% ../nbs/20_layers.ipynb #2d9f60b5
 class _Exactly(Shapes):
     "A dictionary of these arrays and no others"
     def __call__(self, name: str, value: Any, call: Any) -> Any:
-        unknown = [str(key) for key in super().__call__(name, value, call) if key not in self.shapes]
-        if unknown: refuse(name, f'the name {min(unknown)!r}', ', '.join(self.shapes) or 'no names')
+        known = dict(self.always)
+        unknown = [str(key) for key in super().__call__(name, value, call) if key not in known]
+        if unknown: refuse(name, f'the name {min(unknown)!r}', ', '.join(known) or 'no names')
         return value
 
 class Flat(Shape):
@@ -164,12 +165,13 @@ def _sum_by_token(dx: NDArray, tokens: NDArray, n_tokens: int) -> NDArray:
 # %% ../nbs/20_layers.ipynb #675b4e17
 class _Tokens(Shape):
     "Tokens (m, T): integers, handed on as an array"
-    kinds, numbers, becomes_floating = 'iu', 'tokens: integers (m, T)', False
+    plain = 'iu'
 
-    def __call__(self, name: str, value: Any, call: Any) -> Any:
-        try: x = np.asarray(value)
+    def array(self, name: str, value: Any) -> np.ndarray:
+        try: return np.asarray(value)
         except ValueError: refuse(name, 'rows of different lengths', '(m, T), padded, and lengths')
-        return super().__call__(name, x, call)
+
+    def other(self, name: str, value: NDArray, call: Any) -> NDArray: refuse(name, value.dtype, 'tokens: integers (m, T)')
 
 def _known(tokens: NDArray, n_tokens: int) -> NDArray:
     "The tokens, each of which has to be in the vocabulary"
@@ -189,9 +191,9 @@ class Embedding(Layer):
     def __post_init__(self) -> None:
         if self.padding is not None: require(Integer(0, self.n_tokens - 1), padding=self.padding)
 
+    @fits(rng=GENERATOR, dtype=FloatType())
     def init(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Arrays:
         "Normal with variance 1 / n_out: each vector has a length of about 1"
-        check_draw(rng, dtype)
         W = rng.standard_normal((self.n_out, self.n_tokens)) / np.sqrt(self.n_out)
         return {'W': self.without_padding(W.astype(dtype))}
 
@@ -221,7 +223,7 @@ class Embedding(Layer):
         return None, {'W': self.without_padding(dW)}, {}
 
 # %% ../nbs/20_layers.ipynb #69350039
-@fits(layer=LAYER, x=Kind(np.ndarray, 'a NumPy array'), rng=_GENERATOR)
+@fits(layer=LAYER, x=Kind(np.ndarray, 'a NumPy array'), rng=GENERATOR)
 def check_layer(
     layer: Layer,  # any layer or composition
     x: NDArray,  # input, float64 or tokens
@@ -285,17 +287,15 @@ def draw_mask(rng: Any, p: float, shape: tuple[int, ...], dtype: DTypeLike) -> N
 # %% ../nbs/20_layers.ipynb #b2772986
 CELLS = ('rnn', 'lstm', 'gru')
 
-@lru_cache
-def _arrays_of(what: str, cell: str, n_x: int, n_a: int) -> _Exactly:
-    "Exactly the parameters of a cell, or its state"
-    shapes: Mapping = cell_shapes(cell, n_x, n_a) if what == 'parameters' else dict.fromkeys(state_names(cell), (n_a, 'm'))
-    return _Exactly({name: ' '.join(map(str, shape)) for name, shape in shapes.items()})
+_GRU = {name: shape for name, shape in GRU.items() if '?' not in name}
+_PARAMETERS = {'rnn': RNN, 'lstm': LSTM, 'gru': _GRU, 'gru_after': _GRU | {'brc': 'n_a 1'}}
+_FITTING = {cell: {'parameters': _Exactly(shapes), 'state': _Exactly(dict.fromkeys(state_names(cell), 'n_a m'))}
+            for cell, shapes in _PARAMETERS.items()}
 
 def _of_cell(name: str, value: Any, call: Any) -> Any:
     "Declared for a recurrent layer's parameters and state: exactly its cell's; the state may be empty"
-    layer = call.given['self']
     if name == 'state' and isinstance(value, Mapping) and not value: return None
-    return _arrays_of(name, layer.kernel, layer.n_x, layer.n_a)(name, value, call)
+    return _FITTING[call.given['self'].kernel][name](name, value, call)
 
 # %% ../nbs/20_layers.ipynb #a4fe2993
 @fits(n_x=Integer(1), n_a=Integer(1), cell=CELLS, reset_after=bool, reverse=bool, dropout=RATE)
@@ -323,10 +323,9 @@ class Recurrent(Layer):
         if self.cell == 'gru': return initialize_gru(rng, self.n_x, self.n_a, reset_after=self.reset_after, dtype=dtype)
         return (initialize_lstm if self.cell == 'lstm' else initialize_rnn)(rng, self.n_x, self.n_a, dtype=dtype)
 
-    @fits(m=Integer(1))
+    @fits(m=Integer(1), dtype=FloatType())
     def start(self, m: int, dtype: DTypeLike = np.float32) -> Arrays:
         "Zero states: a, and c for the LSTM, each (n_a, m)"
-        check_dtype(dtype)
         return {name: np.zeros((self.n_a, m), dtype, order='F') for name in state_names(self.kernel)}
 
     @fits(self=_own_sizes, parameters=_of_cell, x='n_x m T', state=_of_cell)

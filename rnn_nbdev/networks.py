@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checks import Integer, Kind, fits, refuse, require
+from .checks import Integer, Kind, fits, refuse
 from rnn_nbdev.layers import (
     KEPT, LAYER, NOTHING, RATE, Arrays, Backward, Chain, Flat, Forward, Layer, Pass, Recurrent, draw_mask,
     in_layer, join, lengths_of, of_layer, of_parts, put_valid, require_shape, shorten, valid_steps,
@@ -110,7 +110,7 @@ class Bidirectional(Layer):
     @fits(cache=KEPT, dstate=of_parts)
     def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "The gradients of x, summed over the directions, of the parameters, of the initial states"
-        if self.merge == 'concat': require(f'{2 * self.layer.n_a} m T', dy=dy)
+        if self.merge == 'concat': require_shape(dy, 2 * self.layer.n_a, *np.shape(dy)[1:])
         below = (dy, dy) if self.merge == 'sum' else np.split(dy, 2)
         dx, dparameters, dstate0 = {}, {}, {}
         for dy_one, (name, layer), (_, inner) in zip(below, self.layers.items(), cache):

@@ -17,8 +17,8 @@ import numpy as np
 
 # %% auto #0
 __all__ = ['Function', 'ArgumentError', 'in_short', 'refuse', 'Number', 'Integer', 'Word', 'Kind', 'Methods', 'Optional', 'Call',
-           'Shape', 'Floats', 'Shapes', 'Cache', 'Caches', 'spec_of', 'require', 'in_words', 'trusted', 'as_floats',
-           'fits']
+           'Shape', 'Floats', 'Shapes', 'ByName', 'Like', 'Cache', 'Caches', 'spec_of', 'require', 'in_words',
+           'trusted', 'as_floats', 'fits']
 
 # %% ../nbs/00_checks.ipynb #c9bc968a
 class ArgumentError(ValueError, TypeError):
@@ -58,7 +58,7 @@ class Number:
         inside = value >= self.least and (value < self.below or value == self.most)
         if self.most is not None: inside = inside and value <= self.most
         if not inside or (self.above is not None and value <= self.above): refuse(name, in_short(value), str(self))
-        return value
+        return value.item() if isinstance(value, np.generic) else value     # NumPy's would turn float32 into float64
 
 def Integer(least: float = -math.inf, most: float | None = None) -> Number:
     "An integer in a range; True and False are none"
@@ -183,6 +183,44 @@ class Shapes:
                 wanted = f'{key} with shape {shape.expected(call)}{call.because(shape.dims, key)}'
                 raise ArgumentError(f'{key}: missing; got {sorted(map(str, value))}, expected {wanted}')
             if needed: Shape(text)(key, value[key], call)
+        return value
+
+# %% ../nbs/00_checks.ipynb #c002e414
+@dataclass(frozen=True)
+class ByName:
+    "A dictionary of arrays of numbers, whatever they are called; `names` must be among them"
+    kinds: str = 'biufc'
+    names: tuple[str, ...] = ()
+
+    def __call__(self, name: str, value: Any, call: Any = None) -> Any:
+        if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
+        for key in self.names:
+            if key not in value: refuse(name, sorted(map(str, value)), f'{key} among them')
+        for key, a in value.items():
+            if not isinstance(key, str): refuse(name, f'the name {key!r}', 'text')
+            if not isinstance(a, np.ndarray | np.generic): refuse(f'{name}[{key!r}]', type(a).__name__, 'a NumPy array')
+            if a.dtype.kind in self.kinds: continue
+            words = {'fc': 'floating-point numbers', 'biuf': 'real numbers'}
+            refuse(f'{name}[{key!r}]', a.dtype, words.get(self.kinds, 'numbers'))
+        return value
+
+@dataclass(frozen=True)
+class Like(ByName):
+    "A dictionary with an array for each one of argument `other`, of its shape, by prefix + name; `alone`: and no more"
+    other: str = ''
+    prefix: str = ''
+    alone: bool = False
+
+    def __call__(self, name: str, value: Any, call: Any = None) -> Any:
+        super().__call__(name, value)
+        arrays = call.given.get(self.other, {})
+        for key, a in arrays.items():
+            full = f'{self.prefix}{key}'
+            if full not in value: refuse(name, sorted(value), f'{full} with shape {a.shape} among them')
+            if value[full].shape != a.shape: refuse(f'{name}[{full!r}]', f'shape {value[full].shape}', a.shape)
+        if self.alone and len(value) > len(arrays):
+            extra = min({*value} - {f'{self.prefix}{key}' for key in arrays})
+            refuse(name, f'the name {extra!r}', f'one of {sorted(arrays)}')
         return value
 
 # %% ../nbs/00_checks.ipynb #fd5b0f56

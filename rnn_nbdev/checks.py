@@ -58,7 +58,7 @@ class Number:
         inside = value >= self.least and (value < self.below or value == self.most)
         if self.most is not None: inside = inside and value <= self.most
         if not inside or (self.above is not None and value <= self.above): refuse(name, in_short(value), str(self))
-        return value.item() if isinstance(value, np.generic) else value     # NumPy's would turn float32 into float64
+        return value.item() if isinstance(value, np.generic | np.ndarray) else value   # NumPy's would widen float32
 
 def Integer(least: float = -math.inf, most: float | None = None) -> Number:
     "An integer in a range; True and False are none"

@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +21,18 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse_arrays
 from safetensors.numpy import save as format_arrays
 
-from .numerics import check_is
+from .checks import ByName, Kind, fits, in_short, refuse
 
 # %% auto #0
-__all__ = ['Arrays', 'path_of', 'write_whole', 'check_json', 'write_json', 'save_arrays', 'load_arrays']
-
-# %% ../nbs/28_files.ipynb #0d97dd33
-def path_of(
-    **path: Any,  # by the name of the argument
-) -> Path:  # of the one that is given
-    "A place in the file system; raises TypeError for what is neither text nor a path"
-    check_is(str | os.PathLike, 'a path', **path)
-    return Path(*path.values())
+__all__ = ['Arrays', 'write_whole', 'write_json', 'AsPath', 'Json', 'save_arrays', 'load_arrays']
 
 # %% ../nbs/28_files.ipynb #3df3c418
 def write_whole(
     path: Path,  # where to
     data: bytes,  # what
 ) -> None:
-    "Write a file completely or not at all; raises TypeError for what is not bytes, OSError where it can't be written"
-    check_is(bytes | bytearray, 'bytes', data=data)
-    path = path_of(path=path)
+    "Write a file completely or not at all; raises OSError where it can't be written"
+    path = Path(path)
     if not path.parent.is_dir(): raise FileNotFoundError(errno.ENOENT, 'No such folder', str(path.parent))
     if path.is_dir(): raise IsADirectoryError(errno.EISDIR, 'Is a folder', str(path))
     beside = path.with_name(f'.{path.name}.{secrets.token_hex(4)}')
@@ -49,64 +41,51 @@ def write_whole(
             f.write(data)
             f.flush()
             os.fsync(f.fileno())
-        if path.exists(): beside.chmod(path.stat().st_mode)     # who may read it stays; a new file is as the umask says
+        if path.exists(): beside.chmod(path.stat().st_mode)     # a new one follows the umask
         os.replace(beside, path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-
-# %% ../nbs/28_files.ipynb #f6e38ac9
-def check_json(
-    value: Any,  # what came
-    what: str,  # what the argument is called
-) -> str:  # the same as JSON
-    "A value as JSON; raises TypeError for one that JSON can't hold, such as an array or NaN"
-    try: return json.dumps(value, indent=1, allow_nan=False)
-    except (TypeError, ValueError) as e: raise TypeError(f'{what}: JSON cannot hold it ({e})') from None
 
 # %% ../nbs/28_files.ipynb #5d3998db
 def write_json(
     path: Path,  # where to
     value: Any,  # what
 ) -> None:
-    "Write a value as JSON, completely or not at all; raises TypeError for one that JSON can't hold"
-    write_whole(path, (check_json(value, 'value') + '\n').encode())
+    "Write a value as JSON, completely or not at all"
+    write_whole(path, (json.dumps(value, indent=1, allow_nan=False) + '\n').encode())
 
 # %% ../nbs/28_files.ipynb #20562630
+#| code-fold: true
+#| code-summary: What the two functions below accept
 Arrays = dict[str, NDArray]
 
-def _fingerprint(arrays: Mapping[str, NDArray], said: Mapping[str, Any]) -> str:
-    "SHA-256 of what is said, and of the arrays' names, types, shapes and contents; raises TypeError for other things"
-    _check_storable(arrays)
-    check_json(said, 'said')
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-    for name in sorted(arrays):
-        a = arrays[name]
-        digest.update(f'{name} {a.dtype.str} {a.shape}\n'.encode())
-        digest.update(a.tobytes())
-    return digest.hexdigest()
+@dataclass(frozen=True)
+class AsPath:
+    "A place in the file system, handed on as a Path; a folder that exists, if `folder`"
+    folder: bool = False
 
-# %% ../nbs/28_files.ipynb #cfe3aa16
-def _check_storable(arrays: Mapping[str, NDArray]) -> None:
-    "Raise TypeError unless `arrays` is a dictionary from names to arrays of numbers"
-    if not isinstance(arrays, Mapping): raise TypeError(f'arrays: got {type(arrays).__name__}, expected a dictionary')
-    for name, a in arrays.items():
-        if not isinstance(name, str): raise TypeError(f'arrays: got the name {name!r}, expected text')
-        if not isinstance(a, np.ndarray | np.generic) or a.dtype.kind not in 'biuf':
-            kind = getattr(a, 'dtype', type(a).__name__)
-            raise TypeError(f'arrays[{name!r}]: got {kind}, expected an array of real numbers or true and false')
+    def __call__(self, name: str, value: Any, call: Any = None) -> Path:
+        if not isinstance(value, str | os.PathLike): refuse(name, in_short(value), 'a path')
+        if self.folder and not Path(value).is_dir(): refuse(name, value, 'a folder that exists')
+        return Path(value)
+
+@dataclass(frozen=True)
+class Json:
+    "What JSON can hold, such as a dictionary of numbers and text"
+    def __call__(self, name: str, value: Any, call: Any = None) -> Any:
+        try: json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as e: refuse(name, in_short(value), f'what JSON can hold ({e})')
+        return value
 
 # %% ../nbs/28_files.ipynb #3a1a0892
+@fits(path=AsPath(), arrays=ByName('biuf'), about=Json(), kind=Kind(str, 'text'))
 def save_arrays(
-    path: Path,  # where to
-    arrays: Mapping[str, NDArray],  # by name
+    path: Path, arrays: Mapping[str, NDArray],  # where to, and what, by name
     about: Mapping[str, Any],  # anything that JSON can hold
     kind: str,  # what the file is: a reader asks for it
 ) -> None:
-    "Write arrays and what there is to say about them to one file, whole or not at all; raises TypeError for others"
-    _check_storable(arrays)
-    check_json(about, 'about')
-    check_is(str, 'text', kind=kind)
+    "Write arrays and what there is to say about them to one file, completely or not at all"
     turned = sorted(n for n, a in arrays.items() if a.ndim > 1 and a.flags.f_contiguous and not a.flags.c_contiguous)
     stored = {n: np.asarray(a.T if n in turned else a, order='C') for n, a in arrays.items()}
     said = {'kind': kind, 'turned': turned, 'about': about}
@@ -114,22 +93,14 @@ def save_arrays(
     one_entry = {'rnn_nbdev': json.dumps(header)}       # safetensors writes several in no fixed order
     write_whole(path, format_arrays(stored, metadata=one_entry))
 
-# %% ../nbs/28_files.ipynb #c54631a9
-def _read_header(data: bytes) -> dict[str, Any]:
-    "The metadata in a safetensors file: 8 bytes of length, then JSON; raises ValueError where they don't fit"
-    check_is(bytes | bytearray, 'bytes', data=data)
-    length = int.from_bytes(data[:8], 'little')
-    if not 0 < length <= len(data) - 8: raise ValueError(f'data: got {len(data)} bytes, expected a header of {length}')
-    return json.loads(json.loads(data[8:8 + length]).get('__metadata__', {}).get('rnn_nbdev', '{}'))
-
 # %% ../nbs/28_files.ipynb #719f8b2c
+@fits(path=AsPath(), kind=Kind(str, 'text'))
 def load_arrays(
     path: Path,  # where from
     kind: str,  # what the file should be
 ) -> tuple[Arrays, dict[str, Any]]:  # the arrays, what was said about them
     "Read what save_arrays wrote; raises ValueError for a damaged or foreign file, OSError if it can't be read"
-    check_is(str, 'text', kind=kind)
-    data = path_of(path=path).read_bytes()
+    data = path.read_bytes()
     try: stored, header = parse_arrays(data), _read_header(data)
     except (SafetensorError, ValueError, KeyError) as e:
         raise ValueError(f'{path}: damaged, or not a safetensors file ({e})') from None
@@ -138,3 +109,19 @@ def load_arrays(
     if header.pop('sha256', None) != _fingerprint(stored, header) or not {'turned', 'about'} <= header.keys():
         raise ValueError(f'{path}: damaged: its contents differ from its checksum')
     return {n: a.T if n in header['turned'] else a for n, a in stored.items()}, header['about']
+
+# %% ../nbs/28_files.ipynb #cfe3aa16
+def _fingerprint(arrays: Mapping[str, NDArray], said: Mapping[str, Any]) -> str:
+    "SHA-256 of what is said, and of the arrays' names, dtypes, shapes and contents"
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for name in sorted(arrays):
+        a = arrays[name]
+        digest.update(f'{name} {a.dtype.str} {a.shape}\n'.encode())
+        digest.update(a.tobytes())
+    return digest.hexdigest()
+
+def _read_header(data: bytes) -> dict[str, Any]:
+    "The metadata in a safetensors file: 8 bytes of length, then JSON"
+    length = int.from_bytes(data[:8], 'little')
+    if not 0 < length <= len(data) - 8: raise ValueError(f'{len(data)} bytes cannot hold a header of {length}')
+    return json.loads(json.loads(data[8:8 + length]).get('__metadata__', {}).get('rnn_nbdev', '{}'))

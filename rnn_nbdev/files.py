@@ -27,10 +27,7 @@ from .checks import ByName, Kind, fits, in_short, refuse
 __all__ = ['Arrays', 'write_whole', 'write_json', 'AsPath', 'Json', 'save_arrays', 'load_arrays']
 
 # %% ../nbs/28_files.ipynb #3df3c418
-def write_whole(
-    path: Path,  # where to
-    data: bytes,  # what
-) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     "Write a file completely or not at all; raises OSError where it can't be written"
     path = Path(path)
     if not path.parent.is_dir(): raise FileNotFoundError(errno.ENOENT, 'No such folder', str(path.parent))
@@ -48,10 +45,7 @@ def write_whole(
         raise
 
 # %% ../nbs/28_files.ipynb #5d3998db
-def write_json(
-    path: Path,  # where to
-    value: Any,  # what
-) -> None:
+def write_json(path: Path, value: Any) -> None:
     "Write a value as JSON, completely or not at all"
     write_whole(path, (json.dumps(value, indent=1, allow_nan=False) + '\n').encode())
 
@@ -70,6 +64,7 @@ class AsPath:
         if self.folder and not Path(value).is_dir(): refuse(name, value, 'a folder that exists')
         return Path(value)
 
+# %% ../nbs/28_files.ipynb #b6a4ae94
 @dataclass(frozen=True)
 class Json:
     "What JSON can hold, such as a dictionary of numbers and text"
@@ -95,11 +90,8 @@ def save_arrays(
 
 # %% ../nbs/28_files.ipynb #719f8b2c
 @fits(path=AsPath(), kind=Kind(str, 'text'))
-def load_arrays(
-    path: Path,  # where from
-    kind: str,  # what the file should be
-) -> tuple[Arrays, dict[str, Any]]:  # the arrays, what was said about them
-    "Read what save_arrays wrote; raises ValueError for a damaged or foreign file, OSError if it can't be read"
+def load_arrays(path: Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
+    "The arrays and the description that save_arrays wrote; raises ValueError for a damaged file or another kind"
     data = path.read_bytes()
     try: stored, header = parse_arrays(data), _read_header(data)
     except (SafetensorError, ValueError, KeyError) as e:
@@ -114,12 +106,12 @@ def load_arrays(
 def _fingerprint(arrays: Mapping[str, NDArray], said: Mapping[str, Any]) -> str:
     "SHA-256 of what is said, and of the arrays' names, dtypes, shapes and contents"
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-    for name in sorted(arrays):
-        a = arrays[name]
+    for name, a in sorted(arrays.items()):
         digest.update(f'{name} {a.dtype.str} {a.shape}\n'.encode())
         digest.update(a.tobytes())
     return digest.hexdigest()
 
+# %% ../nbs/28_files.ipynb #e00ca9fc
 def _read_header(data: bytes) -> dict[str, Any]:
     "The metadata in a safetensors file: 8 bytes of length, then JSON"
     length = int.from_bytes(data[:8], 'little')

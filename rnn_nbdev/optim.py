@@ -67,6 +67,7 @@ class _State(ByName):
             refuse(name, f'the name {min({*value} - expected)!r}', f'one of {sorted(expected)}')
         return value
 
+# %% ../nbs/30_optim.ipynb #958c301a
 class _Gradients(Like):
     "A gradient for each parameter, of its shape and dtype, and nothing else"
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
@@ -77,6 +78,7 @@ class _Gradients(Like):
                 refuse(f'{name}[{key!r}]', kind, f'{p.dtype}, as its parameter; what went in?')
         return value
 
+# %% ../nbs/30_optim.ipynb #26ebf10e
 def _zeros(parameters: Mapping[str, NDArray], kinds: tuple[str, ...]) -> dict[str, NDArray]:
     "Running means of zero, under kind.name, before the first step"
     zeros = {f'{kind}.{name}': np.zeros_like(p) for kind in kinds for name, p in parameters.items()}
@@ -92,12 +94,8 @@ class Optimizer:
         "The names of its running means"
         raise NotImplementedError
 
-    def step(self,
-             p: NDArray, g: NDArray,  # a parameter and its gradient
-             means: tuple[NDArray, ...],  # its running means, in the order of `kinds`
-             rate: float, t: int,  # learning rate, and which step this is, from 1
-             ) -> tuple[NDArray, ...]:  # the new parameter, then the new running means
-        "The equation for one array"
+    def step(self, p: NDArray, g: NDArray, means: tuple[NDArray, ...], rate: float, t: int) -> tuple[NDArray, ...]:
+        "From parameter, gradient and running means, learning rate and step (from 1): new parameter, new running means"
         raise NotImplementedError
 
     @fits(parameters=ByName('fc'))
@@ -107,12 +105,9 @@ class Optimizer:
 
     @fits(parameters=ByName('fc'), gradients=_Gradients(other='parameters', alone=True), state=_State(),
           learning_rate=_SIZE)
-    def update(self,
-               parameters: Mapping[str, NDArray], gradients: Mapping[str, NDArray],  # by the same names
-               state: Mapping[str, NDArray],  # from init or the update before
-               learning_rate: float | None = None,  # step size; that of the object by default
-               ) -> tuple[dict[str, NDArray], dict[str, NDArray]]:  # new parameters, new state
-        "One step"
+    def update(self, parameters: Mapping[str, NDArray], gradients: Mapping[str, NDArray], state: Mapping[str, NDArray],
+               learning_rate: float | None = None) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        "One step: new parameters, new state; gradients have the parameters' names, the rate is the object's by default"
         rate = self.learning_rate if learning_rate is None else learning_rate
         t, new = int(state['t']) + 1, {}
         after = {'t': np.array(t)}
@@ -183,10 +178,8 @@ class RMSProp(Optimizer):
 
 # %% ../nbs/30_optim.ipynb #0be432aa
 @fits(gradients=ByName())
-def global_norm(
-    gradients: Mapping[str, NDArray],  # any arrays, by name
-) -> float:  # inf or nan if an entry is
-    "Length of all arrays together as one vector, without overflow"
+def global_norm(gradients: Mapping[str, NDArray]) -> float:
+    "Length of all arrays together as one vector, without overflow; inf or NaN if an entry is"
     square = sum(float(np.vdot(g, g)) for g in gradients.values())
     if 1e-30 < square < math.inf: return math.sqrt(square)
     highest = float(max((np.max(np.abs(g)) for g in gradients.values() if g.size), default=0.0))
@@ -198,11 +191,8 @@ def global_norm(
 _LIMIT = Number(above=0, most=math.inf)
 
 @fits(gradients=ByName(), max_norm=_LIMIT)
-def clip_by_global_norm(
-    gradients: Mapping[str, NDArray],  # any arrays, by name
-    max_norm: float,  # longest allowed length of all together
-) -> tuple[dict[str, NDArray], float]:  # gradients no longer than that, and the length before
-    "Clip the length, keep the direction; survives inf, hands NaN through"
+def clip_by_global_norm(gradients: Mapping[str, NDArray], max_norm: float) -> tuple[dict[str, NDArray], float]:
+    "Gradients no longer than max_norm, all together, in the same direction, and their norm before; NaN goes through"
     norm = trusted(global_norm)(gradients)
     if math.isinf(norm):
         infinite = {name: np.where(np.isinf(g), np.sign(g), 0).astype(g.dtype) for name, g in gradients.items()}
@@ -212,11 +202,8 @@ def clip_by_global_norm(
 
 # %% ../nbs/30_optim.ipynb #c066e5b8
 @fits(gradients=ByName(), max_value=_LIMIT)
-def clip_by_value(
-    gradients: Mapping[str, NDArray],  # any arrays, by name
-    max_value: float,  # largest allowed size of an entry
-) -> dict[str, NDArray]:  # gradients with no entry beyond it
-    "Clip every entry; survives inf, hands NaN through"
+def clip_by_value(gradients: Mapping[str, NDArray], max_value: float) -> dict[str, NDArray]:
+    "Gradients whose entries all lie between -max_value and max_value; NaN goes through"
     return {name: np.clip(g, -max_value, max_value) for name, g in gradients.items()}
 
 # %% ../nbs/30_optim.ipynb #c5a667fc
@@ -246,10 +233,8 @@ class WeightAverage:
 
 # %% ../nbs/30_optim.ipynb #6eb5f936
 @fits(state=ByName())
-def averaged_parameters(
-    state: Mapping[str, NDArray],  # of a WeightAverage
-) -> dict[str, NDArray]:  # the mean, by the parameters' names
-    "The averaged parameters, ready to be used in place of the raw ones; raises ValueError before the first update"
+def averaged_parameters(state: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    "The averaged parameters in a WeightAverage's state, ready to be used; raises ValueError before the first update"
     if not int(state.get('t', 0)): refuse('state', 'none or one before its first update', 'averages')
     return {name.removeprefix('mean.'): a for name, a in state.items() if name != 't'}
 

@@ -37,11 +37,8 @@ def batches_by_length(
 
 # %% ../nbs/33_practice.ipynb #c830d925
 @fits(batches=Kind(Iterable, 'a list of batches'))
-def padding_share(
-    lengths: Sequence[int] | NDArray,  # steps of each example, (n,)
-    batches: Iterable[NDArray],  # indices of each batch's examples
-) -> float:  # 0 if all in each batch are of one length
-    "The fraction of all computed steps that is padding"
+def padding_share(lengths: Sequence[int] | NDArray, batches: Iterable[NDArray]) -> float:
+    "The fraction of all computed steps that is padding, from lengths (n,) and the indices of each batch's examples"
     lengths, batches = _lengths(lengths), [np.asarray(batch) for batch in batches]
     for batch in batches:
         some = batch.dtype.kind in 'iu' and batch.ndim == 1 and batch.size
@@ -84,9 +81,7 @@ def find_learning_rate(
 
 # %% ../nbs/33_practice.ipynb #e89b8b1e
 @fits(rates='n', losses='n')
-def suggested_rate(
-    rates: NDArray, losses: NDArray,  # from find_learning_rate
-) -> float:  # learning rate
+def suggested_rate(rates: NDArray, losses: NDArray) -> float:
     "The middle of the factor of ten over which the smoothed loss falls most: a rule of thumb"
     if rates[0] <= 0 or not (np.diff(rates) > 0).all() or not np.isfinite(rates).all():
         refuse('rates', in_short(rates), 'finite numbers that grow from above 0')
@@ -95,6 +90,7 @@ def suggested_rate(
     ends = np.interp(logs + 1, logs, smoothed)          # the smoothed loss at ten times each rate
     return float(10**(logs[np.argmax(smoothed - ends)] + 0.5))
 
+# %% ../nbs/33_practice.ipynb #5dab55eb
 def _smoothed(losses: NDArray, memory: float = 0.85) -> NDArray:
     "The mean of each loss and its neighbors on both sides, near ones counting most, (n,)"
     steps = np.arange(len(losses))
@@ -102,10 +98,8 @@ def _smoothed(losses: NDArray, memory: float = 0.85) -> NDArray:
     return weights @ losses / weights.sum(axis=1)
 
 # %% ../nbs/33_practice.ipynb #11fc0d3e
-def plot_learning_rates(
-    rates: NDArray, losses: NDArray,  # from find_learning_rate, (n,)
-) -> Any:  # a Picture
-    "The loss over the learning rate, with the suggested one"
+def plot_learning_rates(rates: NDArray, losses: NDArray) -> Any:
+    "The loss over the learning rate, as find_learning_rate gives them, with the suggested rate"
     from rnn_nbdev.viz import plot_curves
     rate = suggested_rate(rates, losses)
     curves = {'loss': losses, 'smoothed': _smoothed(losses)}
@@ -135,6 +129,7 @@ def live_history(
         wait_until = time.monotonic() + max(seconds, 10 * (time.monotonic() - began))
     return draw
 
+# %% ../nbs/33_practice.ipynb #0d92e4aa
 def _in_notebook() -> bool:
     "Whether figures can be shown and shown again, as not in a terminal, a script, or a test; imports nothing"
     get_shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)

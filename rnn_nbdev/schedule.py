@@ -23,38 +23,26 @@ Schedule = Callable[[int], float]
 SCHEDULE, _RATE, _STEPS = Kind(Callable, 'a function of the step'), Number(above=0), Integer(1)
 
 @fits(rate=_RATE)
-def constant_rate(
-    rate: float,  # learning rate
-) -> Schedule:  # step -> rate
+def constant_rate(rate: float) -> Schedule:
     "The same rate at every step"
     return lambda step: rate
 
 # %% ../nbs/31_schedule.ipynb #cc03d720
 @fits(rate=_RATE, half_life=Optional(_RATE))
-def halving_rate(
-    rate: float,  # at the first step
-    half_life: float | None,  # steps after which it has halved; None for a constant rate
-) -> Schedule:  # step -> rate
-    "Exponential decay: a rate that halves every `half_life` steps, smoothly"
+def halving_rate(rate: float, half_life: float | None) -> Schedule:
+    "Exponential decay: a rate that halves every `half_life` steps, smoothly; None for a constant rate"
     return lambda step: rate if half_life is None else rate * 0.5**(step / half_life)
 
 # %% ../nbs/31_schedule.ipynb #40d85cdb
 @fits(rate=_RATE, every=_STEPS, factor=_RATE)
-def step_rate(
-    rate: float, every: int,  # at the first step, and steps at each rate
-    factor: float = 0.1,  # from one rate to the next
-) -> Schedule:  # step -> rate
+def step_rate(rate: float, every: int, factor: float = 0.1) -> Schedule:
     "Step decay: the rate is multiplied by `factor` after every so many steps"
     return lambda step: rate * factor**(step // every)
 
 # %% ../nbs/31_schedule.ipynb #7d28fee7
 @fits(rate=_RATE, steps=_STEPS, lowest=Number(0))
-def cosine_rate(
-    rate: float,  # at the first step
-    steps: int,  # until the lowest is reached
-    lowest: float = 0.0,  # then and after
-) -> Schedule:  # step -> rate
-    "Cosine decay along half a wave: Loshchilov and Hutter 2017, equation 5"
+def cosine_rate(rate: float, steps: int, lowest: float = 0.0) -> Schedule:
+    "Cosine decay to the lowest rate in so many steps: Loshchilov and Hutter 2017, equation 5"
     if lowest > rate: refuse('lowest', lowest, f'a number from 0 to the rate, {rate}')
     return lambda step: _half_wave(rate, lowest, min(step / steps, 1))
 
@@ -65,20 +53,14 @@ def _half_wave(begin: float, end: float, part: float) -> float:
 
 # %% ../nbs/31_schedule.ipynb #217b2d9b
 @fits(steps=_STEPS, then=SCHEDULE)
-def warm_up(
-    steps: int,  # until the other schedule begins
-    then: Schedule,  # from there on; its own steps count from 0
-) -> Schedule:  # step -> rate
-    "Learning-rate warm-up: a linear rise to another schedule"
+def warm_up(steps: int, then: Schedule) -> Schedule:
+    "Learning-rate warm-up: a linear rise in so many steps, then another schedule, whose own steps count from 0"
     return lambda step: then(0) * (step + 1) / steps if step < steps else then(step - steps)
 
 # %% ../nbs/31_schedule.ipynb #8ab90d24
 @fits(first=SCHEDULE, steps=_STEPS, then=SCHEDULE)
-def in_turn(
-    first: Schedule, steps: int,  # for so many steps
-    then: Schedule,  # from there on; its own steps count from 0
-) -> Schedule:  # step -> rate
-    "One schedule for a number of steps, then another"
+def in_turn(first: Schedule, steps: int, then: Schedule) -> Schedule:
+    "One schedule for a number of steps, then another, whose own steps count from 0"
     return lambda step: first(step) if step < steps else then(step - steps)
 
 # %% ../nbs/31_schedule.ipynb #e541285b
@@ -105,16 +87,13 @@ class Patience:
     validations: int = 5  # allowed in a row without a better loss
     gain: float = 0.0  # fraction of the best loss by which another must be lower to be better
 
-    def init(self) -> dict[str, NDArray]:  # best loss, validations since, times that patience ran out
-        "The state before the first validation"
+    def init(self) -> dict[str, NDArray]:
+        "The state before the first validation: best loss, validations since, times that patience ran out"
         return {'best': np.array(np.inf), 'waited': np.array(0), 'times': np.array(0)}
 
     @fits(state=ByName(names=('best', 'waited', 'times')), loss=Number())
-    def update(self,
-               state: Mapping[str, NDArray],  # from init or the validation before
-               loss: float,  # validation loss
-               ) -> dict[str, NDArray]:  # the state after it
-        "One validation more; when patience runs out, `times` goes up by one and the count begins anew"
+    def update(self, state: Mapping[str, NDArray], loss: float) -> dict[str, NDArray]:
+        "The state after one validation more; when patience runs out, `times` goes up and the count begins anew"
         best, waited, times = float(state['best']), int(state['waited']), int(state['times'])
         if not math.isfinite(best) or loss < best - self.gain * abs(best): best, waited = float(loss), 0
         else: waited += 1

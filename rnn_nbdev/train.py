@@ -33,35 +33,21 @@ __all__ = ['Task', 'Progress', 'begin', 'TrainingPlan', 'train_step', 'validate'
 
 # %% ../nbs/32_train.ipynb #c2675577
 class Task(Protocol):
-    "What the training loop needs to know"
+    "What the training loop needs to know of what is learned; parameters, gradients and carry are arrays by name"
     unit: str  # what is counted: 'char', 'sequence'
 
-    def begin(self,
-              rng: np.random.Generator,  # source of randomness
-              ) -> tuple[Arrays, Arrays]:  # parameters, carry
-        "Where training starts"
-        ...
+    def begin(self, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
+        "Where training starts: parameters, carry"
 
-    def gradients(self,
-                  parameters: Arrays,  # by name
-                  carry: Arrays,  # from begin or the batch before
-                  rng: np.random.Generator,  # for whatever the task draws
-                  ) -> tuple[float, Arrays, Arrays, int]:  # loss, gradients by name, carry, how many units were seen
-        "The loss of the next batch and its gradients"
-        ...
+    def gradients(self, parameters: Arrays, carry: Arrays, rng: np.random.Generator
+                  ) -> tuple[float, Arrays, Arrays, int]:
+        "Of the batch that follows `carry`: loss, gradients, the carry after it, how many units it has"
 
-    def validation_loss(self,
-                        parameters: Arrays,  # by name
-                        ) -> float:  # in the unit of the loss
+    def validation_loss(self, parameters: Arrays) -> float:
         "The loss on the validation set"
-        ...
 
-    def arrays(self,
-               parameters: Arrays,  # by name
-               carry: Arrays,  # from before the batch
-               ) -> Iterator[tuple[str, NDArray]]:  # (name, array)
-        "Every array of the batch that follows `carry`, in the order of computation: to find where a NaN began"
-        ...
+    def arrays(self, parameters: Arrays, carry: Arrays) -> Iterator[tuple[str, NDArray]]:
+        "(name, array) of the batch that follows `carry`, in the order of computation: to find where a NaN began"
 
 # %% ../nbs/32_train.ipynb #5b17bcd7
 _PARTS = ('parameters', 'optimizer', 'carry', 'average', 'watch')
@@ -81,21 +67,20 @@ class Progress:
 
 # %% ../nbs/32_train.ipynb #535d305b
 @fits(task=Methods(('begin',)), optimizer=Methods(('init', 'update')), seed=Integer(0))
-def begin(
-    task: Task, optimizer: Any,  # what to learn, and how: an object with init and update
-    seed: int,  # everything random follows from it
-) -> Progress:  # before the first step
-    "A run that has not started"
+def begin(task: Task, optimizer: Any, seed: int) -> Progress:
+    "A run before its first step; everything random follows from the seed"
     rng = np.random.default_rng(seed)
     parameters, carry = _answer('begin', task.begin(rng), 2)
     return Progress(0, 0, parameters, optimizer.init(parameters), carry, rng)
 
+# %% ../nbs/32_train.ipynb #4a4dfe70
 def _answer(method: str, given: Any, parts: int) -> Any:
     "What a task's method gave, if it is so many things"
     if not isinstance(given, tuple | list) or len(given) != parts:
         refuse('task', f'{in_short(given)} from its {method}', f'{parts} things')
     return given
 
+# %% ../nbs/32_train.ipynb #2c7c7e52
 def _loss(name: str, given: Any) -> float:
     "A loss that a task gave, finite or not, if it is one number"
     if np.ndim(given) or np.asarray(given).dtype.kind not in 'biuf': refuse(name, in_short(given), 'a number')
@@ -128,12 +113,8 @@ class TrainingPlan:
 _TASK, _OPTIMIZER = Methods(('gradients', 'validation_loss', 'arrays')), Methods(('init', 'update'))
 
 @fits(task=_TASK, optimizer=_OPTIMIZER, progress=Progress, plan=TrainingPlan)
-def train_step(
-    task: Task, optimizer: Any,  # what to learn, and how
-    progress: Progress,  # where the run stands
-    plan: TrainingPlan,  # learning rate, clipping, averaging
-) -> tuple[Progress, dict[str, Any]]:  # one step further, and its entry in the history
-    "One step; raises FloatingPointError, naming the first bad array, if a number is not finite"
+def train_step(task: Task, optimizer: Any, progress: Progress, plan: TrainingPlan) -> tuple[Progress, dict[str, Any]]:
+    "One step further, and its entry in the history; raises FloatingPointError, naming the array, if one isn't finite"
     rate, step = _current_rate(plan, progress), progress.step + 1
     loss, gradients, carry, units = _step_gradients(task, progress, plan.accumulate)
     clipped, norm = _clip(gradients, plan)
@@ -158,6 +139,7 @@ def _batch_gradients(task: Task, progress: Progress, carry: Arrays) -> tuple[flo
     if not math.isfinite(loss): raise _not_finite(progress.step + 1, 'loss', task.arrays(progress.parameters, carry))
     return loss, gradients, after, _COUNT('units', units)
 
+# %% ../nbs/32_train.ipynb #a7db8f76
 def _step_gradients(task: Task, progress: Progress, batches: int) -> tuple[float, Arrays, Arrays, int]:
     "The same of one step, in whose mean each batch counts by its units"
     loss, gradients, carry, units = _batch_gradients(task, progress, progress.carry)
@@ -180,6 +162,7 @@ def _clip(gradients: Arrays, plan: TrainingPlan) -> tuple[Arrays, float]:
     if plan.max_norm is not None: gradients, _ = clip_by_global_norm(gradients, plan.max_norm)
     return gradients, norm
 
+# %% ../nbs/32_train.ipynb #47ec7af6
 def _current_rate(plan: TrainingPlan, progress: Progress) -> float:
     "The learning rate of the next step: the schedule's, lowered for each time that the plateau's patience ran out"
     rate = _RATE('learning_rate', plan.learning_rate(progress.step))
@@ -191,6 +174,7 @@ def _all_finite(arrays: Iterable[NDArray]) -> bool:
     "Whether all is finite: an array's product with itself tells; only where that overflows each number is examined"
     return all(math.isfinite(np.vdot(a, a)) or bool(np.isfinite(a).all()) for a in arrays)
 
+# %% ../nbs/32_train.ipynb #96cd2fe4
 def _not_finite(step: int, what: str, arrays: Iterable[tuple[str, Any]]) -> FloatingPointError:
     "The error for a number that is not finite, which names the first such array of (name, array)"
     bad = ((name, a, int(np.size(a) - np.count_nonzero(np.isfinite(a)))) for name, a in arrays)
@@ -200,11 +184,8 @@ def _not_finite(step: int, what: str, arrays: Iterable[tuple[str, Any]]) -> Floa
 
 # %% ../nbs/32_train.ipynb #3fcf0972
 @fits(task=_TASK, progress=Progress, plan=TrainingPlan)
-def validate(
-    task: Task, progress: Progress,  # for the validation set, and where the run stands
-    plan: TrainingPlan,  # for what is to be remembered
-) -> tuple[Progress, dict[str, Any]]:  # the same weights, more remembered, and the entry in the history
-    "Measure the validation loss; raises FloatingPointError if it is not finite"
+def validate(task: Task, progress: Progress, plan: TrainingPlan) -> tuple[Progress, dict[str, Any]]:
+    "The same weights with the validation loss remembered, and its entry; raises FloatingPointError if it isn't finite"
     candidates = {'validation_loss': progress.parameters}
     if plan.average: candidates['averaged_validation_loss'] = averaged_parameters(progress.average)
     with np.errstate(over='ignore', invalid='ignore'):
@@ -230,27 +211,23 @@ def _remember(plan: TrainingPlan, progress: Progress, loss: float) -> Arrays:
         after |= {'best.loss': losses[order], 'best.step': steps[order]}
     return after
 
+# %% ../nbs/32_train.ipynb #cf583036
 def _has_ended(plan: TrainingPlan, progress: Progress) -> bool:
     "Whether all steps are taken, or the patience to stop ran out"
     return progress.step >= plan.steps or (plan.stop is not None and int(progress.watch.get('stop.times', 0)) > 0)
 
 # %% ../nbs/32_train.ipynb #23a4ee83
 @fits(path=AsPath(), progress=Progress, settings=Json())
-def save_checkpoint(
-    path: Path, progress: Progress,  # where to, and the run
-    settings: Mapping[str, Any],  # what it was started with
-) -> None:
-    "Write a run at one moment to one file, completely or not at all"
+def save_checkpoint(path: Path, progress: Progress, settings: Mapping[str, Any]) -> None:
+    "Write a run at one moment, and what it was started with, to one file, completely or not at all"
     arrays = {f'{part}/{name}': a for part in _PARTS for name, a in getattr(progress, part).items()}
     about = {'step': progress.step, 'seen': progress.seen, 'settings': settings,
              'generator': progress.rng.bit_generator.state}
     save_arrays(path, arrays, about, 'rnn_nbdev checkpoint 1')
 
 # %% ../nbs/32_train.ipynb #05ff4a73
-def load_checkpoint(
-    path: Path,  # where from
-) -> tuple[Progress, dict[str, Any]]:  # the run, what it was started with
-    "Read what save_checkpoint wrote; raises ValueError for a damaged or foreign file"
+def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]]:
+    "The run that save_checkpoint wrote, and its settings; raises ValueError for a damaged or foreign file"
     arrays, about = load_arrays(path, 'rnn_nbdev checkpoint 1')
     parts = {part: {n.partition('/')[2]: a for n, a in arrays.items() if n.startswith(f'{part}/')} for part in _PARTS}
     rng = np.random.default_rng(0)
@@ -259,11 +236,8 @@ def load_checkpoint(
 
 # %% ../nbs/32_train.ipynb #1fccc9c1
 @fits(path=AsPath(), last_step=Integer(0))
-def read_history(
-    path: Path,  # a file of JSON lines
-    last_step: int | None = None,  # leave out what came after this step
-) -> list[dict[str, Any]]:  # one entry a line
-    "The entries of a history; a last line that was cut short is left out"
+def read_history(path: Path, last_step: int | None = None) -> list[dict[str, Any]]:
+    "The entries of a history, up to a step; a last line that was cut short is left out"
     entries = []
     for line in path.read_text(encoding='utf-8').splitlines() if path.exists() else ():
         try: entry = json.loads(line)
@@ -301,18 +275,18 @@ class _Interruption:
 
 # %% ../nbs/32_train.ipynb #e4d81302
 @fits(folder=AsPath())
-def best_checkpoints(
-    folder: Path,  # of a run
-) -> list[tuple[float, Path]]:  # (validation loss, checkpoint), the best first
-    "The checkpoints that were kept because of their validation loss"
+def best_checkpoints(folder: Path) -> list[tuple[float, Path]]:
+    "(validation loss, file) of the best checkpoints that a run kept in its folder, the best first"
     watch = load_checkpoint(folder / 'checkpoint.safetensors')[0].watch
     found = zip(watch.get('best.loss', ()), watch.get('best.step', ()), strict=True)
     return [(float(loss), _best_path(folder, int(step))) for loss, step in found]
 
+# %% ../nbs/32_train.ipynb #2ea8f709
 def _best_path(folder: Path, step: int) -> Path:
     "Where the checkpoint of a good validation is kept"
     return folder / f'best-{step:06}.safetensors'
 
+# %% ../nbs/32_train.ipynb #4f7a87fb
 def _remove_leftovers(folder: Path, progress: Progress) -> None:
     "Remove best checkpoints that are no longer among the best, and files whose writing was cut short"
     kept = {_best_path(folder, int(step)) for step in progress.watch.get('best.step', ())}
@@ -364,6 +338,7 @@ def fit(
         if saved != progress.step: save()
     return progress, interruption.wanted
 
+# %% ../nbs/32_train.ipynb #79c62032
 def _require_state_of(optimizer: Any, progress: Progress) -> None:
     "Raise ArgumentError unless the run's optimizer state is that of this optimizer"
     expected, given = optimizer.init(progress.parameters), progress.optimizer
@@ -377,8 +352,7 @@ class _Recorder:
         self.began, self.seen, self.files = time.perf_counter(), progress.seen, {}
         for name in ('history', 'speed'):
             path = folder / f'{name}.jsonl'
-            known = ''.join(json.dumps(entry) + '\n' for entry in read_history(path, progress.step))
-            write_whole(path, known.encode())
+            write_whole(path, ''.join(json.dumps(e) + '\n' for e in read_history(path, progress.step)).encode())
             self.files[name] = path.open('a', encoding='utf-8')
 
     def write(self, name: str, entry: dict[str, Any]) -> None:

@@ -8,17 +8,17 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 # %% auto #0
-__all__ = ['Function', 'ArgumentError', 'in_short', 'refuse', 'Number', 'Integer', 'Word', 'Kind', 'Methods', 'Optional', 'Call',
-           'Shape', 'Floats', 'Shapes', 'ByName', 'Like', 'Cache', 'Caches', 'spec_of', 'require', 'in_words',
-           'trusted', 'as_floats', 'fits']
+__all__ = ['ArgumentError', 'in_short', 'refuse', 'Number', 'Integer', 'Word', 'Kind', 'Methods', 'Optional', 'Shape', 'as_array',
+           'Floats', 'Shapes', 'ByName', 'Like', 'Cache', 'Caches', 'require', 'trusted', 'fits']
 
 # %% ../nbs/00_checks.ipynb #c9bc968a
 class ArgumentError(ValueError, TypeError):
@@ -31,75 +31,69 @@ def in_short(value: Any) -> str:
     return words if len(words) <= 80 else f'{words[:77]}...'
 
 def refuse(name: str, got: Any, expected: str) -> NoReturn:
-    "Raise the error; a value is described, a string stands as it is"
+    "Raise the error: `name: got …, expected …`"
     raise ArgumentError(f'{name}: got {got}, expected {expected}')
 
 # %% ../nbs/00_checks.ipynb #57661953
-@dataclass(frozen=True)
 class Number:
     "A real number in a range; NaN is in none, infinity only where it is `most`"
-    least: float = -math.inf
-    most: float | None = None
-    above: float | None = None
-    below: float = math.inf
-    kind: str = 'number'
+    def __init__(self, least: float = -math.inf, most: float | None = None, above: float | None = None,
+                 below: float = math.inf, kind: str = 'number') -> None:
+        self.least, self.most, self.above, self.below, self.kind = least, most, above, below, kind
 
     def __str__(self) -> str:
-        article = 'an' if self.kind == 'integer' else 'a'
-        low = f'above {self.above}' if self.above is not None else f'from {self.least}' if self.least > -math.inf else ''
-        high = f'to {self.most}' if self.most not in (None, math.inf) else f'below {self.below}' if self.below < math.inf else ''
-        if low.startswith('from') and not high: return f'{article} {self.kind} of at least {self.least}'
-        if low and high.startswith('below'): high = f'and {high}' if low.startswith('above') else f'to {high}'
-        return ' '.join(filter(None, (f'{article} {self.kind}', low, high)))
+        low = f' from {self.least}' if self.least > -math.inf else ''
+        if self.above is not None: low = f' above {self.above}'
+        high = f' below {self.below}' if self.below < math.inf else ''
+        if self.most is not None and self.most < math.inf: high = f' to {self.most}'
+        if low.startswith(' from') and not high: low = f' of at least {self.least}'
+        joint = '' if not low or high.startswith(' to') or not high else ' and' if self.above is not None else ' to'
+        return f'{"an" if self.kind == "integer" else "a"} {self.kind}{low}{joint}{high}'
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
-        kinds = 'iu' if self.kind == 'integer' else 'iuf'
-        if np.ndim(value) or np.asarray(value).dtype.kind not in kinds: refuse(name, in_short(value), str(self))
-        inside = value >= self.least and (value < self.below or value == self.most)
-        if self.most is not None: inside = inside and value <= self.most
-        if not inside or (self.above is not None and value <= self.above): refuse(name, in_short(value), str(self))
-        return value.item() if isinstance(value, np.generic | np.ndarray) else value   # NumPy's would widen float32
+        kinds = (int, np.integer) if self.kind == 'integer' else (int, float, np.integer, np.floating)
+        number = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+        if not isinstance(number, kinds) or isinstance(number, bool): refuse(name, in_short(value), str(self))
+        high_enough = number >= self.least and number > -math.inf if self.above is None else number > self.above
+        low_enough = number < self.below if self.most is None else number <= self.most
+        if not (high_enough and low_enough): refuse(name, in_short(value), str(self))
+        return number.item() if isinstance(number, np.generic) else number      # NumPy's own would widen float32 arrays
 
 def Integer(least: float = -math.inf, most: float | None = None) -> Number:
     "An integer in a range; True and False are none"
     return Number(least, most, kind='integer')
 
 # %% ../nbs/00_checks.ipynb #86b3bf4f
-@dataclass(frozen=True)
 class Word:
     "One of some values, most often words"
-    words: tuple[Any, ...]
+    def __init__(self, words: tuple[Any, ...]) -> None: self.words = words
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         if any(type(value) is type(word) and value == word for word in self.words): return value
         refuse(name, in_short(value), f'one of {", ".join(map(repr, self.words))}')
 
-@dataclass(frozen=True)
 class Kind:
     "An object of a class, or of one of several as `A | B`"
-    kind: Any
-    words: str = ''
+    def __init__(self, kind: Any, words: str = '') -> None:
+        self.kind, self.words = kind, words or f'a {getattr(kind, "__name__", kind)}'
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         if isinstance(value, self.kind): return value
-        words = self.words or f'a {getattr(self.kind, "__name__", self.kind)}'
-        refuse(name, in_short(value) if isinstance(value, str | bool | int | float) else type(value).__name__, words)
+        refuse(name, in_short(value) if isinstance(value, str | int | float) else type(value).__name__, self.words)
 
-@dataclass(frozen=True)
 class Methods:
     "An object with these methods; a class is none"
-    names: tuple[str, ...]
-    words: str = ''
+    def __init__(self, names: tuple[str, ...], words: str = '') -> None:
+        self.names, self.words = names, words or f'an object with the methods {", ".join(names)}'
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         if isinstance(value, type): refuse(name, f'the class {value.__name__}', 'an object of it')
         if all(callable(getattr(value, method, None)) for method in self.names): return value
-        refuse(name, type(value).__name__, self.words or f'an object with the methods {", ".join(self.names)}')
+        refuse(name, type(value).__name__, self.words)
 
-@dataclass(frozen=True)
 class Optional:
     "What another declaration says, or None"
-    spec: Any
+    def __init__(self, spec: Any) -> None: self.spec = _spec(spec)
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         if value is None: return None
@@ -107,90 +101,117 @@ class Optional:
         except ArgumentError as e: raise ArgumentError(f'{e}, or None') from None
 
 # %% ../nbs/00_checks.ipynb #f2bc9303
-@dataclass
-class Call:
+class _Call:
     "What the checks of one call have found so far"
-    given: Mapping[str, Any]                                                      # arguments by name
-    sizes: dict[str, tuple[int, str]] = field(default_factory=dict)               # symbol -> its value, who has it
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self.given = given                                # arguments by name
+        self.sizes: dict[str, Any] = {'1': 1}             # by symbol or sum
+        self.owners: dict[str, str] = {}                  # the argument that a symbol was read off
+        self.integers: list[str] = []                     # arrays of integers, which become floating point
 
-    def size(self, symbols: str) -> int | None:
+    def size(self, term: str) -> Any:
         "The value of '1', 'n_a' or 'n_a+n_x'; None while it is not known"
-        parts = [int(s) if s.isdigit() else self.sizes.get(s, (None,))[0] for s in symbols.split('+')]
+        if term in self.sizes: return self.sizes[term]
+        parts = [int(s) if s.isdigit() else self.sizes.get(s) for s in term.split('+')]
         return None if None in parts else sum(parts)
 
-    def because(self, dims: Iterable[str], name: str) -> str:
-        "What an expected shape follows from: the other arguments with the sizes that were read off them"
-        used = {s for dim in dims for s in dim.split('<=')[-1].split('+')}
-        owners: dict[str, list[str]] = {}
-        for symbol, (size, owner) in self.sizes.items():
-            if symbol in used and owner != name: owners.setdefault(owner, []).append(f'{symbol} = {size}')
-        return ''.join(f' {"and" if i else "for"} {owner} with {", ".join(sizes)}'
-                       for i, (owner, sizes) in enumerate(owners.items()))
+    def bind(self, term: str, size: Any, name: str) -> bool:
+        "Whether `size` may stand at this place; a symbol that was free stands for it from now on"
+        symbol, _, most = term.partition('<=')
+        known = self.size(symbol)
+        if known is None and size != 0 and (not most or size <= (self.size(most) or size)):
+            known, self.owners[symbol] = size, name
+        if known is not None: self.sizes[symbol] = known
+        return known == size
 
-@dataclass(frozen=True)
+    def because(self, text: str) -> str:
+        "What an expected shape follows from: ' for xt with n_x = 3 and a_prev with n_a = 5'"
+        used = text.replace('<=', ' ').replace('+', ' ').split()
+        reasons: dict[str, list[str]] = {}
+        for symbol, owner in self.owners.items():
+            shown = '...' if symbol[0] == '*' else symbol
+            if symbol in used: reasons.setdefault(owner, []).append(f'{shown} = {self.sizes[symbol]}')
+        said = ' and '.join(f'{owner} with {", ".join(sizes)}' for owner, sizes in reasons.items())
+        return f' for {said}' if said else ''
+
+    def free(self, name: str) -> None:
+        "Forget what was read off an argument, since it doesn't fit"
+        for symbol in [s for s, owner in self.owners.items() if owner == name]:
+            del self.sizes[symbol], self.owners[symbol]
+
+# %% ../nbs/00_checks.ipynb #07a75ea6
 class Shape:
-    "An array of numbers whose sizes are written as 'n_x m T'"
-    text: str
+    "An array of numbers whose sizes are written as 'n_x m T'; integers become floating point"
+    kinds, numbers, becomes_floating = 'biufc', 'numbers', True
 
-    @property
-    def dims(self) -> list[str]: return self.text.split()
+    def __init__(self, text: str) -> None:
+        self.text, dims = text, text.split()
+        self.rest = dims.pop() if dims and dims[-1][0] in '*.' else ''
+        self.terms = tuple(dims)
+        self.words = f'({", ".join("..." if d[0] == "*" else d.replace("+", " + ").replace("<=", " <= ") for d in text.split())})'
 
-    def expected(self, call: Call) -> str:
-        "The shape as an error says it: numbers where they are known, symbols elsewhere"
-        known = [str(d.split('<=')[0] if '<=' in d or call.size(d) is None else call.size(d)) for d in self.dims]
-        bounds = [f'{d.split("<=")[0]} from 1 to {call.size(d.split("<=")[1])}' for d in self.dims if '<=' in d]
-        return f'({", ".join(known)}{"," * (len(known) == 1)})' + ''.join(f' with {bound}' for bound in bounds)
-
-    def __call__(self, name: str, value: Any, call: Call) -> Any:
+    def __call__(self, name: str, value: Any, call: _Call) -> Any:
         if not isinstance(value, np.ndarray): refuse(name, type(value).__name__, 'a NumPy array')
-        if value.dtype.kind not in 'biufc': refuse(name, value.dtype, 'numbers')
-        dims, shape, before = self.dims, value.shape, dict(call.sizes)
-        fits = len(dims) == len(shape) if dims[-1:] != ['...'] else len(dims) - 1 <= len(shape)
-        for dim, size in zip(dims, shape):
-            if not fits or dim == '...': break
-            symbol, _, most = dim.partition('<=')
-            known = call.size(symbol)
-            fits = size == known if known is not None else size > 0 and (not most or size <= (call.size(most) or size))
-            if fits and symbol.isidentifier(): call.sizes.setdefault(symbol, (size, name))
-        if fits: return value
-        call.sizes = before
-        refuse(name, f'shape {shape}', self.expected(call) + call.because(dims, name))
-
-@dataclass(frozen=True)
-class Floats(Shape):
-    "Anything that NumPy makes an array of numbers of; it is handed on as an array of floating-point numbers"
-    def __call__(self, name: str, value: Any, call: Call) -> Any:
-        try: array = np.asarray(value)
-        except ValueError: refuse(name, in_short(value), 'an array of numbers')
-        super().__call__(name, array, call)
-        return array if array.dtype.kind in 'fc' else array.astype(np.float64)
-
-# %% ../nbs/00_checks.ipynb #a80a1691
-@dataclass(frozen=True)
-class Shapes:
-    "A dictionary of arrays; keys that are not named here are left alone"
-    shapes: Mapping[str, str]
-
-    def __call__(self, name: str, value: Any, call: Call) -> Any:
-        if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
-        keys = {key.partition('?')[0] for key in self.shapes}
-        for key, text in self.shapes.items():
-            key, _, other = key.partition('?')
-            needed = not other or (other in value if other in keys else bool(call.given.get(other)))
-            if not needed and other not in keys and key in value: refuse(key, 'one', f'none unless {other} is set')
-            if needed and key not in value:
-                shape = Shape(text)
-                wanted = f'{key} with shape {shape.expected(call)}{call.because(shape.dims, key)}'
-                raise ArgumentError(f'{key}: missing; got {sorted(map(str, value))}, expected {wanted}')
-            if needed: Shape(text)(key, value[key], call)
+        kind, shape, n = value.dtype.kind, value.shape, len(self.terms)
+        if kind not in self.kinds: refuse(name, value.dtype, self.numbers)
+        if kind in 'biu' and self.becomes_floating: call.integers.append(name)
+        if len(shape) != n and not (self.rest and len(shape) > n): self.refuse(name, shape, call)
+        for term, size in zip(self.terms, shape):
+            if call.sizes.get(term) != size and not call.bind(term, size, name): self.refuse(name, shape, call)
+        if self.rest[:1] == '*' and (0 in shape or not call.bind(self.rest, shape[n:], name)):
+            self.refuse(name, shape, call)
         return value
 
-# %% ../nbs/00_checks.ipynb #c002e414
-@dataclass(frozen=True)
+    def expected(self, call: _Call) -> str:
+        "The shape as an error says it: numbers where they are known, symbols elsewhere, and what they follow from"
+        sizes = [str(call.size(term.partition('<=')[0]) or term.partition('<=')[0]) for term in self.terms]
+        if self.rest: sizes += map(str, call.sizes.get(self.rest, ['...']))
+        bounds = [term.split('<=') for term in self.terms if '<=' in term]
+        return (f'({", ".join(sizes)}{"," * (len(sizes) == 1)})' + call.because(self.text)
+                + ''.join(f', {symbol} from 1 to {call.size(most) or most}' for symbol, most in bounds))
+
+    def refuse(self, name: str, shape: tuple[int, ...], call: _Call) -> NoReturn:
+        "Raise the error of a shape that doesn't fit"
+        call.free(name)
+        refuse(name, f'shape {shape}', self.expected(call) + (', no size of 0' if 0 in shape else ''))
+
+def as_array(name: str, value: Any) -> np.ndarray:
+    "Anything as NumPy makes an array of it; lists of unequal lengths raise the error"
+    try: return np.asarray(value)
+    except ValueError: refuse(name, in_short(value), 'an array of numbers')
+
+class Floats(Shape):
+    "Anything that NumPy makes an array of numbers of; it is handed on as an array of floating-point numbers"
+    def __call__(self, name: str, value: Any, call: _Call) -> Any:
+        array = as_array(name, value)
+        if array.dtype.kind in 'biu': array = array.astype(np.float64)
+        return super().__call__(name, array, call)
+
+# %% ../nbs/00_checks.ipynb #a80a1691
+class Shapes:
+    "A dictionary of arrays; keys that are not named here are left alone"
+    def __init__(self, shapes: Mapping[str, str]) -> None:
+        self.shapes, keys = shapes, {key.partition('?')[0] for key in shapes}
+        split = [(*key.partition('?')[::2], Shape(text)) for key, text in shapes.items()]
+        self.entries = [(key, other, other in keys, shape) for key, other, shape in split]
+
+    def __call__(self, name: str, value: Any, call: _Call) -> Any:
+        if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
+        for key, other, inside, shape in self.entries:
+            if other and not (other in value if inside else call.given.get(other)):
+                if not inside and key in value: refuse(key, 'one', f'none unless {other} is set')
+            elif key in value: shape(key, value[key], call)
+            else:
+                given, wanted = sorted(map(str, value)), shape.expected(call)
+                raise ArgumentError(f'{key}: missing; got {given}, expected {key} with shape {wanted}')
+        return value
+
+# %% ../nbs/00_checks.ipynb #9fa806e1
+_ARRAY = np.ndarray, np.generic
+
 class ByName:
     "A dictionary of arrays of numbers, whatever they are called; `names` must be among them"
-    kinds: str = 'biufc'
-    names: tuple[str, ...] = ()
+    def __init__(self, kinds: str = 'biufc', names: tuple[str, ...] = ()) -> None: self.kinds, self.names = kinds, names
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
@@ -198,22 +219,25 @@ class ByName:
             if key not in value: refuse(name, sorted(map(str, value)), f'{key} among them')
         for key, a in value.items():
             if not isinstance(key, str): refuse(name, f'the name {key!r}', 'text')
-            if not isinstance(a, np.ndarray | np.generic): refuse(f'{name}[{key!r}]', type(a).__name__, 'a NumPy array')
+            if not isinstance(a, _ARRAY): refuse(f'{name}[{key!r}]', type(a).__name__, 'a NumPy array')
             if a.dtype.kind in self.kinds: continue
             words = {'fc': 'floating-point numbers', 'biuf': 'real numbers'}
             refuse(f'{name}[{key!r}]', a.dtype, words.get(self.kinds, 'numbers'))
         return value
 
-@dataclass(frozen=True)
+# %% ../nbs/00_checks.ipynb #4924abcc
 class Like(ByName):
-    "A dictionary with an array for each one of argument `other`, of its shape, by prefix + name; `alone`: and no more"
-    other: str = ''
-    prefix: str = ''
-    alone: bool = False
+    "A dictionary with an array for each one of another argument, of its shape, by prefix + name; `alone`: and no more"
+    def __init__(self, other: str, prefix: str = '', alone: bool = False) -> None:
+        super().__init__()
+        self.other, self.prefix, self.alone = other, prefix, alone
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         super().__call__(name, value)
-        arrays = call.given.get(self.other, {})
+        return self.compare(name, value, call.given.get(self.other, {}))
+
+    def compare(self, name: str, value: Any, arrays: Mapping[str, Any]) -> Any:
+        "The check against the arrays of the other argument"
         for key, a in arrays.items():
             full = f'{self.prefix}{key}'
             if full not in value: refuse(name, sorted(value), f'{full} with shape {a.shape} among them')
@@ -224,34 +248,44 @@ class Like(ByName):
         return value
 
 # %% ../nbs/00_checks.ipynb #fd5b0f56
-@dataclass(frozen=True)
 class Cache:
     "The tuple that a forward pass gave: so many parts, the first one a state"
-    source: str
-    parts: int
-    first: str = ''
+    def __init__(self, source: str, parts: int, first: str = '') -> None:
+        self.source, self.parts, self.first = source, parts, Shape(first) if first else None
 
-    def __call__(self, name: str, value: Any, call: Call) -> Any:
+    def __call__(self, name: str, value: Any, call: _Call) -> Any:
         if not isinstance(value, tuple) or len(value) != self.parts:
             refuse(name, in_short(value), f'the one that {self.source} gives')
-        if self.first: Shape(self.first)(name, value[0], call)
+        if self.first: self.first(name, value[0], call)
         return value
 
-@dataclass(frozen=True)
-class Caches:
+class Caches(Cache):
     "The pair ([cache of each step], x) that a sequence's forward pass gave; T_x is the number of steps"
-    source: str
-    first: str = 'n_a m'
+    def __init__(self, source: str, first: str = 'n_a m') -> None: super().__init__(source, 2, first)
 
-    def __call__(self, name: str, value: Any, call: Call) -> Any:
-        if not isinstance(value, tuple) or len(value) != 2 or not isinstance(value[0], list):
+    def __call__(self, name: str, value: Any, call: _Call) -> Any:
+        steps = value[0] if isinstance(value, tuple) and len(value) == 2 else None
+        if not isinstance(steps, list) or not steps or not isinstance(steps[0], tuple):
             refuse(name, type(value).__name__, f'the pair ([cache of each step], x) that {self.source} gives')
-        Shape(self.first)(name, value[0][0][0], call)
-        call.sizes['T_x'] = len(value[0]), name
+        if self.first: self.first(name, steps[0][0], call)
+        call.bind('T_x', len(steps), name)
         return value
+
+# %% ../nbs/00_checks.ipynb #c1b81ffd
+def require(said: Any, **given: Any) -> Any:
+    "Check values in the middle of code: `require(Integer(1), units=units)`; returns the last, as the declaration hands it on"
+    call, fitting = _Call(given), None
+    for name, value in given.items(): fitting = _spec(said)(name, value, call)
+    return fitting
+
+_Function = TypeVar('_Function', bound=Callable[..., Any])
+
+def trusted(function: _Function) -> _Function:
+    "The same function without its checks, for callers that have done them: `trusted(lstm_cell_forward)`"
+    return getattr(function, '__wrapped__', function)
 
 # %% ../nbs/00_checks.ipynb #41dcf7af
-def spec_of(said: Any) -> Callable[..., Any]:
+def _spec(said: Any) -> Callable[..., Any]:
     "What a declaration means"
     if isinstance(said, str): return Shape(said)
     if isinstance(said, Mapping): return Shapes(said)
@@ -260,61 +294,67 @@ def spec_of(said: Any) -> Callable[..., Any]:
     if isinstance(said, type | UnionType): return Kind(said)
     return said
 
-def require(spec: Any, **given: Any) -> None:
-    "Raise ArgumentError unless each value is what the declaration says: `require(Integer(1), units=units)`"
-    for name, value in given.items(): spec_of(spec)(name, value, Call(given))
-
-Function = TypeVar('Function', bound=Callable[..., Any])
-
-def in_words(specs: Mapping[str, Any]) -> str:
-    "The shapes of a declaration as the docstring says them: 'xt (n_x, m), Wf Wi Wc Wo (n_a, n_a + n_x)'"
-    flat = [(n.partition('?')[0], t) for name, said in specs.items() for n, t in (
-        said.items() if isinstance(said, Mapping) else [(name, said)])]
-    texts = [(name, said.text if isinstance(said, Shape) else said) for name, said in flat]
-    by_shape: dict[str, list[str]] = {}
-    for name, text in texts:
-        if isinstance(text, str): by_shape.setdefault(text, []).append(name)
-    shape = lambda text: ', '.join(d.split('<=')[0].replace('+', ' + ') for d in text.split())
-    return ', '.join(f'{" ".join(names)} ({shape(text)})' for text, names in by_shape.items())
-
-def trusted(function: Function) -> Function:
-    "The same function without its checks, for callers that have done them: `trusted(lstm_cell_forward)`"
-    return getattr(function, '__wrapped__', function)
-
-def as_floats(given: dict[str, Any], specs: Mapping[str, Any]) -> None:
-    "Turn arrays of integers among the arguments into the floating dtype of the others, float64 where there is none"
-    integers = [n for n in given if isinstance(specs.get(n), Shape) and getattr(given[n], 'dtype', None) is not None
-                and given[n].dtype.kind in 'biu']
-    if not integers: return
-    arrays = [a for v in given.values() for a in (v.values() if isinstance(v, Mapping) else [v])]
-    floating = [a.dtype for a in arrays if isinstance(a, np.ndarray) and a.dtype.kind in 'fc']
-    dtype = np.result_type(*floating) if floating else np.dtype(np.float64)
-    for name in integers: given[name] = given[name].astype(dtype)
-
-def fits(**said: Any) -> Callable[[Function], Function]:
+def fits(**said: Any) -> Callable[[_Function], _Function]:
     "Declare what a function, or the constructor of a class, accepts; an argument whose default is None may be None"
-    specs = {name: spec_of(spec) for name, spec in said.items()}
+    specs = {name: _spec(spec) for name, spec in said.items()}
 
     def declare(target: Any) -> Any:
-        function = target.__init__ if isinstance(target, type) else target
+        function: Any = vars(target)['__init__'] if isinstance(target, type) else target
         parameters = inspect.signature(function).parameters
-        names, free = tuple(parameters), {n for n, p in parameters.items() if p.default is None}
-        if unknown := {*specs} - {*names}: raise TypeError(f'{function.__qualname__} has no argument {min(unknown)}')
+        names = tuple(name for name, p in parameters.items() if p.kind <= p.POSITIONAL_OR_KEYWORD)
+        needed = {name for name, p in parameters.items() if p.default is not None}
+        if unknown := specs.keys() - parameters: raise TypeError(f'{function.__qualname__} has no argument {min(unknown)}')
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            given = dict(zip(names, args)) | kwargs
-            call = Call(given)
+            given = {**dict(zip(names, args)), **kwargs}
+            call, changed = _Call(given), False
             for name, spec in specs.items():
-                if name in given and not (given[name] is None and name in free):
-                    given[name] = spec(name, given[name], call)
-            as_floats(given, specs)
-            rest = {name: given[name] for name in kwargs}
-            return function(*(given[name] for name in names[:len(args)]), *args[len(names):], **rest)
+                if (value := given.get(name)) is None and (name not in needed or name not in given): continue
+                if (fitting := spec(name, value, call)) is not value: given[name], changed = fitting, True
+            if not changed and not call.integers: return function(*args, **kwargs)
+            _as_floats(given, call.integers)
+            return function(*(given[name] for name in names[:len(args)]), *args[len(names):],
+                            **{name: given[name] for name in kwargs})
 
         checked.__fits__ = specs  # type: ignore[attr-defined]
-        if (words := in_words(said)) and checked.__doc__: checked.__doc__ = f'{checked.__doc__.rstrip()}\n\n    {words}'
+        checked.__doc__ = _with_shapes(checked.__doc__, {name: specs[name] for name in parameters if name in specs})
         if not isinstance(target, type): return checked
-        target.__init__, target.__fits__ = checked, specs
+        for name, value in (('__init__', checked), ('__fits__', specs)): setattr(target, name, value)
         return target
     return declare
+
+# %% ../nbs/00_checks.ipynb #0b7dcb45
+def _floating(value: Any) -> Iterator[np.dtype]:
+    "The dtype of every floating-point array in an argument: an array, or a dictionary, tuple or list of them"
+    if isinstance(value, np.ndarray): yield from [value.dtype] if value.dtype.kind in 'fc' else []
+    elif isinstance(value, Mapping | tuple | list):
+        for part in value.values() if isinstance(value, Mapping) else value: yield from _floating(part)
+
+def _as_floats(given: dict[str, Any], names: list[str]) -> None:
+    "Turn the arguments of these names into the floating dtype of all arguments, float64 where there is none"
+    dtype = np.result_type(*{*_floating(given)} or {np.dtype(np.float64)})
+    for name in given.keys() & names: given[name] = given[name].astype(dtype)
+
+# %% ../nbs/00_checks.ipynb #35b971d0
+def _in_words(specs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    "Condition, shape and name of each array in a declaration"
+    for name, spec in specs.items():
+        if isinstance(spec, Shape): yield '', spec.words, name
+        if isinstance(spec, Cache): yield '', '', f'the {name} of {spec.source}'
+        for key, other, inside, shape in spec.entries if isinstance(spec, Shapes) else ():
+            yield 'optional: ' if inside else other and f'if {other}: ', shape.words, key
+
+def _with_shapes(doc: str | None, specs: Mapping[str, Any]) -> str | None:
+    "A docstring with the shapes of a declaration: 'Takes xt (n_x, m), Wf Wi Wc Wo (n_a, n_a + n_x), …'"
+    names: dict[tuple[str, str], list[str]] = {}
+    for condition, shape, name in _in_words(specs): names.setdefault((condition, shape), []).append(name)
+    arrays: dict[str, list[str]] = {}
+    for (condition, shape), group in names.items():
+        arrays.setdefault(condition, []).append(' '.join([*group, shape]).strip())
+    if not doc or not arrays: return doc
+    said = '; '.join(condition + ', '.join(group) for condition, group in arrays.items())
+    unbroken = re.sub(r'\([^)]*\)', lambda match: match[0].replace(' ', '\xa0'), f'Takes {said}.')
+    lines = textwrap.wrap(unbroken, 112, initial_indent='    ', subsequent_indent='    ', break_on_hyphens=False)
+    first, _, rest = doc.rstrip().partition('\n\n')
+    return '\n'.join([first, '', *lines, *filter(None, [rest])]).replace('\xa0', ' ')

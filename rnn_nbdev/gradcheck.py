@@ -5,6 +5,7 @@
 # %% ../nbs/01_gradcheck.ipynb #dce726b8
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from .numerics import check_callable, in_short
 
 # %% auto #0
-__all__ = ['leaves', 'assert_close', 'central_difference', 'complex_step', 'GradientReport', 'check_gradients']
+__all__ = ['leaves', 'assert_close', 'refused', 'central_difference', 'complex_step', 'GradientReport', 'check_gradients',
+           'worst', 'shortest', 'check_passes']
 
 # %% ../nbs/01_gradcheck.ipynb #95d59154
 def leaves(
@@ -44,6 +46,13 @@ def assert_close(
         assert a.shape == e.shape, f'{key or "array"}: got shape {a.shape}, expected {e.shape}'
         assert a.dtype == e.dtype, f'{key or "array"}: got {a.dtype}, expected {e.dtype}'
         np.testing.assert_allclose(a, e, rtol=rtol, atol=atol, err_msg=key)
+
+# %% ../nbs/01_gradcheck.ipynb #121b8017
+def refused(call: Callable[..., Any], /, *args: Any, kind: Any = (ValueError, TypeError), **kwargs: Any) -> str:
+    "The message of the error, of class `kind`, that `call(*args, **kwargs)` raises; AssertionError if it raises none"
+    try: call(*args, **kwargs)
+    except kind as e: return str(e)
+    raise AssertionError(f'{getattr(call, "__qualname__", call)}: no error, expected one')
 
 # %% ../nbs/01_gradcheck.ipynb #61ee5d0f
 def _replaced(inputs: dict[str, Any], name: str, key: str | None, array: NDArray) -> dict[str, Any]:
@@ -252,3 +261,32 @@ def check_gradients(
     report = GradientReport(rows)
     assert report.ok, f'gradients differ from their measurement:\n{report}'
     return report
+
+# %% ../nbs/01_gradcheck.ipynb #325a44d4
+def worst(got: Any, expected: Any) -> float:
+    "The largest difference between arrays, or trees of arrays, in units of each expected array's largest entry"
+    found, wanted = dict(leaves(got)), dict(leaves(expected))
+    assert found.keys() == wanted.keys(), f'got {list(found)}, expected {list(wanted)}'
+    return max(float(np.abs(found[n] - e).max() / max(np.abs(e).max(), 1e-30)) for n, e in wanted.items())
+
+# %% ../nbs/01_gradcheck.ipynb #d23f6a70
+def shortest(functions: Mapping[str, Callable[[], Any]], rounds: int = 15, repeat: int = 1) -> dict[str, float]:
+    "The shortest processor time of one call of each function, in seconds: `rounds` in turns, of `repeat` calls each"
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, f in functions.items():
+            start = time.process_time()
+            for _ in range(repeat): f()
+            times[name].append((time.process_time() - start) / repeat)
+    return {name: min(t) for name, t in times.items()}
+
+# %% ../nbs/01_gradcheck.ipynb #5eea3843
+def check_passes(cell: str, forward: Callable, backward: Callable, inputs: dict[str, Any], **options: Any) -> GradientReport:
+    "Check forward(cell, x, state, parameters) -> a, final, cache; backward(da, dfinal, cache) -> dx, dparameters, dstate"
+    names = list(inputs['state'])
+    def run(x: NDArray, state: Any, parameters: Any) -> tuple:
+        a, final, cache = forward(cell, x, state, parameters, **options)
+        return a, *(final[name] for name in names), cache
+    def back(da: NDArray, *rest: Any) -> dict[str, Any]:
+        return dict(zip(('dx', 'dparameters', 'dstate'), backward(da, dict(zip(names, rest)), rest[-1])))
+    return check_gradients(run, back, inputs, outputs=tuple(range(1 + len(names))), complex_tolerance=None)

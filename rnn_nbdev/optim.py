@@ -31,7 +31,7 @@ def initialize_adam(parameters: Mapping[str, NDArray]) -> tuple[dict[str, NDArra
     return v, s
 
 # %% ../nbs/30_optim.ipynb #6f07d1a3
-_BESIDE, _SIZE, _DECAY = Like(other='parameters', prefix='d'), Number(0), Number(0, below=1)
+_BESIDE, _SIZE, _DECAY = Like('parameters', prefix='d'), Number(0), Number(0, below=1)
 
 @fits(t=Integer(1), learning_rate=_SIZE, beta1=_DECAY, beta2=_DECAY, epsilon=_SIZE,
       parameters=ByName(), grads=_BESIDE, v=_BESIDE, s=_BESIDE)
@@ -59,9 +59,9 @@ def update_parameters_with_adam(
 class _State(ByName):
     "What init gives: a running mean of each kind for each parameter, of its shape, and the number of steps t"
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
-        ByName(names=('t',))(name, value)
+        super().__call__(name, value)
         kinds, parameters = call.given['self'].kinds, call.given['parameters']
-        for kind in kinds: Like(other='parameters', prefix=f'{kind}.')(name, value, call)
+        for kind in kinds: Like('parameters', f'{kind}.').compare(name, value, parameters)
         if len(value) > 1 + len(kinds) * len(parameters):
             expected = {f'{kind}.{key}' for kind in kinds for key in parameters} | {'t'}
             refuse(name, f'the name {min({*value} - expected)!r}', f'one of {sorted(expected)}')
@@ -103,7 +103,7 @@ class Optimizer:
         "The state before the first step: running means of zero, under kind.name, and the number of steps t"
         return _zeros(parameters, self.kinds)
 
-    @fits(parameters=ByName('fc'), gradients=_Gradients(other='parameters', alone=True), state=_State(),
+    @fits(parameters=ByName('fc'), gradients=_Gradients('parameters', alone=True), state=_State(names=('t',)),
           learning_rate=_SIZE)
     def update(self, parameters: Mapping[str, NDArray], gradients: Mapping[str, NDArray], state: Mapping[str, NDArray],
                learning_rate: float | None = None) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
@@ -220,7 +220,7 @@ class WeightAverage:
         "The state before the first update: no parameters counted yet"
         return _zeros(parameters, self.kinds)
 
-    @fits(parameters=ByName(), state=_State())
+    @fits(parameters=ByName(), state=_State(names=('t',)))
     def update(self, parameters: Mapping[str, NDArray], state: Mapping[str, NDArray]) -> dict[str, NDArray]:
         "The state with these parameters counted; `state` is from init or the update before"
         t = int(state['t']) + 1

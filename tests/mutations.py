@@ -169,7 +169,7 @@ MUTATIONS = [
      "RMSProp's epsilon inside the root"),
     ('optim', 'share = 1 / max(1, t - self.start)', 'share = 1 / max(1, t)', 'a mean that forgets where it began'),
     ('optim', 'means = tuple(state[', 'means = tuple(0 * state[', 'an optimizer that remembers nothing'),
-    ('optim', "gradients=_Gradients(other='parameters', alone=True)", "gradients=_Gradients(other='parameters')",
+    ('optim', "gradients=_Gradients('parameters', alone=True)", "gradients=_Gradients('parameters')",
      'a gradient that nobody asked for is dropped'),
     ('optim', 'if kind != p.dtype and np.result_type(kind, p.dtype) != p.dtype:', 'if False:',
      'float64 gradients turn float32 weights into float64'),

@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +53,9 @@ def write_json(path: Path, value: Any) -> None:
 #| code-summary: What the two functions below accept
 Arrays = dict[str, NDArray]
 
-@dataclass(frozen=True)
 class AsPath:
     "A place in the file system, handed on as a Path; a folder that exists, if `folder`"
-    folder: bool = False
+    def __init__(self, folder: bool = False) -> None: self.folder = folder
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Path:
         if not isinstance(value, str | os.PathLike): refuse(name, in_short(value), 'a path')
@@ -65,7 +63,6 @@ class AsPath:
         return Path(value)
 
 # %% ../nbs/28_files.ipynb #b6a4ae94
-@dataclass(frozen=True)
 class Json:
     "What JSON can hold, such as a dictionary of numbers and text"
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:

@@ -28,8 +28,8 @@ from .recurrent import engine, one_blas_thread
 from .schedule import SCHEDULE, Patience, Schedule
 
 # %% auto #0
-__all__ = ['Task', 'Progress', 'begin', 'TrainingPlan', 'train_step', 'validate', 'save_checkpoint', 'load_checkpoint',
-           'read_history', 'best_checkpoints', 'fit']
+__all__ = ['Task', 'Progress', 'begin', 'TrainingPlan', 'train_step', 'first_not_finite', 'validate', 'save_checkpoint',
+           'load_checkpoint', 'read_history', 'best_checkpoints', 'fit']
 
 # %% ../nbs/32_train.ipynb #c2675577
 class Task(Protocol):
@@ -68,7 +68,7 @@ class Progress:
 # %% ../nbs/32_train.ipynb #535d305b
 @fits(task=Methods(('begin',)), optimizer=Methods(('init', 'update')), seed=Integer(0))
 def begin(task: Task, optimizer: Any, seed: int) -> Progress:
-    "A run before its first step; everything random follows from the seed"
+    "A run before its first step, with the task's first parameters; everything random in it follows from the seed"
     rng = np.random.default_rng(seed)
     parameters, carry = _answer('begin', task.begin(rng), 2)
     return Progress(0, 0, parameters, optimizer.init(parameters), carry, rng)
@@ -114,7 +114,8 @@ _TASK, _OPTIMIZER = Methods(('gradients', 'validation_loss', 'arrays')), Methods
 
 @fits(task=_TASK, optimizer=_OPTIMIZER, progress=Progress, plan=TrainingPlan)
 def train_step(task: Task, optimizer: Any, progress: Progress, plan: TrainingPlan) -> tuple[Progress, dict[str, Any]]:
-    "One step further, and its entry in the history; raises FloatingPointError, naming the array, if one isn't finite"
+    """One step further: batch, gradient, clipping, update. Gives the run after it and its entry in the history;
+    raises FloatingPointError, naming the first bad array, if a number is not finite."""
     rate, step = _current_rate(plan, progress), progress.step + 1
     loss, gradients, carry, units = _step_gradients(task, progress, plan.accumulate)
     clipped, norm = _clip(gradients, plan)
@@ -175,17 +176,23 @@ def _all_finite(arrays: Iterable[NDArray]) -> bool:
     return all(math.isfinite(np.vdot(a, a)) or bool(np.isfinite(a).all()) for a in arrays)
 
 # %% ../nbs/32_train.ipynb #96cd2fe4
+def first_not_finite(arrays: Iterable[tuple[str, Any]]) -> str:
+    "The first of (name, array) with a NaN or an infinity in it, in words"
+    for name, a in arrays:
+        bad = int(np.size(a) - np.count_nonzero(np.isfinite(a)))
+        if bad: return f'{name} {np.shape(a)}: {bad} of {np.size(a)} entries are not finite'
+    return 'none, it is the loss itself'
+
+# %% ../nbs/32_train.ipynb #ac1494ab
 def _not_finite(step: int, what: str, arrays: Iterable[tuple[str, Any]]) -> FloatingPointError:
-    "The error for a number that is not finite, which names the first such array of (name, array)"
-    bad = ((name, a, int(np.size(a) - np.count_nonzero(np.isfinite(a)))) for name, a in arrays)
-    found = (f'{name} {np.shape(a)}: {n} of {np.size(a)} entries are not finite' for name, a, n in bad if n)
-    return FloatingPointError(f'step {step}: the {what} is not finite; first bad array: '
-                              f'{next(found, "none, it is the loss itself")}')
+    "The error for a number that is not finite; arrays (name, array)"
+    return FloatingPointError(f'step {step}: the {what} is not finite; first bad array: {first_not_finite(arrays)}')
 
 # %% ../nbs/32_train.ipynb #3fcf0972
 @fits(task=_TASK, progress=Progress, plan=TrainingPlan)
 def validate(task: Task, progress: Progress, plan: TrainingPlan) -> tuple[Progress, dict[str, Any]]:
-    "The same weights with the validation loss remembered, and its entry; raises FloatingPointError if it isn't finite"
+    """Measure the validation loss. Gives the run with what is to be remembered of it (patience, the best) and its
+    entry in the history; raises FloatingPointError if it is not finite."""
     candidates = {'validation_loss': progress.parameters}
     if plan.average: candidates['averaged_validation_loss'] = averaged_parameters(progress.average)
     with np.errstate(over='ignore', invalid='ignore'):

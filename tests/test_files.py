@@ -1,6 +1,7 @@
 "Files: complete or absent, with the permissions that they had, and damage noticed."
 import math
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,19 @@ def test_a_path_may_be_text(tmp_path):
     save_arrays(str(tmp_path/'x'), {'a': ONE}, {'n': 1}, 'k')
     arrays, about = load_arrays(str(tmp_path/'x'), 'k')
     assert arrays['a'].tolist() == ONE.tolist() and about == {'n': 1} and Path(tmp_path/'x').exists()
+
+
+def test_arrays_come_back_as_they_lay_in_memory(tmp_path):
+    arrays = {'rows': np.ones((2, 3)), 'columns': np.asfortranarray(np.ones((2, 3, 4), np.float32)), 't': np.array(7)}
+    save_arrays(tmp_path/'x', arrays, {}, 'k')
+    for n, a in load_arrays(tmp_path/'x', 'k')[0].items():
+        assert a.dtype == arrays[n].dtype and a.strides == arrays[n].strides and a.tobytes() == arrays[n].tobytes(), n
+
+
+def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path):
+    path, contents = tmp_path/'x', (b'a' * 500_000, b'b' * 500_000)
+    path.write_bytes(contents[0])
+    writer = threading.Thread(target=lambda: [write_whole(path, contents[k % 2]) for k in range(60)])
+    writer.start()
+    while writer.is_alive(): assert path.read_bytes() in contents
+    writer.join()

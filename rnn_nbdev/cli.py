@@ -38,27 +38,6 @@ from .train import (Progress, TrainingPlan, begin, best_checkpoints, fit, load_c
 # %% auto #0
 __all__ = ['train_text', 'rnn_train', 'rnn_sample', 'rnn_eval', 'rnn_bench']
 
-# %% ../nbs/90_cli.ipynb #4a69abf9
-def _complain(command: str, error: BaseException | str, code: int, advice: str = '') -> NoReturn:
-    "Print an error, its notes and some advice in one line, and end the program"
-    notes = ''.join(f' ({note})' for note in getattr(error, '__notes__', ()))
-    message = f'{error}{notes}{advice}'.replace("errors='replace'", '--errors replace')
-    print(f'{command}: error: {" ".join(message.split())}', file=sys.stderr)
-    sys.exit(code)
-
-# %% ../nbs/90_cli.ipynb #d5e34930
-@contextmanager
-def _one_line_errors(command: str) -> Iterator[None]:
-    "Turn errors of the user's input, of the file system and of a run into one line and an exit code"
-    try: yield
-    except BrokenPipeError: # `rnn_sample ... | head`: nobody reads on, which is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing is to be written to the closed pipe at the end either
-        sys.exit(141)
-    except (ValueError, TypeError, OSError) as e: _complain(command, e, 2)
-    except FloatingPointError as e: _complain(command, e, 1, '; a lower --rate or a --warmup may help')
-    except MemoryError: _complain(command, 'out of memory: try smaller sizes', 1)
-    except KeyboardInterrupt: _complain(command, 'interrupted', 130)
-
 # %% ../nbs/90_cli.ipynb #959a764c
 @fits(**dict.fromkeys(('text', 'pattern', 'errors'), str), tokens=('chars', 'bytes'), cell=CELLS,
       **dict.fromkeys(('layers', 'units', 'embedding', 'batch', 'stretch', 'accumulate', 'steps', 'validate', 'save'),
@@ -358,6 +337,27 @@ def train_text(
     _finish(replace(run, progress=progress), say)
     say(f'{time.perf_counter() - began:.1f} seconds; write more with:  rnn_sample {folder}')
     return folder, False
+
+# %% ../nbs/90_cli.ipynb #4a69abf9
+def _complain(command: str, error: BaseException | str, code: int, advice: str = '') -> NoReturn:
+    "Print an error, its notes and some advice in one line, and end the program"
+    notes = ''.join(f' ({note})' for note in getattr(error, '__notes__', ()))
+    message = f'{error}{notes}{advice}'.replace("errors='replace'", '--errors replace')
+    print(f'{command}: error: {" ".join(message.split())}', file=sys.stderr)
+    sys.exit(code)
+
+# %% ../nbs/90_cli.ipynb #d5e34930
+@contextmanager
+def _one_line_errors(command: str) -> Iterator[None]:
+    "Turn errors of the user's input, of the file system and of a run into one line and an exit code"
+    try: yield
+    except BrokenPipeError: # `rnn_sample ... | head`: nobody reads on, which is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing is to be written to the closed pipe at the end either
+        sys.exit(141)
+    except (ValueError, TypeError, OSError) as e: _complain(command, e, 2)
+    except FloatingPointError as e: _complain(command, e, 1, '; a lower --rate or a --warmup may help')
+    except MemoryError: _complain(command, 'out of memory: try smaller sizes', 1)
+    except KeyboardInterrupt: _complain(command, 'interrupted', 130)
 
 # %% ../nbs/90_cli.ipynb #8c135bae
 _PACKAGE, _WORDS = f'rnn_nbdev {__version__}', 'print the version of the package, and end'

@@ -76,7 +76,7 @@ def fitting_streams(
 ) -> Streams:  # with as many streams as the text allows, at most m
     "As many streams as a text is long enough for; raises ValueError if it is shorter than one window"
     if len(tokens) < T + 1:
-        raise ValueError(f'text: {len(tokens):,} tokens to train on, expected at least one window and a token: {T + 1:,}')
+        raise ValueError(f'text: {len(tokens):,} tokens to train on, expected a window and a token at least: {T + 1:,}')
     return Streams(tokens, min(m, len(tokens) // (T + 1)), T)
 
 # %% ../nbs/42_text.ipynb #844a066c
@@ -281,7 +281,8 @@ class TextTask:
     def _next_carry(self, carry: Arrays, state: Arrays, rng: Generator) -> Arrays:
         "The state as it is, one window further; at the end of the streams, a new pass"
         k = int(carry['k']) + 1
-        if k == self.streams.windows(int(carry['offset'])): return self._new_pass(int(rng.integers(self.streams.offsets)))
+        ended = k == self.streams.windows(int(carry['offset']))
+        if ended: return self._new_pass(int(rng.integers(self.streams.offsets)))
         return {'k': np.array(k), 'offset': carry['offset'], **{name: s.copy(order='K') for name, s in state.items()}}
 
     def validation_loss(self, parameters: Arrays) -> float:

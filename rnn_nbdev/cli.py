@@ -68,7 +68,7 @@ class _Settings:
     momentum: float = 0.0  # momentum of sgd and nesterov; 0.0 if not given
     decay: float = 0.0  # weight decay, which makes adam AdamW; 0.0 if not given
     rate: float = 0.005  # highest learning rate; 0.005 if not given
-    schedule: str = 'halving'  # 'halving' (default): exponential decay; 'stairs': steps; 'constant', 'cosine' or 'cycle'
+    schedule: str = 'halving'  # 'halving' (default): exponential decay; 'stairs': steps; 'constant', 'cosine', 'cycle'
     halving: int = 500  # steps in which decay halves the learning rate, 0 for a constant one; 500 if not given
     warmup: int = 0  # steps of learning-rate warm-up; 0 if not given
     horizon: int = 0  # step at which cosine and cycle end, 0 for the last of the run; 0 if not given

@@ -224,7 +224,7 @@ class TextModel:
         "Weights; raises ArgumentError unless they have the network's names and shapes, one dtype, and are finite"
         require(Kind(Mapping, 'a dictionary of arrays'), parameters=parameters)
         for name, shape in self.shapes.items():
-            if name not in parameters: refuse(f'{name}: missing', sorted(map(str, parameters)), f'it with shape {shape}')
+            if name not in parameters: refuse(f'{name}: missing', [*parameters], f'{name} with shape {shape}')
             require(Kind(np.ndarray, 'a NumPy array'), **{name: parameters[name]})
             if parameters[name].shape != shape: refuse(name, f'shape {parameters[name].shape}', str(shape))
         if extra := parameters.keys() - self.shapes: raise ArgumentError(f'{min(extra)}: not in the network')

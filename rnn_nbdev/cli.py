@@ -38,27 +38,6 @@ from .train import (Progress, TrainingPlan, begin, best_checkpoints, fit, load_c
 # %% auto #0
 __all__ = ['train_text', 'rnn_train', 'rnn_sample', 'rnn_eval', 'rnn_bench']
 
-# %% ../nbs/90_cli.ipynb #4a69abf9
-def _complain(command: str, error: BaseException | str, code: int, advice: str = '') -> NoReturn:
-    "Print an error, its notes and some advice in one line, and end the program"
-    notes = ''.join(f' ({note})' for note in getattr(error, '__notes__', ()))
-    message = f'{error}{notes}{advice}'.replace("errors='replace'", '--errors replace')
-    print(f'{command}: error: {" ".join(message.split())}', file=sys.stderr)
-    sys.exit(code)
-
-# %% ../nbs/90_cli.ipynb #d5e34930
-@contextmanager
-def _one_line_errors(command: str) -> Iterator[None]:
-    "Turn errors of the user's input, of the file system and of a run into one line and an exit code"
-    try: yield
-    except BrokenPipeError: # `rnn_sample ... | head`: nobody reads on, which is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing is to be written to the closed pipe at the end either
-        sys.exit(141)
-    except (ValueError, TypeError, OSError) as e: _complain(command, e, 2)
-    except FloatingPointError as e: _complain(command, e, 1, '; a lower --rate or a --warmup may help')
-    except MemoryError: _complain(command, 'out of memory: try smaller sizes', 1)
-    except KeyboardInterrupt: _complain(command, 'interrupted', 130)
-
 # %% ../nbs/90_cli.ipynb #959a764c
 @fits(**dict.fromkeys(('text', 'pattern', 'errors'), str), tokens=('chars', 'bytes'), cell=CELLS,
       **dict.fromkeys(('layers', 'units', 'embedding', 'batch', 'stretch', 'accumulate', 'steps', 'validate', 'save'),
@@ -89,7 +68,7 @@ class _Settings:
     momentum: float = 0.0  # momentum of sgd and nesterov; 0.0 if not given
     decay: float = 0.0  # weight decay, which makes adam AdamW; 0.0 if not given
     rate: float = 0.005  # highest learning rate; 0.005 if not given
-    schedule: str = 'halving'  # exponential decay: 'halving' (default); step decay: 'stairs'; 'constant', 'cosine', 'cycle'
+    schedule: str = 'halving'  # 'halving' (default): exponential decay; 'stairs': steps; 'constant', 'cosine', 'cycle'
     halving: int = 500  # steps in which decay halves the learning rate, 0 for a constant one; 500 if not given
     warmup: int = 0  # steps of learning-rate warm-up; 0 if not given
     horizon: int = 0  # step at which cosine and cycle end, 0 for the last of the run; 0 if not given
@@ -325,7 +304,8 @@ def _finish(run: _Run, say: Callable[[str], None], most: int = 500_000) -> None:
 def _started(out: str | Path | None, resume: str | Path | None, given: dict[str, Any]) -> _Run:
     "A new run, or one to resume"
     names = [f.name for f in fields(_Settings)]
-    if unknown := given.keys() - {*names}: raise ValueError(f'settings: got {sorted(unknown)}, expected some of {names}')
+    unknown = sorted(given.keys() - {*names})
+    if unknown: raise ValueError(f'settings: got {unknown}, expected some of {names}')
     if resume and out: raise ValueError('out: a run that goes on stays in its folder')
     if given.get('text'): given = {**given, 'text': os.path.abspath(given['text'])}     # the same from any folder
     if resume: return _open_run(Path(resume), given)
@@ -359,6 +339,27 @@ def train_text(
     say(f'{time.perf_counter() - began:.1f} seconds; write more with:  rnn_sample {folder}')
     return folder, False
 
+# %% ../nbs/90_cli.ipynb #4a69abf9
+def _complain(command: str, error: BaseException | str, code: int, advice: str = '') -> NoReturn:
+    "Print an error, its notes and some advice in one line, and end the program"
+    notes = ''.join(f' ({note})' for note in getattr(error, '__notes__', ()))
+    message = f'{error}{notes}{advice}'.replace("errors='replace'", '--errors replace')
+    print(f'{command}: error: {" ".join(message.split())}', file=sys.stderr)
+    sys.exit(code)
+
+# %% ../nbs/90_cli.ipynb #d5e34930
+@contextmanager
+def _one_line_errors(command: str) -> Iterator[None]:
+    "Turn errors of the user's input, of the file system and of a run into one line and an exit code"
+    try: yield
+    except BrokenPipeError: # `rnn_sample ... | head`: nobody reads on, which is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing is to be written to the closed pipe at the end either
+        sys.exit(141)
+    except (ValueError, TypeError, OSError) as e: _complain(command, e, 2)
+    except FloatingPointError as e: _complain(command, e, 1, '; a lower --rate or a --warmup may help')
+    except MemoryError: _complain(command, 'out of memory: try smaller sizes', 1)
+    except KeyboardInterrupt: _complain(command, 'interrupted', 130)
+
 # %% ../nbs/90_cli.ipynb #8c135bae
 _PACKAGE, _WORDS = f'rnn_nbdev {__version__}', 'print the version of the package, and end'
 _Version: Any = (fastcore.script.Param(_WORDS, action='version') if hasattr(fastcore.script, 'Param')
@@ -390,10 +391,11 @@ def rnn_train(
 
 # %% ../nbs/90_cli.ipynb #637aefeb
 def _stop_strings(given: str) -> list[str]:
-    "The strings to end before, as typed on a command line: with | between them, and \\n, \\t, \\| and \\\\ for what they are"
+    "The strings to end before, as typed on a command line: with | between them, and escapes for what they stand for"
     found, escaped, escapes = [''], False, {'n': '\n', 't': '\t', '|': '|', '\\': '\\'}
     for c in given:
-        if escaped and c not in escapes: raise ValueError(f'stop: got \\{c} in {given!r}, expected \\n, \\t, \\| or \\\\')
+        if escaped and c not in escapes:
+            raise ValueError(f'stop: got \\{c} in {given!r}, expected \\n, \\t, \\| or \\\\')
         if not escaped and c == '|': found.append('')
         elif escaped or c != '\\': found[-1] += escapes[c] if escaped else c
         escaped = c == '\\' and not escaped
@@ -456,7 +458,8 @@ def rnn_sample(
 # %% ../nbs/90_cli.ipynb #61eb6951
 def _to_measure(run: str, unit: str, text: str, pattern: str, errors: str) -> tuple[str, Any, str]:
     "What a model is to be measured on: source, contents, what was done about bytes that are not UTF-8"
-    if text: return text, (read_bytes(text, pattern) if unit == 'byte' else read_text(text, errors, pattern)).contents, errors
+    if text and unit == 'byte': return text, read_bytes(text, pattern).contents, errors
+    if text: return text, read_text(text, errors, pattern).contents, errors
     own = _open_run(Path(run), {})
     return f'{own.text.source}, validation set', own.validation_set(), own.settings.errors
 
@@ -515,7 +518,7 @@ def rnn_bench(
     sizes: str = '',  # as in '32,64,32,50 8,32,1,100': n_x, n_a, m, T of each
     cells: str = '',  # some of lstm,gru,rnn
     tasks: str = '',  # some of train,infer,stream,text
-    contenders: str = '',  # implementations: some of jit,numpy,textbook,torch,onnxruntime,jax; those installed if not given
+    contenders: str = '',  # some of jit,numpy,textbook,torch,onnxruntime,jax; those installed if not given
     markdown: str = '',  # write the tables to this file
     json: str = '',  # write everything that was measured to this file
     version: _Version = _PACKAGE,  # print the version of the package, and end

@@ -99,7 +99,7 @@ def _prompt(name: str, text: Any, call: Any) -> str:
     "A text that the vocabulary of the argument `model` knows: what an argument `prompt` has to be"
     require(str, **{name: text})
     unknown = call.given['model'].vocabulary.unknown(text)
-    if unknown: raise ArgumentError(f'{name}: the model does not know {unknown!r}; expected characters of its text alone')
+    if unknown: raise ArgumentError(f'{name}: the model does not know {unknown!r}; expected characters of its text')
     return text
 
 def _stops(name: str, stop: Any, call: Any) -> Sequence[str]:
@@ -107,7 +107,7 @@ def _stops(name: str, stop: Any, call: Any) -> Sequence[str]:
     if isinstance(stop, str) or not isinstance(stop, Collection) or not all(isinstance(s, str) and s for s in stop):
         refuse(name, in_short(stop), 'a sequence of strings that are not empty')
     never = call.given['model'].vocabulary.unknown(''.join(stop))
-    if never: raise ArgumentError(f'{name}: the model never writes {never!r}; expected characters of its text alone')
+    if never: raise ArgumentError(f'{name}: the model never writes {never!r}; expected characters of its text')
     return stop  # type: ignore[return-value]
 
 _WRITING: dict[str, Any] = {'model': TextModel, 'parameters': weights_of, 'length': Integer(1), 'prompt': _prompt,
@@ -161,15 +161,15 @@ class _Hypothesis:
         "What hypotheses are compared by: the log-probability over a power of the length"
         return self.log_probability / (len(self.tokens) if length is None else length) ** alpha
 
-    def longer(self, token: int, log_p: float, vocabulary: Vocabulary | ByteVocabulary, stop: Sequence[str]) -> _Hypothesis:
+    def longer(self, token: int, log_p: float, model: TextModel, stop: Sequence[str]) -> _Hypothesis:
         "The text with one token more"
         tokens = (*self.tokens, token)
-        text = vocabulary.decode(tokens)
+        text = model.vocabulary.decode(tokens)
         ended = max((len(s) for s in stop if text.endswith(s)), default=0)
         return _Hypothesis(tokens, text[:len(text) - ended], log_p, bool(ended))
 
 # %% ../nbs/45_decoding.ipynb #b6c9b4e3
-def _grow(live: Sequence[_Hypothesis], log_y: NDArray, beam: int, vocabulary: Vocabulary | ByteVocabulary,
+def _grow(live: Sequence[_Hypothesis], log_y: NDArray, beam: int, model: TextModel,
           stop: Sequence[str]) -> tuple[list[_Hypothesis], list[int], list[_Hypothesis]]:
     "The likeliest continuations, likeliest first, with the place of each one's parent, and those that ended"
     total = np.array([h.log_probability for h in live]) + log_y
@@ -179,7 +179,7 @@ def _grow(live: Sequence[_Hypothesis], log_y: NDArray, beam: int, vocabulary: Vo
     for place in np.argsort(-total.T, axis=None, kind='stable'):
         parent, token = divmod(int(place), len(log_y))
         if len(longer) == beam or total[token, parent] == -np.inf: break
-        found = live[parent].longer(token, float(total[token, parent]), vocabulary, stop)
+        found = live[parent].longer(token, float(total[token, parent]), model, stop)
         if found.ended: ended.append(found)
         else: longer.append(found); parents.append(parent)
     return longer, parents, ended
@@ -200,7 +200,7 @@ def beam_search(
     tokens = _prompt_tokens(model.vocabulary, prompt)[None]
     for _ in range(length):
         z, state = _next_logits(model, parameters, tokens, state)
-        live, parents, ended = _grow(live, log_softmax(z.astype(np.float64)), beam, model.vocabulary, stop)
+        live, parents, ended = _grow(live, log_softmax(z.astype(np.float64)), beam, model, stop)
         done = _best_of([*done, *ended], beam, alpha)
         if not live or (len(done) == beam and done[-1].score(alpha) >= live[0].score(alpha, length)): break
         tokens = np.array([h.tokens[-1:] for h in live], np.int32)

@@ -131,7 +131,7 @@ _REBER: Grammar = (
 
 # %% ../nbs/41_problems.ipynb #be0b4909
 def _a_grammar(name: str, grammar: Any, call: Any = None) -> Grammar:
-    "A table in which every walk finds letters and states, and can come to the end: what an argument `grammar` has to be"
+    "A table whose every walk finds letters and states and can come to the end: what an argument `grammar` has to be"
     if not isinstance(grammar, tuple) or not grammar: refuse(name, type(grammar).__name__, 'a tuple of states')
     for s, ways in enumerate(grammar):
         good = isinstance(ways, tuple) and ways and all(

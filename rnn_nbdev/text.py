@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,7 +76,7 @@ def fitting_streams(
 ) -> Streams:  # with as many streams as the text allows, at most m
     "As many streams as a text is long enough for; raises ValueError if it is shorter than one window"
     if len(tokens) < T + 1:
-        raise ValueError(f'text: {len(tokens):,} tokens to train on, expected at least one window and a token: {T + 1:,}')
+        raise ValueError(f'text: {len(tokens):,} tokens to train on, expected a window and a token at least: {T + 1:,}')
     return Streams(tokens, min(m, len(tokens) // (T + 1)), T)
 
 # %% ../nbs/42_text.ipynb #844a066c
@@ -216,14 +216,17 @@ class TextModel:
         return self.network if engine() == 'textbook' else TokenChain(self.network.layers)
 
     @cached_property
-    def shapes(self) -> dict[str, str]:
+    def shapes(self) -> dict[str, tuple[int, ...]]:
         "The shapes of the network's weights, by name"
-        parameters = self.network.init(np.random.default_rng(0))
-        return {name: ' '.join(map(str, p.shape)) for name, p in parameters.items()}
+        return {name: p.shape for name, p in self.network.init(np.random.default_rng(0)).items()}
 
     def accept(self, parameters: Arrays) -> Arrays:
         "Weights; raises ArgumentError unless they have the network's names and shapes, one dtype, and are finite"
-        require(self.shapes, parameters=parameters)
+        require(Kind(Mapping, 'a dictionary of arrays'), parameters=parameters)
+        for name, shape in self.shapes.items():
+            if name not in parameters: refuse(f'{name}: missing', [*parameters], f'{name} with shape {shape}')
+            require(Kind(np.ndarray, 'a NumPy array'), **{name: parameters[name]})
+            if parameters[name].shape != shape: refuse(name, f'shape {parameters[name].shape}', str(shape))
         if extra := parameters.keys() - self.shapes: raise ArgumentError(f'{min(extra)}: not in the network')
         kinds = sorted({str(p.dtype) for p in parameters.values()})
         if len(kinds) > 1 or kinds[0] not in ('float32', 'float64'):
@@ -281,7 +284,8 @@ class TextTask:
     def _next_carry(self, carry: Arrays, state: Arrays, rng: Generator) -> Arrays:
         "The state as it is, one window further; at the end of the streams, a new pass"
         k = int(carry['k']) + 1
-        if k == self.streams.windows(int(carry['offset'])): return self._new_pass(int(rng.integers(self.streams.offsets)))
+        ended = k == self.streams.windows(int(carry['offset']))
+        if ended: return self._new_pass(int(rng.integers(self.streams.offsets)))
         return {'k': np.array(k), 'offset': carry['offset'], **{name: s.copy(order='K') for name, s in state.items()}}
 
     def validation_loss(self, parameters: Arrays) -> float:

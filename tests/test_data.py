@@ -29,7 +29,7 @@ def test_every_hash_is_that_of_its_file_and_the_page_beside_it_agrees(file):
     assert hashlib.sha256((folder/file).read_bytes()).hexdigest() == data._DATA_SETS[file]
     said = said_of(file)
     assert data._DATA_SETS[file] in said
-    assert re.search(r'^- Licence: (public domain|.*CC-BY-4\.0)', said, re.M)
+    assert re.search(r'^- Licence: (public domain|.*CC-BY-4\.0)', said, re.MULTILINE)
     package = re.search(r' of (\S+ [\d.]+\d)\. Changed: ', said)[1]
     assert package in make_datasets.__doc__
 

@@ -42,13 +42,12 @@ class Number:
         self.least, self.most, self.above, self.below, self.kind = least, most, above, below, kind
 
     def __str__(self) -> str:
-        low = f' from {self.least}' if self.least > -math.inf else ''
-        if self.above is not None: low = f' above {self.above}'
-        high = f' below {self.below}' if self.below < math.inf else ''
+        low, high = '', f' below {self.below}' if self.below < math.inf else ''
         if self.most is not None and self.most < math.inf: high = f' to {self.most}'
-        if low.startswith(' from') and not high: low = f' of at least {self.least}'
-        joint = '' if not low or high.startswith(' to') or not high else ' and' if self.above is not None else ' to'
-        return f'{"an" if self.kind == "integer" else "a"} {self.kind}{low}{joint}{high}'
+        if self.above is not None: low = f' above {self.above}' + ' and' * high.startswith(' below')
+        elif self.least > -math.inf:
+            low = (f' from {self.least}' + ' to' * high.startswith(' below')) if high else f' of at least {self.least}'
+        return f'{"an" if self.kind == "integer" else "a"} {self.kind}{low}{high}'
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         kinds = (int, np.integer) if self.kind == 'integer' else (int, float, np.integer, np.floating)
@@ -100,12 +99,6 @@ class Optional:
         except ArgumentError as e: raise ArgumentError(f'{e}, or None') from None
 
 # %% ../nbs/00_checks.ipynb #f2bc9303
-@functools.cache
-def _parts(term: str) -> tuple[tuple[str, ...], str]:
-    "A term taken apart: the symbols of its sum, and the symbol of what it may be at most: 'T<=T_x' is ('T',), 'T_x'"
-    symbols, _, most = term.partition('<=')
-    return tuple(symbols.split('+')), most
-
 class _Call:
     "What the checks of one call have found so far"
     integers: tuple[str, ...] = ()                        # arrays that are to become floating point
@@ -116,37 +109,30 @@ class _Call:
         self.owners: dict[str, str] = {}                  # the argument that a symbol was read off
         self.shapes: dict[str, tuple[int, ...]] = {}      # what has fitted a declaration, so that it fits again
 
-    @property
     def given(self) -> dict[str, Any]:
         "The arguments by name"
-        names, args, kwargs = self.arguments
-        return dict(zip(names, args)) | kwargs
+        return dict(zip(*self.arguments[:2])) | self.arguments[2]
 
     def size(self, term: str) -> Any:
         "The value of '1', 'n_a' or 'n_a+n_x'; None while it is not known"
-        sizes = [self.sizes.get(symbol) for symbol in _parts(term)[0]]
+        sizes = [self.sizes.get(symbol) for symbol in term.split('+')]
         return None if None in sizes else sizes[0] if len(sizes) == 1 else sum(sizes)
 
     def bind(self, term: str, size: Any, name: str) -> bool:
         "Whether `size` may stand for a term; a symbol that was free stands for it from now on"
-        symbols, most = _parts(term)
-        known = self.size(term)
+        symbol, _, most = term.partition('<=')
+        known = self.size(symbol)
         if known is None and size != 0 and (not most or size <= (self.size(most) or size)):
-            known, self.owners[symbols[0]] = size, name
-        if known is not None: self.sizes[symbols[0] if most else term] = known
+            known, self.owners[symbol] = size, name
+        if known is not None: self.sizes[symbol] = known
         return known == size
-
-    def free(self, name: str) -> None:
-        "Forget what was read off an argument, since it doesn't fit"
-        for symbol in [s for s, owner in self.owners.items() if owner == name]:
-            del self.sizes[symbol], self.owners[symbol]
 
     def because(self, text: str) -> str:
         "What an expected shape follows from: ' for xt with n_x = 3 and a_prev with n_a = 5'"
-        used, reasons = text.replace('<=', ' ').replace('+', ' ').split(), {}  # type: tuple[list, dict[str, list[str]]]
-        for symbol, owner in self.owners.items():
+        reasons: dict[str, list[str]] = {}
+        for symbol in [s for s in self.owners if s in re.split(r'<=|[+ ]', text)]:
             shown = '...' if symbol[0] == '*' else symbol
-            if symbol in used: reasons.setdefault(owner, []).append(f'{shown} = {self.sizes[symbol]}')
+            reasons.setdefault(self.owners[symbol], []).append(f'{shown} = {self.sizes[symbol]}')
         said = ' and '.join(f'{owner} with {", ".join(sizes)}' for owner, sizes in reasons.items())
         return f' for {said}' if said else ''
 
@@ -160,7 +146,7 @@ class Shape:
         self.rest = dims.pop() if dims and dims[-1][0] in '*.' else ''
         self.terms = tuple(dims)
         shown = ('...' if d[0] == '*' else d.replace('+', ' + ').replace('<=', ' <= ') for d in text.split())
-        self.words = f'({", ".join(shown)})'
+        self.words = [('', f'({", ".join(shown)})')]
 
     def __call__(self, name: str, value: Any, call: _Call) -> Any:
         if not isinstance(value, np.ndarray): value = self.array(name, value)
@@ -180,15 +166,16 @@ class Shape:
 
     def expected(self, call: _Call) -> str:
         "The shape as an error says it: numbers where they are known, symbols elsewhere, and what they follow from"
-        sizes = [str(call.size(term.partition('<=')[0]) or term.partition('<=')[0]) for term in self.terms]
+        symbols = [term.partition('<=')[::2] for term in self.terms]
+        sizes = [str(call.size(symbol) or symbol) for symbol, _ in symbols]
         if self.rest: sizes += map(str, call.sizes.get(self.rest, ['...']))
-        bounds = [term.split('<=') for term in self.terms if '<=' in term]
-        return (f'({", ".join(sizes)}{"," * (len(sizes) == 1)})' + call.because(self.text)
-                + ''.join(f', {symbol} from 1 to {call.size(most) or most}' for symbol, most in bounds))
+        bounds = ''.join(f', {symbol} from 1 to {call.size(most) or most}' for symbol, most in symbols if most)
+        return f'({", ".join(sizes)}{"," * (len(sizes) == 1)}){call.because(self.text)}{bounds}'
 
     def refuse(self, name: str, shape: tuple[int, ...], call: _Call) -> NoReturn:
-        "Raise the error of a shape that doesn't fit"
-        call.free(name)
+        "Raise the error of a shape that doesn't fit; what was read off it is forgotten first"
+        own = [symbol for symbol, owner in call.owners.items() if owner == name]
+        for symbol in own: del call.sizes[symbol], call.owners[symbol]
         refuse(name, f'shape {shape}', self.expected(call) + (', no size of 0' if 0 in shape else ''))
 
     def array(self, name: str, value: Any) -> np.ndarray:
@@ -218,16 +205,17 @@ class Shapes:
         split = [(*key.partition('?')[::2], Shape(text)) for key, text in shapes.items()]
         self.always = [(key, shape) for key, other, shape in split if not other]
         self.optional = [(key, other, other in {k for k, _, _ in split}, shape) for key, other, shape in split if other]
+        self.words = [(key, shape.words[0][1]) for key, shape in self.always]
+        for key, other, inside, shape in self.optional:
+            self.words.append((key, f'{shape.words[0][1]} if {"given" if inside else other}'))
 
     def __call__(self, name: str, value: Any, call: _Call) -> Any:
         if not isinstance(value, dict | Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
         for key, shape in self.always:
-            array = value.get(key)
-            if type(array) is np.ndarray and array.shape == call.shapes.get(shape.text) and array.dtype.kind == 'f': continue
             if key not in value: self.missing(key, shape, value, call)
-            shape(key, array, call)
+            shape(key, value[key], call)
         for key, other, inside, shape in self.optional:
-            if other in value if inside else call.given.get(other):
+            if other in value if inside else call.given().get(other):
                 if key not in value: self.missing(key, shape, value, call)
                 shape(key, value[key], call)
             elif not inside and key in value: refuse(key, 'one', f'none unless {other} is set')
@@ -243,6 +231,7 @@ class Cache:
     "The tuple that a forward pass gave: so many parts, the first of them arrays of these shapes"
     def __init__(self, source: str, parts: int, *shapes: str) -> None:
         self.source, self.parts, self.shapes = source, parts, [Shape(text) for text in shapes]
+        self.words = [('', f'of {source}')]
 
     def __call__(self, name: str, value: Any, call: _Call) -> Any:
         if not isinstance(value, tuple) or len(value) != self.parts:
@@ -305,7 +294,7 @@ def fits(**said: Any) -> Callable[[_Function], _Function]:
                 if value is default: continue
                 if (fitting := spec(name, value, call)) is not value: changed[name] = fitting
             if not changed and not call.integers: return function(*args, **kwargs)
-            given = _as_floats(call.given | changed, call.integers)
+            given = _as_floats(call.given() | changed, call.integers)
             return function(*(given[name] for name in names[:n]), *args[len(names):],
                             **{name: given[name] for name in kwargs})
 
@@ -319,9 +308,9 @@ def fits(**said: Any) -> Callable[[_Function], _Function]:
 # %% ../nbs/00_checks.ipynb #0b7dcb45
 def _floating(value: Any) -> Iterator[np.dtype]:
     "The dtype of every floating-point array in an argument: an array, or a dictionary, tuple or list of them"
-    if isinstance(value, np.ndarray): yield from [value.dtype] if value.dtype.kind in 'fc' else []
-    elif isinstance(value, Mapping | tuple | list):
-        for part in value.values() if isinstance(value, Mapping) else value: yield from _floating(part)
+    if isinstance(value, np.ndarray) and value.dtype.kind in 'fc': yield value.dtype
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
+    for part in parts: yield from _floating(part)
 
 def _as_floats(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     "The arguments, those of these names in the dtype of the weights, or of the other arguments, or else in float64"
@@ -330,25 +319,15 @@ def _as_floats(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return given | {name: given[name].astype(np.result_type(*dtypes)) for name in given.keys() & {*names}}
 
 # %% ../nbs/00_checks.ipynb #35b971d0
-def _in_words(specs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    "Condition, shape and name of each array in a declaration"
-    for name, spec in specs.items():
-        if isinstance(spec, Shape): yield '', spec.words, name
-        if isinstance(spec, Cache): yield '', '', f'the {name} of {spec.source}'
-        if not isinstance(spec, Shapes): continue
-        for key, shape in spec.always: yield '', shape.words, key
-        for key, other, inside, shape in spec.optional: yield 'optional: ' if inside else f'if {other}: ', shape.words, key
-
 def _with_shapes(doc: str | None, specs: Mapping[str, Any]) -> str | None:
     "A docstring with the shapes of a declaration: 'Takes xt (n_x, m), Wf Wi Wc Wo (n_a, n_a + n_x), …'"
-    names: dict[tuple[str, str], list[str]] = {}
-    for condition, shape, name in _in_words(specs): names.setdefault((condition, shape), []).append(name)
-    arrays: dict[str, list[str]] = {}
-    for (condition, shape), group in names.items():
-        arrays.setdefault(condition, []).append(' '.join([*group, shape]).strip())
-    if not doc or not arrays: return doc
-    said = '; '.join(condition + ', '.join(group) for condition, group in arrays.items())
-    unbroken = re.sub(r'\S+ \([^)]*\)', lambda match: match[0].replace(' ', '\xa0'), f'Takes {said}.')
+    names: dict[str, list[str]] = {}
+    for name, spec in specs.items():
+        for key, shape in spec.words if isinstance(spec, Shape | Shapes | Cache) else ():
+            names.setdefault(shape, []).append(key or name)
+    if not doc or not names: return doc
+    said = f'Takes {", ".join(" ".join([*group, shape]) for shape, group in names.items())}.'
+    unbroken = re.sub(r'\S+ \([^)]*\)', lambda match: match[0].replace(' ', '\xa0'), said)
     lines = textwrap.wrap(unbroken, 112, initial_indent='    ', subsequent_indent='    ', break_on_hyphens=False)
     first, _, rest = doc.rstrip().partition('\n\n')
     return '\n'.join([first, '', *lines, *filter(None, [rest])]).replace('\xa0', ' ')

@@ -199,7 +199,8 @@ _PASS = Methods(('__call__',), 'a function')
 
 @fits(forward=_PASS, backward=_PASS, outputs=_places,
       inputs=Kind(Mapping, 'a dictionary from the names of the arguments'), tolerance=Number(above=0),
-      complex_tolerance=Optional(Number(0)), max_entries=Integer(1), rng=Kind(np.random.Generator, 'a numpy.random.Generator'))
+      complex_tolerance=Optional(Number(0)), max_entries=Integer(1),
+      rng=Kind(np.random.Generator, 'a numpy.random.Generator'))
 def check_gradients(
     forward: Callable,  # forward(**inputs) -> results..., cache
     backward: Callable,  # backward(gradients of results..., cache) -> gradients of inputs

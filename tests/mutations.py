@@ -50,7 +50,7 @@ MUTATIONS = [
     ('checks', 'np.result_type(*dtypes)', 'np.float64', 'integers turn float32 into float64'),
     ('checks', 'if (known := sizes.get(term)) == size: continue', 'if known := sizes.get(term): continue',
      'sizes are not compared'),
-    ('checks', 'if owner == name]: del', 'if 0]: del', 'an error takes the sizes of the array at fault for given'),
+    ('checks', 'if owner == name]', 'if 0]', 'an error takes the sizes of the array at fault for given'),
     ('checks', 'elif not inside and key in value:', 'elif 0:', 'a brc that would have no part is no error'),
     # losses
     ('losses', '(weights / weights.sum()).astype', '(weights / 1).astype', 'a sum in the place of the mean'),

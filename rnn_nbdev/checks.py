@@ -17,8 +17,8 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 # %% auto #0
-__all__ = ['ArgumentError', 'in_short', 'refuse', 'Number', 'Integer', 'Word', 'Kind', 'Methods', 'Optional', 'Shape', 'as_array',
-           'Floats', 'Shapes', 'ByName', 'Like', 'Cache', 'Caches', 'require', 'trusted', 'fits']
+__all__ = ['ArgumentError', 'in_short', 'refuse', 'Number', 'Integer', 'Word', 'Kind', 'Methods', 'Optional', 'Shape', 'Floats',
+           'Shapes', 'Cache', 'Caches', 'require', 'trusted', 'fits']
 
 # %% ../nbs/00_checks.ipynb #c9bc968a
 class ArgumentError(ValueError, TypeError):
@@ -42,13 +42,12 @@ class Number:
         self.least, self.most, self.above, self.below, self.kind = least, most, above, below, kind
 
     def __str__(self) -> str:
-        low = f' from {self.least}' if self.least > -math.inf else ''
-        if self.above is not None: low = f' above {self.above}'
-        high = f' below {self.below}' if self.below < math.inf else ''
+        low, high = '', f' below {self.below}' if self.below < math.inf else ''
         if self.most is not None and self.most < math.inf: high = f' to {self.most}'
-        if low.startswith(' from') and not high: low = f' of at least {self.least}'
-        joint = '' if not low or high.startswith(' to') or not high else ' and' if self.above is not None else ' to'
-        return f'{"an" if self.kind == "integer" else "a"} {self.kind}{low}{joint}{high}'
+        if self.above is not None: low = f' above {self.above}' + ' and' * high.startswith(' below')
+        elif self.least > -math.inf:
+            low = (f' from {self.least}' + ' to' * high.startswith(' below')) if high else f' of at least {self.least}'
+        return f'{"an" if self.kind == "integer" else "a"} {self.kind}{low}{high}'
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         kinds = (int, np.integer) if self.kind == 'integer' else (int, float, np.integer, np.floating)
@@ -56,8 +55,7 @@ class Number:
         if not isinstance(number, kinds) or isinstance(number, bool): refuse(name, in_short(value), str(self))
         high_enough = number >= self.least and number > -math.inf if self.above is None else number > self.above
         low_enough = number < self.below if self.most is None else number <= self.most
-        if not (high_enough and low_enough): refuse(name, in_short(value), str(self))
-        return number.item() if isinstance(number, np.generic) else number      # NumPy's own would widen float32 arrays
+        return value if high_enough and low_enough else refuse(name, in_short(value), str(self))
 
 def Integer(least: float = -math.inf, most: float | None = None) -> Number:
     "An integer in a range; True and False are none"
@@ -103,20 +101,25 @@ class Optional:
 # %% ../nbs/00_checks.ipynb #f2bc9303
 class _Call:
     "What the checks of one call have found so far"
-    def __init__(self, given: Mapping[str, Any]) -> None:
-        self.given = given                                # arguments by name
+    integers: tuple[str, ...] = ()                        # arrays that are to become floating point
+
+    def __init__(self, names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.arguments = names, args, kwargs
         self.sizes: dict[str, Any] = {'1': 1}             # by symbol or sum
         self.owners: dict[str, str] = {}                  # the argument that a symbol was read off
-        self.integers: list[str] = []                     # arrays of integers, which become floating point
+        self.shapes: dict[str, tuple[int, ...]] = {}      # what has fitted a declaration, so that it fits again
+
+    def given(self) -> dict[str, Any]:
+        "The arguments by name"
+        return dict(zip(*self.arguments[:2])) | self.arguments[2]
 
     def size(self, term: str) -> Any:
         "The value of '1', 'n_a' or 'n_a+n_x'; None while it is not known"
-        if term in self.sizes: return self.sizes[term]
-        parts = [int(s) if s.isdigit() else self.sizes.get(s) for s in term.split('+')]
-        return None if None in parts else sum(parts)
+        sizes = [self.sizes.get(symbol) for symbol in term.split('+')]
+        return None if None in sizes else sizes[0] if len(sizes) == 1 else sum(sizes)
 
     def bind(self, term: str, size: Any, name: str) -> bool:
-        "Whether `size` may stand at this place; a symbol that was free stands for it from now on"
+        "Whether `size` may stand for a term; a symbol that was free stands for it from now on"
         symbol, _, most = term.partition('<=')
         known = self.size(symbol)
         if known is None and size != 0 and (not most or size <= (self.size(most) or size)):
@@ -126,137 +129,114 @@ class _Call:
 
     def because(self, text: str) -> str:
         "What an expected shape follows from: ' for xt with n_x = 3 and a_prev with n_a = 5'"
-        used = text.replace('<=', ' ').replace('+', ' ').split()
         reasons: dict[str, list[str]] = {}
-        for symbol, owner in self.owners.items():
+        for symbol in [s for s in self.owners if s in re.split(r'<=|[+ ]', text)]:
             shown = '...' if symbol[0] == '*' else symbol
-            if symbol in used: reasons.setdefault(owner, []).append(f'{shown} = {self.sizes[symbol]}')
+            reasons.setdefault(self.owners[symbol], []).append(f'{shown} = {self.sizes[symbol]}')
         said = ' and '.join(f'{owner} with {", ".join(sizes)}' for owner, sizes in reasons.items())
         return f' for {said}' if said else ''
-
-    def free(self, name: str) -> None:
-        "Forget what was read off an argument, since it doesn't fit"
-        for symbol in [s for s, owner in self.owners.items() if owner == name]:
-            del self.sizes[symbol], self.owners[symbol]
 
 # %% ../nbs/00_checks.ipynb #07a75ea6
 class Shape:
     "An array of numbers whose sizes are written as 'n_x m T'; integers become floating point"
-    kinds, numbers, becomes_floating = 'biufc', 'numbers', True
+    plain = 'fc'                                          # kinds of dtype that are handed on as they are
 
     def __init__(self, text: str) -> None:
         self.text, dims = text, text.split()
         self.rest = dims.pop() if dims and dims[-1][0] in '*.' else ''
         self.terms = tuple(dims)
-        self.words = f'({", ".join("..." if d[0] == "*" else d.replace("+", " + ").replace("<=", " <= ") for d in text.split())})'
+        shown = ('...' if d[0] == '*' else d.replace('+', ' + ').replace('<=', ' <= ') for d in text.split())
+        self.words = [('', f'({", ".join(shown)})')]
 
     def __call__(self, name: str, value: Any, call: _Call) -> Any:
-        if not isinstance(value, np.ndarray): refuse(name, type(value).__name__, 'a NumPy array')
-        kind, shape, n = value.dtype.kind, value.shape, len(self.terms)
-        if kind not in self.kinds: refuse(name, value.dtype, self.numbers)
-        if kind in 'biu' and self.becomes_floating: call.integers.append(name)
+        if not isinstance(value, np.ndarray): value = self.array(name, value)
+        if value.dtype.kind not in self.plain: value = self.other(name, value, call)
+        shape = value.shape
+        if call.shapes.get(self.text) == shape: return value
+        n, sizes = len(self.terms), call.sizes
         if len(shape) != n and not (self.rest and len(shape) > n): self.refuse(name, shape, call)
         for term, size in zip(self.terms, shape):
-            if call.sizes.get(term) != size and not call.bind(term, size, name): self.refuse(name, shape, call)
+            if (known := sizes.get(term)) == size: continue
+            if known is None and size and term.isidentifier(): sizes[term], call.owners[term] = size, name
+            elif not call.bind(term, size, name): self.refuse(name, shape, call)
         if self.rest[:1] == '*' and (0 in shape or not call.bind(self.rest, shape[n:], name)):
             self.refuse(name, shape, call)
+        call.shapes[self.text] = shape
         return value
 
     def expected(self, call: _Call) -> str:
         "The shape as an error says it: numbers where they are known, symbols elsewhere, and what they follow from"
-        sizes = [str(call.size(term.partition('<=')[0]) or term.partition('<=')[0]) for term in self.terms]
+        symbols = [term.partition('<=')[::2] for term in self.terms]
+        sizes = [str(call.size(symbol) or symbol) for symbol, _ in symbols]
         if self.rest: sizes += map(str, call.sizes.get(self.rest, ['...']))
-        bounds = [term.split('<=') for term in self.terms if '<=' in term]
-        return (f'({", ".join(sizes)}{"," * (len(sizes) == 1)})' + call.because(self.text)
-                + ''.join(f', {symbol} from 1 to {call.size(most) or most}' for symbol, most in bounds))
+        bounds = ''.join(f', {symbol} from 1 to {call.size(most) or most}' for symbol, most in symbols if most)
+        return f'({", ".join(sizes)}{"," * (len(sizes) == 1)}){call.because(self.text)}{bounds}'
 
     def refuse(self, name: str, shape: tuple[int, ...], call: _Call) -> NoReturn:
-        "Raise the error of a shape that doesn't fit"
-        call.free(name)
+        "Raise the error of a shape that doesn't fit; what was read off it is forgotten first"
+        own = [symbol for symbol, owner in call.owners.items() if owner == name]
+        for symbol in own: del call.sizes[symbol], call.owners[symbol]
         refuse(name, f'shape {shape}', self.expected(call) + (', no size of 0' if 0 in shape else ''))
 
-def as_array(name: str, value: Any) -> np.ndarray:
-    "Anything as NumPy makes an array of it; lists of unequal lengths raise the error"
-    try: return np.asarray(value)
-    except ValueError: refuse(name, in_short(value), 'an array of numbers')
+    def array(self, name: str, value: Any) -> np.ndarray:
+        "What is done with anything but an array"
+        refuse(name, type(value).__name__, 'a NumPy array')
+
+    def other(self, name: str, value: np.ndarray, call: _Call) -> np.ndarray:
+        "What is done with an array of another dtype"
+        if value.dtype.kind not in 'biu': refuse(name, value.dtype, 'numbers')
+        call.integers += (name,)
+        return value
 
 class Floats(Shape):
     "Anything that NumPy makes an array of numbers of; it is handed on as an array of floating-point numbers"
-    def __call__(self, name: str, value: Any, call: _Call) -> Any:
-        array = as_array(name, value)
-        if array.dtype.kind in 'biu': array = array.astype(np.float64)
-        return super().__call__(name, array, call)
+    def array(self, name: str, value: Any) -> np.ndarray:
+        try: return np.asarray(value)
+        except ValueError: refuse(name, in_short(value), 'an array of numbers')
+
+    def other(self, name: str, value: np.ndarray, call: _Call) -> np.ndarray:
+        if value.dtype.kind not in 'biu': refuse(name, value.dtype, 'numbers')
+        return value.astype(np.float64)
 
 # %% ../nbs/00_checks.ipynb #a80a1691
 class Shapes:
     "A dictionary of arrays; keys that are not named here are left alone"
     def __init__(self, shapes: Mapping[str, str]) -> None:
-        self.shapes, keys = shapes, {key.partition('?')[0] for key in shapes}
         split = [(*key.partition('?')[::2], Shape(text)) for key, text in shapes.items()]
-        self.entries = [(key, other, other in keys, shape) for key, other, shape in split]
+        self.always = [(key, shape) for key, other, shape in split if not other]
+        self.optional = [(key, other, other in {k for k, _, _ in split}, shape) for key, other, shape in split if other]
+        self.words = [(key, shape.words[0][1]) for key, shape in self.always]
+        for key, other, inside, shape in self.optional:
+            self.words.append((key, f'{shape.words[0][1]} if {"given" if inside else other}'))
 
     def __call__(self, name: str, value: Any, call: _Call) -> Any:
-        if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
-        for key, other, inside, shape in self.entries:
-            if other and not (other in value if inside else call.given.get(other)):
-                if not inside and key in value: refuse(key, 'one', f'none unless {other} is set')
-            elif key in value: shape(key, value[key], call)
-            else:
-                given, wanted = sorted(map(str, value)), shape.expected(call)
-                raise ArgumentError(f'{key}: missing; got {given}, expected {key} with shape {wanted}')
+        if not isinstance(value, dict | Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
+        for key, shape in self.always:
+            if key not in value: self.missing(key, shape, value, call)
+            shape(key, value[key], call)
+        for key, other, inside, shape in self.optional:
+            if other in value if inside else call.given().get(other):
+                if key not in value: self.missing(key, shape, value, call)
+                shape(key, value[key], call)
+            elif not inside and key in value: refuse(key, 'one', f'none unless {other} is set')
         return value
 
-# %% ../nbs/00_checks.ipynb #9fa806e1
-_ARRAY = np.ndarray, np.generic
-
-class ByName:
-    "A dictionary of arrays of numbers, whatever they are called; `names` must be among them"
-    def __init__(self, kinds: str = 'biufc', names: tuple[str, ...] = ()) -> None: self.kinds, self.names = kinds, names
-
-    def __call__(self, name: str, value: Any, call: Any = None) -> Any:
-        if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
-        for key in self.names:
-            if key not in value: refuse(name, sorted(map(str, value)), f'{key} among them')
-        for key, a in value.items():
-            if not isinstance(key, str): refuse(name, f'the name {key!r}', 'text')
-            if not isinstance(a, _ARRAY): refuse(f'{name}[{key!r}]', type(a).__name__, 'a NumPy array')
-            if a.dtype.kind in self.kinds: continue
-            words = {'fc': 'floating-point numbers', 'biuf': 'real numbers'}
-            refuse(f'{name}[{key!r}]', a.dtype, words.get(self.kinds, 'numbers'))
-        return value
-
-# %% ../nbs/00_checks.ipynb #4924abcc
-class Like(ByName):
-    "A dictionary with an array for each one of another argument, of its shape, by prefix + name; `alone`: and no more"
-    def __init__(self, other: str, prefix: str = '', alone: bool = False) -> None:
-        super().__init__()
-        self.other, self.prefix, self.alone = other, prefix, alone
-
-    def __call__(self, name: str, value: Any, call: Any = None) -> Any:
-        super().__call__(name, value)
-        return self.compare(name, value, call.given.get(self.other, {}))
-
-    def compare(self, name: str, value: Any, arrays: Mapping[str, Any]) -> Any:
-        "The check against the arrays of the other argument"
-        for key, a in arrays.items():
-            full = f'{self.prefix}{key}'
-            if full not in value: refuse(name, sorted(value), f'{full} with shape {a.shape} among them')
-            if value[full].shape != a.shape: refuse(f'{name}[{full!r}]', f'shape {value[full].shape}', a.shape)
-        if self.alone and len(value) > len(arrays):
-            extra = min({*value} - {f'{self.prefix}{key}' for key in arrays})
-            refuse(name, f'the name {extra!r}', f'one of {sorted(arrays)}')
-        return value
+    def missing(self, key: str, shape: Shape, value: Mapping[str, Any], call: _Call) -> NoReturn:
+        "Raise the error of a key that isn't there"
+        given, wanted = sorted(map(str, value)), f'{key} with shape {shape.expected(call)}'
+        raise ArgumentError(f'{key}: missing; got {given}, expected {wanted}')
 
 # %% ../nbs/00_checks.ipynb #fd5b0f56
 class Cache:
-    "The tuple that a forward pass gave: so many parts, the first one a state"
-    def __init__(self, source: str, parts: int, first: str = '') -> None:
-        self.source, self.parts, self.first = source, parts, Shape(first) if first else None
+    "The tuple that a forward pass gave: so many parts, the first of them arrays of these shapes"
+    def __init__(self, source: str, parts: int, *shapes: str) -> None:
+        self.source, self.parts, self.shapes = source, parts, [Shape(text) for text in shapes]
+        self.words = [('', f'of {source}')]
 
     def __call__(self, name: str, value: Any, call: _Call) -> Any:
         if not isinstance(value, tuple) or len(value) != self.parts:
             refuse(name, in_short(value), f'the one that {self.source} gives')
-        if self.first: self.first(name, value[0], call)
+        for shape, part in zip(self.shapes, value): shape(name, part, call)
         return value
 
 class Caches(Cache):
@@ -267,14 +247,14 @@ class Caches(Cache):
         steps = value[0] if isinstance(value, tuple) and len(value) == 2 else None
         if not isinstance(steps, list) or not steps or not isinstance(steps[0], tuple):
             refuse(name, type(value).__name__, f'the pair ([cache of each step], x) that {self.source} gives')
-        if self.first: self.first(name, steps[0][0], call)
+        for shape in self.shapes: shape(name, steps[0][0], call)
         call.bind('T_x', len(steps), name)
         return value
 
 # %% ../nbs/00_checks.ipynb #c1b81ffd
 def require(said: Any, **given: Any) -> Any:
-    "Check values in the middle of code: `require(Integer(1), units=units)`; returns the last, as the declaration hands it on"
-    call, fitting = _Call(given), None
+    "Check a value in the middle of code, `require(Integer(1), units=units)`, and return it as it is handed on"
+    call, fitting = _Call((), (), given), None
     for name, value in given.items(): fitting = _spec(said)(name, value, call)
     return fitting
 
@@ -302,19 +282,20 @@ def fits(**said: Any) -> Callable[[_Function], _Function]:
         function: Any = vars(target)['__init__'] if isinstance(target, type) else target
         parameters = inspect.signature(function).parameters
         names = tuple(name for name, p in parameters.items() if p.kind <= p.POSITIONAL_OR_KEYWORD)
-        needed = {name for name, p in parameters.items() if p.default is not None}
-        if unknown := specs.keys() - parameters: raise TypeError(f'{function.__qualname__} has no argument {min(unknown)}')
+        if unknown := specs.keys() - parameters: raise TypeError(f'{function.__name__} has no argument {min(unknown)}')
+        place = {name: i for i, name in enumerate(names)}
+        checks = [(name, place.get(name, len(names)), spec, parameters[name].default) for name, spec in specs.items()]
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            given = {**dict(zip(names, args)), **kwargs}
-            call, changed = _Call(given), False
-            for name, spec in specs.items():
-                if (value := given.get(name)) is None and (name not in needed or name not in given): continue
-                if (fitting := spec(name, value, call)) is not value: given[name], changed = fitting, True
+            call, n, changed = _Call(names, args, kwargs), len(args), {}
+            for name, i, spec, default in checks:
+                value = args[i] if i < n else kwargs.get(name, default)
+                if value is default: continue
+                if (fitting := spec(name, value, call)) is not value: changed[name] = fitting
             if not changed and not call.integers: return function(*args, **kwargs)
-            _as_floats(given, call.integers)
-            return function(*(given[name] for name in names[:len(args)]), *args[len(names):],
+            given = _as_floats(call.given() | changed, call.integers)
+            return function(*(given[name] for name in names[:n]), *args[len(names):],
                             **{name: given[name] for name in kwargs})
 
         checked.__fits__ = specs  # type: ignore[attr-defined]
@@ -327,34 +308,26 @@ def fits(**said: Any) -> Callable[[_Function], _Function]:
 # %% ../nbs/00_checks.ipynb #0b7dcb45
 def _floating(value: Any) -> Iterator[np.dtype]:
     "The dtype of every floating-point array in an argument: an array, or a dictionary, tuple or list of them"
-    if isinstance(value, np.ndarray): yield from [value.dtype] if value.dtype.kind in 'fc' else []
-    elif isinstance(value, Mapping | tuple | list):
-        for part in value.values() if isinstance(value, Mapping) else value: yield from _floating(part)
+    if isinstance(value, np.ndarray) and value.dtype.kind in 'fc': yield value.dtype
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
+    for part in parts: yield from _floating(part)
 
-def _as_floats(given: dict[str, Any], names: list[str]) -> None:
-    "Turn the arguments of these names into the floating dtype of all arguments, float64 where there is none"
-    dtype = np.result_type(*{*_floating(given)} or {np.dtype(np.float64)})
-    for name in given.keys() & names: given[name] = given[name].astype(dtype)
+def _as_floats(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    "The arguments, those of these names in the dtype of the weights, or of the other arguments, or else in float64"
+    weights = [value for value in given.values() if isinstance(value, Mapping)]
+    dtypes = {*_floating(weights)} or {*_floating(given)} or {np.dtype(np.float64)}
+    return given | {name: given[name].astype(np.result_type(*dtypes)) for name in given.keys() & {*names}}
 
 # %% ../nbs/00_checks.ipynb #35b971d0
-def _in_words(specs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    "Condition, shape and name of each array in a declaration"
-    for name, spec in specs.items():
-        if isinstance(spec, Shape): yield '', spec.words, name
-        if isinstance(spec, Cache): yield '', '', f'the {name} of {spec.source}'
-        for key, other, inside, shape in spec.entries if isinstance(spec, Shapes) else ():
-            yield 'optional: ' if inside else other and f'if {other}: ', shape.words, key
-
 def _with_shapes(doc: str | None, specs: Mapping[str, Any]) -> str | None:
     "A docstring with the shapes of a declaration: 'Takes xt (n_x, m), Wf Wi Wc Wo (n_a, n_a + n_x), …'"
-    names: dict[tuple[str, str], list[str]] = {}
-    for condition, shape, name in _in_words(specs): names.setdefault((condition, shape), []).append(name)
-    arrays: dict[str, list[str]] = {}
-    for (condition, shape), group in names.items():
-        arrays.setdefault(condition, []).append(' '.join([*group, shape]).strip())
-    if not doc or not arrays: return doc
-    said = '; '.join(condition + ', '.join(group) for condition, group in arrays.items())
-    unbroken = re.sub(r'\([^)]*\)', lambda match: match[0].replace(' ', '\xa0'), f'Takes {said}.')
+    names: dict[str, list[str]] = {}
+    for name, spec in specs.items():
+        for key, shape in spec.words if isinstance(spec, Shape | Shapes | Cache) else ():
+            names.setdefault(shape, []).append(key or name)
+    if not doc or not names: return doc
+    said = f'Takes {", ".join(" ".join([*group, shape]) for shape, group in names.items())}.'
+    unbroken = re.sub(r'\S+ \([^)]*\)', lambda match: match[0].replace(' ', '\xa0'), said)
     lines = textwrap.wrap(unbroken, 112, initial_indent='    ', subsequent_indent='    ', break_on_hyphens=False)
     first, _, rest = doc.rstrip().partition('\n\n')
     return '\n'.join([first, '', *lines, *filter(None, [rest])]).replace('\xa0', ' ')

@@ -106,7 +106,8 @@ def test_parameters(cell):
         refused('parameters', loss, e.x, *states, bad, e.targets, kind=TypeError, **cell.options)
     none = {**e.parameters, cell.output: e.parameters[cell.output][:0], 'by': e.parameters['by'][:0]}
     refused(cell.output, forward, e.x, a0, none, **cell.options)
-    refused('x', forward, e.x[..., :0], a0, e.parameters, kind=ValueError, **cell.options)
+    message = refused('x', forward, e.x[..., :0], a0, e.parameters, kind=ValueError, **cell.options)
+    assert 'expected (n_x, m, T_x)' in message, message                       # not what it says of itself
 
 
 def bad_targets(targets: np.ndarray, n_y: int) -> list:

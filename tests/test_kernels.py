@@ -851,8 +851,9 @@ import numpy as np
 from rnn_nbdev.fused import jit_affine_backward, jit_affine_forward, jit_output_loss, jit_output_loss_backward
 from rnn_nbdev.rnn import output_loss, output_loss_backward
 a, W, b = np.ones((3, 5)), np.arange(6.).reshape(2, 3), np.zeros((2, 1))
-expected = output_loss_backward(1.0, output_loss(a, W, b, [1, 0, 1, 1, 0])[1])
-found = jit_output_loss_backward(1.0, jit_output_loss(a, W, b, [1, 0, 1, 1, 0])[1])
+targets = np.array([1, 0, 1, 1, 0])
+expected = output_loss_backward(1.0, output_loss(a, W, b, targets)[1])
+found = jit_output_loss_backward(1.0, jit_output_loss(a, W, b, targets)[1])
 for name, g in expected.items(): np.testing.assert_allclose(found[name], g, rtol=1e-12, atol=1e-15)
 z, cache = jit_affine_forward(a, W, b)
 np.testing.assert_allclose(jit_affine_backward(z, cache)['dW'], z @ a.T)
@@ -872,8 +873,9 @@ def test_compiled_code_needs_no_writable_folder(tmp_path):
     run = """
 import numpy as np
 from rnn_nbdev.jit import JitStream
+from rnn_nbdev.kernels import checked_call
 p = {'Wax': np.ones((3, 2)), 'Waa': np.eye(3), 'ba': np.zeros((3, 1))}
-stream = JitStream('rnn', p, {'a': np.zeros((3, 1))})
+stream = JitStream(checked_call('rnn', np.zeros((2, 1, 1)), {'a': np.zeros((3, 1))}, p))
 assert abs(stream.step(np.full((2, 1), .5)) - np.tanh(1)).max() < 1e-12
 """
     env = {**os.environ, 'HOME': str(blocked), 'XDG_CACHE_HOME': str(blocked/'x'), 'NUMBA_CACHE_DIR': str(blocked/'y')}

@@ -17,8 +17,8 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 # %% auto #0
-__all__ = ['ArgumentError', 'in_short', 'refuse', 'Number', 'Integer', 'Word', 'Kind', 'Methods', 'Optional', 'Shape', 'Floats',
-           'Shapes', 'Cache', 'Caches', 'require', 'trusted', 'fits']
+__all__ = ['ArgumentError', 'in_short', 'refuse', 'Number', 'Integer', 'Word', 'Kind', 'Methods', 'Optional', 'Shape', 'as_array',
+           'Floats', 'Shapes', 'ByName', 'Like', 'Cache', 'Caches', 'require', 'trusted', 'fits']
 
 # %% ../nbs/00_checks.ipynb #c9bc968a
 class ArgumentError(ValueError, TypeError):
@@ -55,7 +55,8 @@ class Number:
         if not isinstance(number, kinds) or isinstance(number, bool): refuse(name, in_short(value), str(self))
         high_enough = number >= self.least and number > -math.inf if self.above is None else number > self.above
         low_enough = number < self.below if self.most is None else number <= self.most
-        return value if high_enough and low_enough else refuse(name, in_short(value), str(self))
+        if not (high_enough and low_enough): refuse(name, in_short(value), str(self))
+        return number.item() if isinstance(number, np.generic) else number      # NumPy's own would widen float32 arrays
 
 def Integer(least: float = -math.inf, most: float | None = None) -> Number:
     "An integer in a range; True and False are none"
@@ -109,13 +110,14 @@ class _Call:
         self.owners: dict[str, str] = {}                  # the argument that a symbol was read off
         self.shapes: dict[str, tuple[int, ...]] = {}      # what has fitted a declaration, so that it fits again
 
+    @functools.cached_property
     def given(self) -> dict[str, Any]:
         "The arguments by name"
         return dict(zip(*self.arguments[:2])) | self.arguments[2]
 
     def size(self, term: str) -> Any:
         "The value of '1', 'n_a' or 'n_a+n_x'; None while it is not known"
-        sizes = [self.sizes.get(symbol) for symbol in term.split('+')]
+        sizes = [int(s) if s.isdigit() else self.sizes.get(s) for s in term.split('+')]
         return None if None in sizes else sizes[0] if len(sizes) == 1 else sum(sizes)
 
     def bind(self, term: str, size: Any, name: str) -> bool:
@@ -188,11 +190,14 @@ class Shape:
         call.integers += (name,)
         return value
 
+def as_array(name: str, value: Any) -> np.ndarray:
+    "Anything as NumPy makes an array of it; lists of unequal lengths raise the error"
+    try: return np.asarray(value)
+    except ValueError: refuse(name, in_short(value), 'an array of numbers')
+
 class Floats(Shape):
     "Anything that NumPy makes an array of numbers of; it is handed on as an array of floating-point numbers"
-    def array(self, name: str, value: Any) -> np.ndarray:
-        try: return np.asarray(value)
-        except ValueError: refuse(name, in_short(value), 'an array of numbers')
+    def array(self, name: str, value: Any) -> np.ndarray: return as_array(name, value)
 
     def other(self, name: str, value: np.ndarray, call: _Call) -> np.ndarray:
         if value.dtype.kind not in 'biu': refuse(name, value.dtype, 'numbers')
@@ -215,7 +220,7 @@ class Shapes:
             if key not in value: self.missing(key, shape, value, call)
             shape(key, value[key], call)
         for key, other, inside, shape in self.optional:
-            if other in value if inside else call.given().get(other):
+            if other in value if inside else call.given.get(other):
                 if key not in value: self.missing(key, shape, value, call)
                 shape(key, value[key], call)
             elif not inside and key in value: refuse(key, 'one', f'none unless {other} is set')
@@ -225,6 +230,47 @@ class Shapes:
         "Raise the error of a key that isn't there"
         given, wanted = sorted(map(str, value)), f'{key} with shape {shape.expected(call)}'
         raise ArgumentError(f'{key}: missing; got {given}, expected {wanted}')
+
+# %% ../nbs/00_checks.ipynb #9fa806e1
+_ARRAY = np.ndarray, np.generic
+
+class ByName:
+    "A dictionary of arrays of numbers, whatever they are called; `names` must be among them"
+    def __init__(self, kinds: str = 'biufc', names: tuple[str, ...] = ()) -> None: self.kinds, self.names = kinds, names
+
+    def __call__(self, name: str, value: Any, call: Any = None) -> Any:
+        if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
+        for key in self.names:
+            if key not in value: refuse(name, sorted(map(str, value)), f'{key} among them')
+        for key, a in value.items():
+            if not isinstance(key, str): refuse(name, f'the name {key!r}', 'text')
+            if not isinstance(a, _ARRAY): refuse(f'{name}[{key!r}]', type(a).__name__, 'a NumPy array')
+            if a.dtype.kind in self.kinds: continue
+            words = {'fc': 'floating-point numbers', 'biuf': 'real numbers'}
+            refuse(f'{name}[{key!r}]', a.dtype, words.get(self.kinds, 'numbers'))
+        return value
+
+# %% ../nbs/00_checks.ipynb #4924abcc
+class Like(ByName):
+    "A dictionary with an array for each one of another argument, of its shape, by prefix + name; `alone`: and no more"
+    def __init__(self, other: str, prefix: str = '', alone: bool = False) -> None:
+        super().__init__()
+        self.other, self.prefix, self.alone = other, prefix, alone
+
+    def __call__(self, name: str, value: Any, call: Any = None) -> Any:
+        super().__call__(name, value)
+        return self.compare(name, value, call.given.get(self.other, {}))
+
+    def compare(self, name: str, value: Any, arrays: Mapping[str, Any]) -> Any:
+        "The check against the arrays of the other argument"
+        for key, a in arrays.items():
+            full = f'{self.prefix}{key}'
+            if full not in value: refuse(name, sorted(value), f'{full} with shape {a.shape} among them')
+            if value[full].shape != a.shape: refuse(f'{name}[{full!r}]', f'shape {value[full].shape}', a.shape)
+        if self.alone and len(value) > len(arrays):
+            extra = min({*value} - {f'{self.prefix}{key}' for key in arrays})
+            refuse(name, f'the name {extra!r}', f'one of {sorted(arrays)}')
+        return value
 
 # %% ../nbs/00_checks.ipynb #fd5b0f56
 class Cache:
@@ -294,7 +340,7 @@ def fits(**said: Any) -> Callable[[_Function], _Function]:
                 if value is default: continue
                 if (fitting := spec(name, value, call)) is not value: changed[name] = fitting
             if not changed and not call.integers: return function(*args, **kwargs)
-            given = _as_floats(call.given() | changed, call.integers)
+            given = _as_floats(call.given | changed, call.integers)
             return function(*(given[name] for name in names[:n]), *args[len(names):],
                             **{name: given[name] for name in kwargs})
 

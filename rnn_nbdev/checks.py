@@ -17,8 +17,8 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 # %% auto #0
-__all__ = ['ArgumentError', 'in_short', 'refuse', 'Number', 'Integer', 'Word', 'Kind', 'Methods', 'Optional', 'Shape', 'as_array',
-           'Floats', 'Shapes', 'Cache', 'Caches', 'require', 'trusted', 'fits']
+__all__ = ['ArgumentError', 'in_short', 'refuse', 'Number', 'Integer', 'Word', 'Kind', 'Methods', 'Optional', 'Shape', 'Floats',
+           'Shapes', 'Cache', 'Caches', 'require', 'trusted', 'fits']
 
 # %% ../nbs/00_checks.ipynb #c9bc968a
 class ArgumentError(ValueError, TypeError):
@@ -100,65 +100,82 @@ class Optional:
         except ArgumentError as e: raise ArgumentError(f'{e}, or None') from None
 
 # %% ../nbs/00_checks.ipynb #f2bc9303
+@functools.cache
+def _parts(term: str) -> tuple[tuple[str, ...], str]:
+    "A term taken apart: the symbols of its sum, and the symbol of what it may be at most: 'T<=T_x' is ('T',), 'T_x'"
+    symbols, _, most = term.partition('<=')
+    return tuple(symbols.split('+')), most
+
 class _Call:
     "What the checks of one call have found so far"
-    def __init__(self, given: Mapping[str, Any]) -> None:
-        self.given = given                                # arguments by name
+    integers: tuple[str, ...] = ()                        # arrays that are to become floating point
+
+    def __init__(self, names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.arguments = names, args, kwargs
         self.sizes: dict[str, Any] = {'1': 1}             # by symbol or sum
         self.owners: dict[str, str] = {}                  # the argument that a symbol was read off
-        self.integers: list[str] = []                     # arrays of integers, which become floating point
+        self.shapes: dict[str, tuple[int, ...]] = {}      # what has fitted a declaration, so that it fits again
+
+    @property
+    def given(self) -> dict[str, Any]:
+        "The arguments by name"
+        names, args, kwargs = self.arguments
+        return dict(zip(names, args)) | kwargs
 
     def size(self, term: str) -> Any:
         "The value of '1', 'n_a' or 'n_a+n_x'; None while it is not known"
-        if term in self.sizes: return self.sizes[term]
-        parts = [int(s) if s.isdigit() else self.sizes.get(s) for s in term.split('+')]
-        return None if None in parts else sum(parts)
+        sizes = [self.sizes.get(symbol) for symbol in _parts(term)[0]]
+        return None if None in sizes else sizes[0] if len(sizes) == 1 else sum(sizes)
 
     def bind(self, term: str, size: Any, name: str) -> bool:
-        "Whether `size` may stand at this place; a symbol that was free stands for it from now on"
-        symbol, _, most = term.partition('<=')
-        known = self.size(symbol)
+        "Whether `size` may stand for a term; a symbol that was free stands for it from now on"
+        symbols, most = _parts(term)
+        known = self.size(term)
         if known is None and size != 0 and (not most or size <= (self.size(most) or size)):
-            known, self.owners[symbol] = size, name
-        if known is not None: self.sizes[symbol] = known
+            known, self.owners[symbols[0]] = size, name
+        if known is not None: self.sizes[symbols[0] if most else term] = known
         return known == size
-
-    def because(self, text: str) -> str:
-        "What an expected shape follows from: ' for xt with n_x = 3 and a_prev with n_a = 5'"
-        used = text.replace('<=', ' ').replace('+', ' ').split()
-        reasons: dict[str, list[str]] = {}
-        for symbol, owner in self.owners.items():
-            shown = '...' if symbol[0] == '*' else symbol
-            if symbol in used: reasons.setdefault(owner, []).append(f'{shown} = {self.sizes[symbol]}')
-        said = ' and '.join(f'{owner} with {", ".join(sizes)}' for owner, sizes in reasons.items())
-        return f' for {said}' if said else ''
 
     def free(self, name: str) -> None:
         "Forget what was read off an argument, since it doesn't fit"
         for symbol in [s for s, owner in self.owners.items() if owner == name]:
             del self.sizes[symbol], self.owners[symbol]
 
+    def because(self, text: str) -> str:
+        "What an expected shape follows from: ' for xt with n_x = 3 and a_prev with n_a = 5'"
+        used, reasons = text.replace('<=', ' ').replace('+', ' ').split(), {}  # type: tuple[list, dict[str, list[str]]]
+        for symbol, owner in self.owners.items():
+            shown = '...' if symbol[0] == '*' else symbol
+            if symbol in used: reasons.setdefault(owner, []).append(f'{shown} = {self.sizes[symbol]}')
+        said = ' and '.join(f'{owner} with {", ".join(sizes)}' for owner, sizes in reasons.items())
+        return f' for {said}' if said else ''
+
 # %% ../nbs/00_checks.ipynb #07a75ea6
 class Shape:
     "An array of numbers whose sizes are written as 'n_x m T'; integers become floating point"
-    kinds, numbers, becomes_floating = 'biufc', 'numbers', True
+    plain = 'fc'                                          # kinds of dtype that are handed on as they are
 
     def __init__(self, text: str) -> None:
         self.text, dims = text, text.split()
         self.rest = dims.pop() if dims and dims[-1][0] in '*.' else ''
         self.terms = tuple(dims)
-        self.words = f'({", ".join("..." if d[0] == "*" else d.replace("+", " + ").replace("<=", " <= ") for d in text.split())})'
+        shown = ('...' if d[0] == '*' else d.replace('+', ' + ').replace('<=', ' <= ') for d in text.split())
+        self.words = f'({", ".join(shown)})'
 
     def __call__(self, name: str, value: Any, call: _Call) -> Any:
-        if not isinstance(value, np.ndarray): refuse(name, type(value).__name__, 'a NumPy array')
-        kind, shape, n = value.dtype.kind, value.shape, len(self.terms)
-        if kind not in self.kinds: refuse(name, value.dtype, self.numbers)
-        if kind in 'biu' and self.becomes_floating: call.integers.append(name)
+        if not isinstance(value, np.ndarray): value = self.array(name, value)
+        if value.dtype.kind not in self.plain: value = self.other(name, value, call)
+        shape = value.shape
+        if call.shapes.get(self.text) == shape: return value
+        n, sizes = len(self.terms), call.sizes
         if len(shape) != n and not (self.rest and len(shape) > n): self.refuse(name, shape, call)
         for term, size in zip(self.terms, shape):
-            if call.sizes.get(term) != size and not call.bind(term, size, name): self.refuse(name, shape, call)
+            if (known := sizes.get(term)) == size: continue
+            if known is None and size and term.isidentifier(): sizes[term], call.owners[term] = size, name
+            elif not call.bind(term, size, name): self.refuse(name, shape, call)
         if self.rest[:1] == '*' and (0 in shape or not call.bind(self.rest, shape[n:], name)):
             self.refuse(name, shape, call)
+        call.shapes[self.text] = shape
         return value
 
     def expected(self, call: _Call) -> str:
@@ -174,47 +191,63 @@ class Shape:
         call.free(name)
         refuse(name, f'shape {shape}', self.expected(call) + (', no size of 0' if 0 in shape else ''))
 
-def as_array(name: str, value: Any) -> np.ndarray:
-    "Anything as NumPy makes an array of it; lists of unequal lengths raise the error"
-    try: return np.asarray(value)
-    except ValueError: refuse(name, in_short(value), 'an array of numbers')
+    def array(self, name: str, value: Any) -> np.ndarray:
+        "What is done with anything but an array"
+        refuse(name, type(value).__name__, 'a NumPy array')
+
+    def other(self, name: str, value: np.ndarray, call: _Call) -> np.ndarray:
+        "What is done with an array of another dtype"
+        if value.dtype.kind not in 'biu': refuse(name, value.dtype, 'numbers')
+        call.integers += (name,)
+        return value
 
 class Floats(Shape):
     "Anything that NumPy makes an array of numbers of; it is handed on as an array of floating-point numbers"
-    def __call__(self, name: str, value: Any, call: _Call) -> Any:
-        array = as_array(name, value)
-        if array.dtype.kind in 'biu': array = array.astype(np.float64)
-        return super().__call__(name, array, call)
+    def array(self, name: str, value: Any) -> np.ndarray:
+        try: return np.asarray(value)
+        except ValueError: refuse(name, in_short(value), 'an array of numbers')
+
+    def other(self, name: str, value: np.ndarray, call: _Call) -> np.ndarray:
+        if value.dtype.kind not in 'biu': refuse(name, value.dtype, 'numbers')
+        return value.astype(np.float64)
 
 # %% ../nbs/00_checks.ipynb #a80a1691
 class Shapes:
     "A dictionary of arrays; keys that are not named here are left alone"
     def __init__(self, shapes: Mapping[str, str]) -> None:
-        self.shapes, keys = shapes, {key.partition('?')[0] for key in shapes}
         split = [(*key.partition('?')[::2], Shape(text)) for key, text in shapes.items()]
-        self.entries = [(key, other, other in keys, shape) for key, other, shape in split]
+        self.always = [(key, shape) for key, other, shape in split if not other]
+        self.optional = [(key, other, other in {k for k, _, _ in split}, shape) for key, other, shape in split if other]
 
     def __call__(self, name: str, value: Any, call: _Call) -> Any:
-        if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
-        for key, other, inside, shape in self.entries:
-            if other and not (other in value if inside else call.given.get(other)):
-                if not inside and key in value: refuse(key, 'one', f'none unless {other} is set')
-            elif key in value: shape(key, value[key], call)
-            else:
-                given, wanted = sorted(map(str, value)), shape.expected(call)
-                raise ArgumentError(f'{key}: missing; got {given}, expected {key} with shape {wanted}')
+        if not isinstance(value, dict | Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
+        for key, shape in self.always:
+            array = value.get(key)
+            if type(array) is np.ndarray and array.shape == call.shapes.get(shape.text) and array.dtype.kind == 'f': continue
+            if key not in value: self.missing(key, shape, value, call)
+            shape(key, array, call)
+        for key, other, inside, shape in self.optional:
+            if other in value if inside else call.given.get(other):
+                if key not in value: self.missing(key, shape, value, call)
+                shape(key, value[key], call)
+            elif not inside and key in value: refuse(key, 'one', f'none unless {other} is set')
         return value
+
+    def missing(self, key: str, shape: Shape, value: Mapping[str, Any], call: _Call) -> NoReturn:
+        "Raise the error of a key that isn't there"
+        given, wanted = sorted(map(str, value)), f'{key} with shape {shape.expected(call)}'
+        raise ArgumentError(f'{key}: missing; got {given}, expected {wanted}')
 
 # %% ../nbs/00_checks.ipynb #fd5b0f56
 class Cache:
-    "The tuple that a forward pass gave: so many parts, the first one a state"
-    def __init__(self, source: str, parts: int, first: str = '') -> None:
-        self.source, self.parts, self.first = source, parts, Shape(first) if first else None
+    "The tuple that a forward pass gave: so many parts, the first of them arrays of these shapes"
+    def __init__(self, source: str, parts: int, *shapes: str) -> None:
+        self.source, self.parts, self.shapes = source, parts, [Shape(text) for text in shapes]
 
     def __call__(self, name: str, value: Any, call: _Call) -> Any:
         if not isinstance(value, tuple) or len(value) != self.parts:
             refuse(name, in_short(value), f'the one that {self.source} gives')
-        if self.first: self.first(name, value[0], call)
+        for shape, part in zip(self.shapes, value): shape(name, part, call)
         return value
 
 class Caches(Cache):
@@ -225,14 +258,14 @@ class Caches(Cache):
         steps = value[0] if isinstance(value, tuple) and len(value) == 2 else None
         if not isinstance(steps, list) or not steps or not isinstance(steps[0], tuple):
             refuse(name, type(value).__name__, f'the pair ([cache of each step], x) that {self.source} gives')
-        if self.first: self.first(name, steps[0][0], call)
+        for shape in self.shapes: shape(name, steps[0][0], call)
         call.bind('T_x', len(steps), name)
         return value
 
 # %% ../nbs/00_checks.ipynb #c1b81ffd
 def require(said: Any, **given: Any) -> Any:
-    "Check values in the middle of code: `require(Integer(1), units=units)`; returns the last, as the declaration hands it on"
-    call, fitting = _Call(given), None
+    "Check a value in the middle of code, `require(Integer(1), units=units)`, and return it as it is handed on"
+    call, fitting = _Call((), (), given), None
     for name, value in given.items(): fitting = _spec(said)(name, value, call)
     return fitting
 
@@ -260,19 +293,20 @@ def fits(**said: Any) -> Callable[[_Function], _Function]:
         function: Any = vars(target)['__init__'] if isinstance(target, type) else target
         parameters = inspect.signature(function).parameters
         names = tuple(name for name, p in parameters.items() if p.kind <= p.POSITIONAL_OR_KEYWORD)
-        needed = {name for name, p in parameters.items() if p.default is not None}
-        if unknown := specs.keys() - parameters: raise TypeError(f'{function.__qualname__} has no argument {min(unknown)}')
+        if unknown := specs.keys() - parameters: raise TypeError(f'{function.__name__} has no argument {min(unknown)}')
+        place = {name: i for i, name in enumerate(names)}
+        checks = [(name, place.get(name, len(names)), spec, parameters[name].default) for name, spec in specs.items()]
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            given = {**dict(zip(names, args)), **kwargs}
-            call, changed = _Call(given), False
-            for name, spec in specs.items():
-                if (value := given.get(name)) is None and (name not in needed or name not in given): continue
-                if (fitting := spec(name, value, call)) is not value: given[name], changed = fitting, True
+            call, n, changed = _Call(names, args, kwargs), len(args), {}
+            for name, i, spec, default in checks:
+                value = args[i] if i < n else kwargs.get(name, default)
+                if value is default: continue
+                if (fitting := spec(name, value, call)) is not value: changed[name] = fitting
             if not changed and not call.integers: return function(*args, **kwargs)
-            _as_floats(given, call.integers)
-            return function(*(given[name] for name in names[:len(args)]), *args[len(names):],
+            given = _as_floats(call.given | changed, call.integers)
+            return function(*(given[name] for name in names[:n]), *args[len(names):],
                             **{name: given[name] for name in kwargs})
 
         checked.__fits__ = specs  # type: ignore[attr-defined]
@@ -289,10 +323,11 @@ def _floating(value: Any) -> Iterator[np.dtype]:
     elif isinstance(value, Mapping | tuple | list):
         for part in value.values() if isinstance(value, Mapping) else value: yield from _floating(part)
 
-def _as_floats(given: dict[str, Any], names: list[str]) -> None:
-    "Turn the arguments of these names into the floating dtype of all arguments, float64 where there is none"
-    dtype = np.result_type(*{*_floating(given)} or {np.dtype(np.float64)})
-    for name in given.keys() & names: given[name] = given[name].astype(dtype)
+def _as_floats(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    "The arguments, those of these names in the dtype of the weights, or of the other arguments, or else in float64"
+    weights = [value for value in given.values() if isinstance(value, Mapping)]
+    dtypes = {*_floating(weights)} or {*_floating(given)} or {np.dtype(np.float64)}
+    return given | {name: given[name].astype(np.result_type(*dtypes)) for name in given.keys() & {*names}}
 
 # %% ../nbs/00_checks.ipynb #35b971d0
 def _in_words(specs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -300,8 +335,9 @@ def _in_words(specs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for name, spec in specs.items():
         if isinstance(spec, Shape): yield '', spec.words, name
         if isinstance(spec, Cache): yield '', '', f'the {name} of {spec.source}'
-        for key, other, inside, shape in spec.entries if isinstance(spec, Shapes) else ():
-            yield 'optional: ' if inside else other and f'if {other}: ', shape.words, key
+        if not isinstance(spec, Shapes): continue
+        for key, shape in spec.always: yield '', shape.words, key
+        for key, other, inside, shape in spec.optional: yield 'optional: ' if inside else f'if {other}: ', shape.words, key
 
 def _with_shapes(doc: str | None, specs: Mapping[str, Any]) -> str | None:
     "A docstring with the shapes of a declaration: 'Takes xt (n_x, m), Wf Wi Wc Wo (n_a, n_a + n_x), …'"
@@ -312,7 +348,7 @@ def _with_shapes(doc: str | None, specs: Mapping[str, Any]) -> str | None:
         arrays.setdefault(condition, []).append(' '.join([*group, shape]).strip())
     if not doc or not arrays: return doc
     said = '; '.join(condition + ', '.join(group) for condition, group in arrays.items())
-    unbroken = re.sub(r'\([^)]*\)', lambda match: match[0].replace(' ', '\xa0'), f'Takes {said}.')
+    unbroken = re.sub(r'\S+ \([^)]*\)', lambda match: match[0].replace(' ', '\xa0'), f'Takes {said}.')
     lines = textwrap.wrap(unbroken, 112, initial_indent='    ', subsequent_indent='    ', break_on_hyphens=False)
     first, _, rest = doc.rstrip().partition('\n\n')
     return '\n'.join([first, '', *lines, *filter(None, [rest])]).replace('\xa0', ' ')

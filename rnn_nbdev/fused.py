@@ -10,15 +10,15 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from .checks import Number, require
+from .checks import Number, fits, require
 from rnn_nbdev.gemm import (
     COMPILES, OPTIONS, address, c_ordered, compiled, compiled_separately, instruction, multiply, pack_columns,
     pack_rows, panel_width, unowned, unwrapped, version,
 )
 from .kernels import FLOATS, borrow, borrow_many
-from .losses import check_classes, target_weights
+from .losses import Classes, Mask, target_weights
 from rnn_nbdev.threads import (
     FIRST, LAST, OPERATIONS, add_shares, claim, cut, fetch_like, most_threads, run, share_lines, wake_up,
 )
@@ -270,15 +270,14 @@ def jit_affine_forward(a: NDArray, W: NDArray, b: NDArray, threads: int | None =
 def jit_affine_backward(dz: NDArray, cache: tuple) -> dict[str, NDArray]:
     "The gradients da, dW and db from that of the logits; dz (n_y, m) or (n_y, m, T)"
     shape, work, W, shares = cache
-    require(' '.join(map(str, (len(W), *shape[1:]))), dz=dz)
     return _back(_LOGITS_BACK, work._replace(dZ=c_ordered(dz.T).reshape(-1, len(W))), W, shares, shape)
 
 # %% ../nbs/18_fused.ipynb #6da5d65b
-def jit_output_loss(a: NDArray, W: NDArray, b: NDArray, targets: ArrayLike, mask: ArrayLike | None = None,
+@fits(a='n_a *k', W='n_y n_a', b='n_y 1', targets=Classes('*k'), mask=Mask('*k'))
+def jit_output_loss(a: NDArray, W: NDArray, b: NDArray, targets: NDArray, mask: NDArray | None = None,
                     threads: int | None = None) -> tuple[Any, tuple]:
     "Mean cross-entropy of softmax(W a + b), compiled, and the cache; arrays as above, targets and mask (m,) or (m, T)"
-    classes = check_classes(targets, a.shape[1:], len(W)).astype(np.int64, copy=False)
-    weights = target_weights(mask, classes.shape, a.dtype)
+    classes, weights = targets.astype(np.int64, copy=False), target_weights(mask, targets.shape, a.dtype)
     shares = _row_shares(classes.size, W, threads)
     helped, work, losses = wake_up(len(shares)), _new_rows(a, W, b, -math.inf), np.zeros(len(shares), a.dtype)
     k, w = (c_ordered(array.T).reshape(-1) for array in (classes, weights))
@@ -290,7 +289,7 @@ def jit_output_loss(a: NDArray, W: NDArray, b: NDArray, targets: ArrayLike, mask
 def jit_output_loss_backward(dloss: Any, cache: tuple) -> dict[str, NDArray]:
     "The gradients da, dW and db from that of the loss"
     shape, work, W, shares = cache
-    require(Number(), dloss=dloss)
+    require(Number(most=math.inf), dloss=dloss)
     return _back(_LOSS_BACK, work._replace(weights=work.weights * work.X.dtype.type(dloss)), W, shares, shape)
 
 # %% ../nbs/18_fused.ipynb #f8921544

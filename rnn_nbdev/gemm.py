@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
+import logging
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,17 +17,20 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 # %% auto #0
-__all__ = ['OPTIONS', 'multiply', 'compiled', 'unwrapped', 'inlined', 'version', 'instruction', 'fast_tanh', 'panel_width',
-           'address', 'compiled_separately', 'unowned', 'c_ordered', 'pack_columns', 'pack_rows']
+__all__ = ['COMPILES', 'OPTIONS', 'multiply', 'compiled', 'unwrapped', 'inlined', 'version', 'instruction', 'fast_tanh',
+           'panel_width', 'address', 'compiled_separately', 'unowned', 'c_ordered', 'pack_columns', 'pack_rows']
 
 # %% ../nbs/06_gemm.ipynb #477a4975
-try:                                                      # everything else here needs it
+COMPILES = False                                          # everything else here needs it
+try:
     from llvmlite import binding, ir
     from numba import cfunc, config, njit, types
     from numba.core import cgutils
     from numba.extending import intrinsic, overload
     COMPILES = not vars(config)['DISABLE_JIT']            # set by NUMBA_DISABLE_JIT
-except (ImportError, OSError): COMPILES = False
+except (ImportError, OSError) as e:                       # OSError: as where NumPy is newer than Numba knows
+    if importlib.util.find_spec('numba') is not None:
+        logging.getLogger('rnn_nbdev').warning('rnn_nbdev: nothing is compiled, since Numba does not load: %s', e)
 
 # %% ../nbs/06_gemm.ipynb #18f6b7a4
 OPTIONS: Any = {'nogil': True, 'fastmath': {'reassoc', 'contract', 'arcp', 'nsz'}, 'error_model': 'numpy'}

@@ -22,7 +22,7 @@ from rnn_nbdev.gemm import (
 )
 from rnn_nbdev.kernels import (
     FLOATS, GATES, Call, Input, Plan, borrow, borrow_many, by_name, gather, input_gradient, make_input, plan_of,
-    scatter, stream_call, stream_input, stream_state, unstack_gates, upstream,
+    scatter, stream_input, stream_state, unstack_gates, upstream,
 )
 from rnn_nbdev.threads import (
     FIRST, FREE, LAST, OPERATIONS, add_shares, barrier, claim, cut, fetch_like, most_threads, owned, run, share_lines,
@@ -767,10 +767,10 @@ _stream_step = compiled(_make_stream_step(_VERSION))
 class JitStream:
     "A cell that takes one step at a time, from a state a (n_a, m), and c for the LSTM; compiled, in memory of its own"
 
-    def __init__(self, cell: str, parameters: Mapping[str, NDArray], state: Mapping[str, NDArray]) -> None:
-        call = stream_call(cell, parameters, state)
-        self.start, m, n_x, n = call.state, call.m, len(call.x), call.n_a
-        weights, start = _gate_weights(cell, call.parameters), [s.T for s in call.state.values()]
+    def __init__(self, call: Call) -> None:
+        call, m, n_x, n = call._replace(T=1, training=False, outputs=False), call.m, len(call.x), call.n_a
+        self.start = {name: s.copy() for name, s in call.state.items()}
+        weights, start = _gate_weights(call.cell, call.parameters), [s.T for s in call.state.values()]
         source = Input(np.zeros((1, m, n_x), call.dtype), None, None)
         work = _make_work(call, source, weights, start, np.full(1, m))
         width, z = work.B1.shape[2], np.zeros((m, max(work.b1.size, 2*n + work.b2.size)), call.dtype)
@@ -779,9 +779,9 @@ class JitStream:
         self.all = borrow((self.places[-1] + parts[-1].size + 2*width,), call.dtype)
         self.all[:] = 0
         for place, array in zip(self.places, parts): self.all[place:place + array.size] = array.ravel()
-        self.sizes, self.cell = np.array([m, n_x, n, len(work.B1), len(work.B2), width, 1]), _CODES[cell]
+        self.sizes, self.cell = np.array([m, n_x, n, len(work.B1), len(work.B2), width, 1]), _CODES[call.cell]
         view = lambda place, columns: self.all[place:place + m*columns].reshape(m, columns).T
-        columns = n_x, n, n if cell == 'lstm' else 0
+        columns = n_x, n, n if call.cell == 'lstm' else 0
         self.x, self._a, self._c = (view(place, k) for place, k in zip(self.places, columns))
 
     def step(self, x_t: ArrayLike) -> NDArray:

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import itertools
-import logging
 import math
 import os
 from collections.abc import Mapping
@@ -25,11 +23,11 @@ from .numerics import floating_dtype
 from .rnn import rnn_cell_backward, rnn_cell_forward
 
 # %% auto #0
-__all__ = ['GATES', 'room', 'rooms', 'FLOATS', 'stack_gates', 'unstack_gates', 'borrow', 'borrow_many', 'pack_parameters',
-           'cell_shapes', 'state_names', 'check_lengths', 'check_tokens', 'Call', 'checked_call', 'Plan', 'plan_of',
-           'gather', 'scatter', 'textbook_cells', 'upstream', 'textbook_forward', 'textbook_backward', 'Input',
-           'make_input', 'by_name', 'numpy_forward', 'input_gradient', 'numpy_backward', 'thinned', 'thinned_backward',
-           'stream_call', 'stream_state', 'stream_input', 'NumpyStream', 'has_numba']
+__all__ = ['GATES', 'FLOATS', 'stack_gates', 'unstack_gates', 'borrow', 'borrow_many', 'pack_parameters', 'cell_shapes',
+           'state_names', 'check_lengths', 'check_tokens', 'Call', 'checked_call', 'Plan', 'plan_of', 'gather',
+           'scatter', 'textbook_cells', 'upstream', 'textbook_forward', 'textbook_backward', 'Input', 'make_input',
+           'by_name', 'numpy_forward', 'input_gradient', 'numpy_backward', 'thinned', 'thinned_backward',
+           'stream_state', 'stream_input', 'NumpyStream']
 
 # %% ../nbs/15_kernels.ipynb #b8e426c7
 GATES = MappingProxyType({'rnn': ('a',), 'lstm': tuple('ofic'), 'gru': tuple('cur'), 'gru_after': tuple('cur')})
@@ -90,8 +88,6 @@ def borrow_many(dtype: DTypeLike, *shapes: tuple[int, ...]) -> list[NDArray]:
     starts = [0, *itertools.accumulate(-(-size // step) * step for size in sizes)]
     buffer = borrow((starts[-1],), dtype)
     return [buffer[start:start + size].reshape(shape) for start, size, shape in zip(starts, sizes, shapes)]
-
-room, rooms = borrow, borrow_many
 
 # %% ../nbs/15_kernels.ipynb #bc386a10
 class _Packed(NamedTuple):
@@ -430,18 +426,21 @@ def textbook_cells(cell: str) -> tuple[Any, Any]:
     return step, step_back
 
 # %% ../nbs/15_kernels.ipynb #4fdc93c3
+def _gradient(call: Call, name: str, d: Any, *shape: int) -> NDArray:
+    "A gradient from above in the dtype of the call; refused unless it has this shape"
+    if type(d) is np.ndarray and d.shape == shape and d.dtype == call.dtype: return d
+    require(' '.join(map(str, shape)), **{name: d})
+    _real(d, call.dtype, name)
+    return np.asarray(d, call.dtype)
+
 def upstream(call: Call, da: NDArray | None,
              dstate: Mapping[str, NDArray] | None) -> tuple[NDArray | None, dict[str, NDArray]]:
     "The gradients from above, checked, with zeros for what is missing; da (n_a, m, T), dstate (n_a, m)"
-    dstate = {} if dstate is None else dstate
-    if unknown := sorted(set(dstate) - set(call.state)): refuse('dstate', unknown[0], ' and '.join(call.state))
-    shape = call.n_a, call.m
-    given = {name: np.zeros(shape) if dstate.get(name) is None else dstate[name] for name in call.state}
-    require(f'{call.n_a} {call.m}', **{f'd{name}': d for name, d in given.items()})
-    if da is not None: require(f'{call.n_a} {call.m} {call.T}', da=da)
-    for name, d in (('da', da), *((f'd{name}', d) for name, d in given.items())): _real(d, call.dtype, name)
-    return (None if da is None else np.asarray(da, call.dtype),
-            {name: np.asarray(d, call.dtype) for name, d in given.items()})
+    n, m, given = call.n_a, call.m, dstate or {}
+    if unknown := sorted(set(given) - set(call.state)): refuse('dstate', unknown[0], ' and '.join(call.state))
+    return (None if da is None else _gradient(call, 'da', da, n, m, call.T),
+            {name: np.zeros((n, m), call.dtype) if given.get(name) is None else _gradient(call, f'd{name}', given[name], n, m)
+             for name in call.state})
 
 # %% ../nbs/15_kernels.ipynb #a881956f
 def textbook_forward(call: Call) -> tuple[NDArray | None, dict[str, NDArray], Any]:
@@ -678,26 +677,15 @@ def numpy_backward(da: NDArray | None, dstate: Mapping[str, NDArray] | None, cac
 # %% ../nbs/15_kernels.ipynb #8717a67b
 def thinned(cell: str, parameters: Mapping[str, NDArray], d: NDArray) -> dict[str, NDArray]:
     "A cell's parameters with the columns that act on the state scaled: its gates see d * a; d (n_a,)"
-    def on_state(W: NDArray) -> NDArray: return W * np.append(d, np.ones(W.shape[1] - len(d))).astype(W.dtype)
-    return {name: on_state(p) if name[0] == 'W' and name != 'Wax' else p for name, p in parameters.items()}
+    def scaled(W: NDArray) -> NDArray: return W * np.append(d, np.ones(W.shape[1] - len(d))).astype(W.dtype)
+    on_state = ['Waa'] if cell == 'rnn' else [f'W{g}' for g in GATES[cell]]
+    return {**parameters, **{name: scaled(parameters[name]) for name in on_state}}
 
 def thinned_backward(cell: str, gradients: Mapping[str, NDArray], d: NDArray) -> dict[str, NDArray]:
     "From the gradients of thinned parameters to those of the parameters themselves; d (n_a,)"
     return thinned(cell, gradients, d)
 
 # %% ../nbs/15_kernels.ipynb #a66f8a2b
-def stream_call(cell: str, parameters: Mapping[str, NDArray], state: Mapping[str, NDArray]) -> Call:
-    "The call of a stream: one step, whose input is zero, for inference; its state is copied"
-    name = 'Wax' if cell == 'rnn' else 'Wc'
-    require({name: 'rows columns'}, parameters=parameters)
-    rows, columns = parameters[name].shape
-    n_x, words = (columns, 'n_x') if cell == 'rnn' else (columns - rows, 'n_a + n_x')
-    if n_x < 1: refuse(name, f'shape {(rows, columns)}', f'(n_a, {words}), n_x being 1 or more')
-    require({'a': 'n_a m'}, state=state)
-    call = checked_call(cell, np.zeros((n_x, state['a'].shape[1], 1), np.float32), state, parameters,
-                        training=False, outputs=False)
-    return call._replace(state={name: s.copy() for name, s in call.state.items()})
-
 def stream_state(state: Mapping[str, NDArray] | None, start: dict[str, NDArray]) -> Mapping[str, NDArray]:
     "The state (n_a, m) that a stream goes on from, like the one that it started from; that one where there is none"
     if state is None: return start
@@ -719,13 +707,13 @@ def stream_input(x_t: ArrayLike, x: NDArray) -> NDArray:
 class NumpyStream:
     "A cell that takes one step at a time, without asking for memory"
 
-    def __init__(self, cell: str, parameters: Mapping[str, NDArray], state: Mapping[str, NDArray]) -> None:
-        call = stream_call(cell, parameters, state)
-        self.start, self.cell, n, m = call.state, cell, call.n_a, call.m
-        self.packed = pack_parameters(cell, call.parameters, m)
+    def __init__(self, call: Call) -> None:
+        self.cell, n, m = call.cell, call.n_a, call.m
+        self.start = {name: s.copy() for name, s in call.state.items()}
+        self.packed = pack_parameters(self.cell, call.parameters, m)
         start, K = [*call.state.values()], self.packed.W.shape[1]
-        R = np.ones((2, K + n if cell == 'gru' else K, m), call.dtype)
-        self.steps = _new_memory(cell, start, 1, 0).steps(slice(0, 1), np.full(1, m), R, R[:, :n])
+        R = np.ones((2, K + n if self.cell == 'gru' else K, m), call.dtype)
+        self.steps = _new_memory(self.cell, start, 1, 0).steps(slice(0, 1), np.full(1, m), R, R[:, :n])
         self.H, self.C, self.x = self.steps.H, self.steps.C, R[0, n:K - 1]
         self.H[0] = start[0]
 
@@ -745,14 +733,3 @@ class NumpyStream:
     def state(self) -> dict[str, NDArray]:
         "A copy of the state after the last step: a (n_a, m), and c for the LSTM"
         return {name: s[0].copy() for name, s in zip(state_names(self.cell), (self.H, self.C))}
-
-# %% ../nbs/15_kernels.ipynb #c534aed4
-@functools.cache
-def has_numba() -> bool:
-    "Whether Numba is installed, loads and compiles; what keeps an installed one from loading is logged"
-    if importlib.util.find_spec('numba') is None: return False
-    try: from numba import config
-    except (ImportError, OSError) as e:            # as where NumPy is newer than it knows
-        logging.getLogger('rnn_nbdev').warning('rnn_nbdev: nothing is compiled, since Numba does not load: %s', e)
-        return False
-    return not vars(config)['DISABLE_JIT']

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .checks import Cache, fits, require, trusted
 from .kernels import FLOATS, borrow
 from .losses import cross_entropy, cross_entropy_backward
 from .recurrent import engine, load_jit
@@ -39,14 +38,12 @@ def _affine_forward(a: NDArray, W: NDArray, b: NDArray) -> tuple[NDArray, tuple]
 def _affine_backward(dz: NDArray, cache: tuple) -> dict[str, NDArray]:
     "Gradients of states and weights on borrowed memory; dz (n_y, m, T)"
     columns, W, shape = cache
-    require(' '.join(map(str, (len(W), *shape[1:]))), dz=dz)
     dz_columns = as_columns(dz)
     da = np.matmul(dz_columns.T, W, out=borrow(columns.T.shape, np.result_type(dz, W)))
     return {'da': da.T.reshape(shape, order='F'), 'dW': dz_columns @ columns.T,
             'db': dz_columns.sum(axis=1, keepdims=True)}
 
 # %% ../nbs/19_outputs.ipynb #8423acb2
-@fits(a='n_a ...', W='n_y n_a', b='n_y 1')
 def output_forward(
     a: NDArray,  # (n_a, m) or (n_a, m, T)
     W: NDArray, b: NDArray,
@@ -58,7 +55,6 @@ def output_forward(
     z, inner = forward(a, W, b)
     return z, (backward, inner)
 
-@fits(cache=Cache('output_forward', 2))
 def output_backward(
     dz: NDArray,  # gradient of the logits, (n_y, m) or (n_y, m, T)
     cache: tuple,  # from output_forward
@@ -70,7 +66,6 @@ def output_backward(
 # %% ../nbs/19_outputs.ipynb #58628d36
 _LEAST_LOSS = 10**6       # operations of a layer whose loss is worth a compiled call
 
-@fits(a='n_a ...', W='n_y n_a', b='n_y 1')
 def loss_forward(
     a: NDArray,  # (n_a, m) or (n_a, m, T)
     W: NDArray, b: NDArray,
@@ -81,7 +76,7 @@ def loss_forward(
     if engine() == 'jit' and (fused := _load_fused()).worth_compiled(a, W, b, _LEAST_LOSS):
         loss, inner = fused.jit_output_loss(a, W, b, targets, mask)
         return loss, (fused.jit_output_loss_backward, inner)
-    z, layer = trusted(output_forward)(a, W, b)
+    z, layer = output_forward(a, W, b)
     loss, entropy = cross_entropy(z, targets, mask)
     return loss, (_back_by_logits, (layer, entropy))
 
@@ -90,7 +85,6 @@ def _back_by_logits(dloss: Any, cache: tuple) -> dict[str, NDArray]:
     layer, entropy = cache
     return output_backward(cross_entropy_backward(dloss, entropy), layer)
 
-@fits(cache=Cache('loss_forward', 2))
 def loss_backward(
     dloss: Any,  # gradient of the loss, one number; 1 for the loss itself
     cache: tuple,  # from loss_forward

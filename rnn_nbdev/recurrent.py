@@ -15,20 +15,28 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .checks import ArgumentError, Cache, Optional, fits, require
+from .checks import ArgumentError, Cache, Optional, fits, refuse, require
 from rnn_nbdev.kernels import (
-    GATES, NumpyStream, checked_call, has_numba, numpy_backward, numpy_forward, textbook_backward, textbook_forward,
+    GATES, Call, NumpyStream, checked_call, numpy_backward, numpy_forward, textbook_backward, textbook_forward,
 )
 
 # %% auto #0
-__all__ = ['ENGINES', 'engine', 'use_engine', 'engine_of', 'load_jit', 'one_blas_thread', 'recurrent_forward',
+__all__ = ['ENGINES', 'has_numba', 'engine', 'use_engine', 'engine_of', 'load_jit', 'one_blas_thread', 'recurrent_forward',
            'recurrent_backward', 'Stream']
 
 # %% ../nbs/17_recurrent.ipynb #82e96ae2
 ENGINES = 'textbook', 'numpy', 'jit'
 _engine: ContextVar[str | None] = ContextVar('rnn_nbdev_engine', default=None)
+
+# %% ../nbs/17_recurrent.ipynb #dc5a7c63
+@cache
+def has_numba() -> bool:
+    "Whether the compiled engine can run: Numba is installed, loads and compiles"
+    from rnn_nbdev.gemm import COMPILES
+    return COMPILES
 
 # %% ../nbs/17_recurrent.ipynb #f4598b57
 def _that_runs(name: str, source: str = 'engine') -> str:
@@ -123,6 +131,16 @@ def recurrent_backward(
     return backward(da, dstate, inner, inputs)
 
 # %% ../nbs/17_recurrent.ipynb #9499bfc8
+def _stream_call(cell: str, parameters: Mapping[str, NDArray], state: Mapping[str, NDArray]) -> Call:
+    "The call of a stream: one step, whose input is zero and as large as the weights say"
+    name, words = ('Wax', 'n_x') if cell == 'rnn' else ('Wc', 'n_a + n_x')
+    require({name: 'rows columns'}, parameters=parameters)
+    require({'a': 'n_a m'}, state=state)
+    rows, columns = parameters[name].shape
+    n_x = columns - (0 if cell == 'rnn' else rows)
+    if n_x < 1: refuse(name, f'shape {(rows, columns)}', f'(n_a, {words}), n_x being 1 or more')
+    return checked_call(cell, np.zeros((n_x, state['a'].shape[1], 1), np.float32), state, parameters)
+
 @fits(cell=tuple(GATES))
 def Stream(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
@@ -130,4 +148,5 @@ def Stream(
     state: Mapping[str, NDArray],  # where it starts: a (n_a, m), and c for the LSTM
 ) -> Any:  # an object with step(x_t) -> a (n_a, m), state, and reset(state): None for where it started
     "A cell that takes one step at a time, its weights packed once; what it is fed is not searched for NaN"
-    return load_jit().JitStream(cell, parameters, state) if engine() == 'jit' else NumpyStream(cell, parameters, state)
+    call = _stream_call(cell, parameters, state)
+    return load_jit().JitStream(call) if engine() == 'jit' else NumpyStream(call)

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .checks import Shape, fits, refuse, require, trusted
-from .gru import gru_cell_backward, gru_cell_forward
-from .lstm import lstm_cell_backward, lstm_cell_forward
+from .gru import GRU, gru_cell_backward, gru_cell_forward
+from .lstm import LSTM, lstm_cell_backward, lstm_cell_forward
 from .numerics import floating_dtype
-from .rnn import rnn_cell_backward, rnn_cell_forward
+from .rnn import RNN, rnn_cell_backward, rnn_cell_forward
 
 # %% auto #0
 __all__ = ['GATES', 'FLOATS', 'stack_gates', 'unstack_gates', 'borrow', 'borrow_many', 'pack_parameters', 'cell_shapes',
@@ -278,12 +278,8 @@ _STEPS = MappingProxyType({'rnn': (_rnn_steps, _rnn_steps_back), 'lstm': (_lstm_
                           'gru': (_gru_steps, _gru_steps_back), 'gru_after': (_gru_after_steps, _gru_after_steps_back)})
 
 # %% ../nbs/15_kernels.ipynb #8fb28a3f
-def _stacked(gates: str) -> dict[str, str]:
-    "The shapes of a cell's parameters where each gate acts on [a_prev; x]"
-    return {**{f'W{g}': 'n_a n_a+n_x' for g in gates}, **{f'b{g}': 'n_a 1' for g in gates}}
-
-_SHAPES = MappingProxyType({'rnn': {'Wax': 'n_a n_x', 'Waa': 'n_a n_a', 'ba': 'n_a 1'}, 'lstm': _stacked('fico'),
-                            'gru': _stacked('urc'), 'gru_after': {**_stacked('urc'), 'brc': 'n_a 1'}})
+_SHAPES = MappingProxyType({'rnn': RNN, 'lstm': LSTM, 'gru': {name: shape for name, shape in GRU.items() if '?' not in name},
+                            'gru_after': {name.partition('?')[0]: shape for name, shape in GRU.items()}})
 
 def cell_shapes(cell: str, n_x: int, n_a: int) -> dict[str, tuple[int, ...]]:
     "The shape of each parameter of a cell, by the textbook's names, without an output layer"
@@ -321,9 +317,14 @@ def _in_table(tokens: NDArray, table: NDArray) -> NDArray:
     return tokens
 
 # %% ../nbs/15_kernels.ipynb #62f83cff
-def _real(given: Any, dtype: np.dtype, name: str) -> None:
-    "Refuse complex numbers where real ones are computed in: NumPy would forget the imaginary part"
-    if np.iscomplexobj(given) and dtype.kind != 'c': refuse(name, np.asarray(given).dtype, 'real numbers')
+def _like(name: str, given: Any, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
+    "What is given, as an array of this dtype; refused unless it has this shape, complex where real ones are computed in"
+    if type(given) is np.ndarray and given.shape == shape and given.dtype == dtype: return given
+    array = np.asarray(given)
+    if array.dtype.kind not in 'biufc': refuse(name, array.dtype, 'numbers')
+    if array.shape != shape: refuse(name, f'shape {array.shape}', str(shape))
+    if array.dtype.kind == 'c' != dtype.kind: refuse(name, array.dtype, 'real numbers')
+    return array.astype(dtype)
 
 # %% ../nbs/15_kernels.ipynb #4761d9f7
 FLOATS = np.dtype(np.float32), np.dtype(np.float64)
@@ -346,8 +347,8 @@ class Call(NamedTuple):
 
 # %% ../nbs/15_kernels.ipynb #b97d93ed
 class _Integers(Shape):
-    "An array of integers, handed on as it is"
-    kinds, numbers, becomes_floating = 'iu', 'integers', False
+    "An array of integers, which stay integers"
+    plain = 'iu'
 
 @functools.cache
 def _fitting(cell: str, tokens: bool) -> Any:
@@ -426,21 +427,14 @@ def textbook_cells(cell: str) -> tuple[Any, Any]:
     return step, step_back
 
 # %% ../nbs/15_kernels.ipynb #4fdc93c3
-def _gradient(call: Call, name: str, d: Any, *shape: int) -> NDArray:
-    "A gradient from above in the dtype of the call; refused unless it has this shape"
-    if type(d) is np.ndarray and d.shape == shape and d.dtype == call.dtype: return d
-    require(' '.join(map(str, shape)), **{name: d})
-    _real(d, call.dtype, name)
-    return np.asarray(d, call.dtype)
-
 def upstream(call: Call, da: NDArray | None,
              dstate: Mapping[str, NDArray] | None) -> tuple[NDArray | None, dict[str, NDArray]]:
     "The gradients from above, checked, with zeros for what is missing; da (n_a, m, T), dstate (n_a, m)"
-    n, m, given = call.n_a, call.m, dstate or {}
+    shape, given = (call.n_a, call.m), dstate or {}
     if unknown := sorted(set(given) - set(call.state)): refuse('dstate', unknown[0], ' and '.join(call.state))
-    return (None if da is None else _gradient(call, 'da', da, n, m, call.T),
-            {name: np.zeros((n, m), call.dtype) if given.get(name) is None else _gradient(call, f'd{name}', given[name], n, m)
-             for name in call.state})
+    end = {name: np.zeros(shape, call.dtype) if given.get(name) is None else _like(f'd{name}', given[name], shape, call.dtype)
+           for name in call.state}
+    return None if da is None else _like('da', da, (*shape, call.T), call.dtype), end
 
 # %% ../nbs/15_kernels.ipynb #a881956f
 def textbook_forward(call: Call) -> tuple[NDArray | None, dict[str, NDArray], Any]:
@@ -689,19 +683,14 @@ def thinned_backward(cell: str, gradients: Mapping[str, NDArray], d: NDArray) ->
 def stream_state(state: Mapping[str, NDArray] | None, start: dict[str, NDArray]) -> Mapping[str, NDArray]:
     "The state (n_a, m) that a stream goes on from, like the one that it started from; that one where there is none"
     if state is None: return start
-    require({name: f'{s.shape[0]} {s.shape[1]}' for name, s in start.items()}, state=state)
-    for name, s in start.items(): _real(state[name], s.dtype, name)
-    return state
+    require(dict.fromkeys(start, 'n_a m'), state=state)
+    return {name: _like(name, state[name], s.shape, s.dtype) for name, s in start.items()}
 
 def stream_input(x_t: ArrayLike, x: NDArray) -> NDArray:
     "A step's input (n_x, m), or (n_x,) for one example, as an array that fits x (n_x, m)"
     x_t = np.asarray(x_t)
-    if x_t.dtype is not x.dtype:
-        require('...', x_t=x_t)
-        _real(x_t, x.dtype, 'x_t')
-    if x_t.shape == x.shape: return x_t
-    if x_t.shape != x.shape[:1] or x.shape[1] > 1: refuse('x_t', f'shape {x_t.shape}', str(x.shape))
-    return x_t[:, None]
+    if x_t.shape == x.shape[:1] and x.shape[1] == 1: x_t = x_t[:, None]
+    return _like('x_t', x_t, x.shape, x.dtype)
 
 # %% ../nbs/15_kernels.ipynb #8b112a94
 class NumpyStream:

@@ -10,15 +10,15 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from .checks import Number, require
+from .checks import Number, fits, require
 from rnn_nbdev.gemm import (
-    COMPILES, OPTIONS, address, c_ordered, compiled, compiled_separately, instruction, multiply, pack_columns, pack_rows,
-    panel_width, unowned, unwrapped, version,
+    COMPILES, OPTIONS, address, c_ordered, compiled, compiled_separately, instruction, multiply, pack_columns,
+    pack_rows, panel_width, unowned, unwrapped, version,
 )
 from .kernels import FLOATS, borrow, borrow_many
-from .losses import check_classes, target_weights
+from .losses import Classes, Mask, target_weights
 from rnn_nbdev.threads import (
     FIRST, LAST, OPERATIONS, add_shares, claim, cut, fetch_like, most_threads, run, share_lines, wake_up,
 )
@@ -179,10 +179,10 @@ def _block_gradient(work: Any, D: NDArray, start: int, rows: int) -> None:
 def _rows_back(work: Any, p: int, m0: int, m1: int, loss: bool) -> None:
     "From the gradients of the logits of some rows to those of the rows, the weights and the biases"
     X, dZ, dX, F = work.X, unowned(work.dZ), unowned(work.dX), work.F
-    D, P, PX, dW, one, size = unowned(work.dblock)[p], unowned(work.P)[p], work.PX[p], work.dW[p], X.dtype.type(1), X.itemsize
-    n_x, n_y, ldp, width, stride = X.shape[1], F.shape[1], P.shape[1], F.shape[2], PX.shape[1] * F.shape[2]
+    D, P, PX, dW = unowned(work.dblock)[p], unowned(work.P)[p], work.PX[p], work.dW[p]
+    one, size, n_x, ldp, (panels, n_y, width) = X.dtype.type(1), X.itemsize, X.shape[1], P.shape[1], F.shape
     none, db, block, ldd = np.intp(0), work.db[p, :n_y], work.db[p, n_y:], D.shape[1] if loss else n_y
-    f, b, zero, total, panels = address(F), address(PX), address(work.zero), address(dW), len(F)
+    f, b, zero, total, stride = address(F), address(PX), address(work.zero), address(dW), PX.shape[1] * width
     for start in range(m0, m1, _BLOCK):
         rows = min(_BLOCK, m1 - start)
         if loss: _block_gradient(work, D, start, rows)
@@ -227,13 +227,8 @@ def _row_shares(N: int, W: NDArray, threads: int | None) -> NDArray:
     return share_lines(cut(None, N, threads or min(most_threads(), 1 + 2 * W.size * N // OPERATIONS)) or [(0, 0)])
 
 # %% ../nbs/18_fused.ipynb #276ec1f9
-def worth_compiled(
-    a: NDArray,  # (n_a, m) or (n_a, m, T)
-    W: NDArray,  # (n_y, n_a)
-    b: NDArray,  # (n_y, 1)
-    least: int = OPERATIONS,  # operations that are worth it
-) -> bool:  # whether the compiled output layer can be used, and is worth it
-    "Whether all are plain arrays that fit, of one type, float32 or float64, and there is enough to do"
+def worth_compiled(a: NDArray, W: NDArray, b: NDArray, least: int = OPERATIONS) -> bool:
+    "Whether all are plain arrays that fit, of one type, float32 or float64, and there are so many operations to do"
     if not all(type(array) is np.ndarray and array.dtype == a.dtype for array in (a, W, b)): return False
     fits = a.ndim > 1 and W.shape[1:] == a.shape[:1] and b.shape == (*W.shape[:1], 1)
     return a.dtype in FLOATS and fits and 2 * a.size * len(W) >= least
@@ -264,39 +259,25 @@ def _back(kind: int, work: _Rows, W: NDArray, shares: NDArray, shape: tuple[int,
     return {'da': dX.reshape(shape[::-1]).T, 'dW': add_shares(dW)[:, :n_x], 'db': add_shares(db)[:n_y, None]}
 
 # %% ../nbs/18_fused.ipynb #683a4088
-def jit_affine_forward(
-    a: NDArray,  # (n_a, m) or (n_a, m, T)
-    W: NDArray,  # (n_y, n_a)
-    b: NDArray,  # (n_y, 1)
-    threads: int | None = None,  # how many threads; None to choose by the work there is
-) -> tuple[NDArray, tuple]:  # z (n_y, m) or (n_y, m, T), cache
-    "The logits W a + b, compiled; for arrays that fit and are of one type, float32 or float64"
+def jit_affine_forward(a: NDArray, W: NDArray, b: NDArray, threads: int | None = None) -> tuple[NDArray, tuple]:
+    "The logits W a + b, compiled, and the cache; a (n_a, m) or (n_a, m, T), W (n_y, n_a), b (n_y, 1), of one dtype"
     shares = _row_shares(a.size // max(len(a), 1), W, threads)
     helped, work = wake_up(len(shares)), _new_rows(a, W, b, 0)
     Z, block = borrow_many(a.dtype, (len(work.X), len(W)), (len(shares), _BLOCK, work.b.size))
     run(helped, _job_of(_LOGITS, a.dtype), work._replace(Z=Z, block=block), shares)
     return Z.reshape(*a.T.shape[:-1], len(W)).T, (a.shape, work, W, shares)
 
-def jit_affine_backward(
-    dz: NDArray,  # gradient of the logits, (n_y, m) or (n_y, m, T)
-    cache: tuple,  # from jit_affine_forward
-) -> dict[str, NDArray]:  # da, shape of a; dW (n_y, n_a); db (n_y, 1)
-    "Back through the logits, compiled"
+def jit_affine_backward(dz: NDArray, cache: tuple) -> dict[str, NDArray]:
+    "The gradients da, dW and db from that of the logits; dz (n_y, m) or (n_y, m, T)"
     shape, work, W, shares = cache
     return _back(_LOGITS_BACK, work._replace(dZ=c_ordered(dz.T).reshape(-1, len(W))), W, shares, shape)
 
 # %% ../nbs/18_fused.ipynb #6da5d65b
-def jit_output_loss(
-    a: NDArray,  # (n_a, m) or (n_a, m, T)
-    W: NDArray,  # (n_y, n_a)
-    b: NDArray,  # (n_y, 1)
-    targets: ArrayLike,  # right classes, integers, (m,) or (m, T)
-    mask: ArrayLike | None = None,  # which targets count, shape of targets; None for all
-    threads: int | None = None,  # how many threads; None to choose by the work there is
-) -> tuple[Any, tuple]:  # loss in nats a target, cache
-    "Mean cross-entropy of softmax(W a + b), compiled; for arrays that fit; raises as `cross_entropy` for the targets"
-    classes = check_classes(targets, a.shape[1:], len(W)).astype(np.int64, copy=False)
-    weights = target_weights(mask, classes.shape, a.dtype)
+@fits(a='n_a *k', W='n_y n_a', b='n_y 1', targets=Classes('*k'), mask=Mask('*k'))
+def jit_output_loss(a: NDArray, W: NDArray, b: NDArray, targets: NDArray, mask: NDArray | None = None,
+                    threads: int | None = None) -> tuple[Any, tuple]:
+    "Mean cross-entropy of softmax(W a + b), compiled, and the cache; arrays as above, targets and mask (m,) or (m, T)"
+    classes, weights = targets.astype(np.int64, copy=False), target_weights(mask, targets.shape, a.dtype)
     shares = _row_shares(classes.size, W, threads)
     helped, work, losses = wake_up(len(shares)), _new_rows(a, W, b, -math.inf), np.zeros(len(shares), a.dtype)
     k, w = (c_ordered(array.T).reshape(-1) for array in (classes, weights))
@@ -305,13 +286,10 @@ def jit_output_loss(
     run(helped, _job_of(_LOSS, a.dtype), work, shares)
     return a.dtype.type(losses.sum()), (a.shape, work, W, shares)
 
-def jit_output_loss_backward(
-    dloss: Any,  # gradient of the loss, one number; 1 for the loss itself
-    cache: tuple,  # from jit_output_loss
-) -> dict[str, NDArray]:  # da, shape of a; dW (n_y, n_a); db (n_y, 1)
-    "Back from the loss to the states and the output weights, compiled"
+def jit_output_loss_backward(dloss: Any, cache: tuple) -> dict[str, NDArray]:
+    "The gradients da, dW and db from that of the loss"
     shape, work, W, shares = cache
-    require(Number(), dloss=dloss)
+    require(Number(most=math.inf), dloss=dloss)
     return _back(_LOSS_BACK, work._replace(weights=work.weights * work.X.dtype.type(dloss)), W, shares, shape)
 
 # %% ../nbs/18_fused.ipynb #f8921544
@@ -326,17 +304,9 @@ def _adam_loop(old: tuple, new: tuple, numbers: tuple) -> None:
         p_new[j] = p[j] * kept - rate * (v_new[j] / v_part / (np.sqrt(s_new[j] / s_part) + epsilon))
 
 # %% ../nbs/18_fused.ipynb #1336403a
-def fused_adam(
-    p: NDArray,  # a parameter, float32 or float64
-    g: NDArray,  # its gradient, of the same type and order in memory, as are
-    means: tuple[NDArray, ...],  # mean and mean square of the gradients so far
-    betas: tuple[float, float],  # memory of the mean, of the mean square
-    epsilon: float,  # added to the root
-    decay: float,  # weight decay: the fraction of the parameter that is taken off
-    rate: float,  # learning rate
-    t: int,  # which step this is, from 1
-) -> tuple[NDArray, ...]:  # the new parameter, then the new means
-    "A step of Adam for one array: Kingma and Ba 2015, algorithm 1; bit by bit what NumPy makes of the same equations"
+def fused_adam(p: NDArray, g: NDArray, means: tuple[NDArray, ...], betas: tuple[float, float], epsilon: float,
+               decay: float, rate: float, t: int) -> tuple[NDArray, ...]:
+    "Step t of Adam for an array, its gradient, mean and mean square: new parameter and means, bit by bit as in NumPy"
     number, (b1, b2), new = p.dtype.type, betas, tuple(np.empty_like(p) for _ in range(3))
     numbers = b1, 1 - b1, b2, 1 - b2, 1 - b1**t, 1 - b2**t, epsilon, 1 - decay, rate
     flat = lambda a: (a if a.flags.c_contiguous else a.T).reshape(-1)

@@ -21,7 +21,7 @@ __all__ = ['COMPILES', 'OPTIONS', 'multiply', 'compiled', 'unwrapped', 'inlined'
            'panel_width', 'address', 'compiled_separately', 'unowned', 'c_ordered', 'pack_columns', 'pack_rows']
 
 # %% ../nbs/06_gemm.ipynb #477a4975
-COMPILES = False                                          # what else is here needs it
+COMPILES = False                                          # everything else here needs it
 try:
     from llvmlite import binding, ir
     from numba import cfunc, config, njit, types
@@ -41,31 +41,21 @@ def _kept(compiler: Any, f: Any) -> Any:
         with contextlib.suppress(RuntimeError): return compiler(cache=True)(f)
     return compiler()(f)
 
-def compiled(
-    f: Any,  # a function of arrays and numbers
-    options: Any = OPTIONS,  # of `njit`
-) -> Any:  # the same, compiled when it is first called; `f` itself without Numba
-    "Compile a function for Python to call"
+def compiled(f: Any, options: Any = OPTIONS) -> Any:
+    "A function of arrays and numbers, compiled when it is first called; for Python to call. Without Numba, `f` itself"
     return _kept(functools.partial(njit, **options), f) if COMPILES else f
 
 # %% ../nbs/06_gemm.ipynb #9b720acf
-def unwrapped(
-    f: Any,  # a function of arrays and numbers
-    options: Any = OPTIONS,  # of `njit`
-) -> Any:  # the same, without a Python wrapper
-    "Compile a function for compiled functions to call"
+def unwrapped(f: Any, options: Any = OPTIONS) -> Any:
+    "The same for compiled functions to call, without a Python wrapper"
     return njit(**{**options, 'no_cpython_wrapper': True, 'no_cfunc_wrapper': True})(f) if COMPILES else f
 
-def inlined(
-    f: Any,  # a short function of arrays and numbers
-) -> Any:  # the same, to be copied into its callers
-    "Compile a function as a part of each of its callers"
+def inlined(f: Any) -> Any:
+    "A short function that becomes a part of each of its callers"
     return njit(inline='always', **OPTIONS)(f) if COMPILES else f
 
-def version(
-    *functions: Any,  # one of each file that compiled code depends on
-) -> int:  # another number after any of the files has changed
-    "When the last of the files of some functions was written, in nanoseconds"
+def version(*functions: Any) -> int:
+    "When the last of the files that some functions are in was written, in nanoseconds"
     return max(Path(f.__code__.co_filename).stat().st_mtime_ns for f in functions)
 
 # %% ../nbs/06_gemm.ipynb #91c294f4
@@ -75,10 +65,8 @@ class _Code(NamedTuple):
     context: Any  # knows how Numba lays out its types
     signature: Any  # Numba's types of the arguments and the result
 
-def instruction(
-    kinds: Any,  # from Numba's types of the arguments to the signature
-) -> Any:  # a decorator for functions of the code and the arguments' values, which give the result's value
-    "Make a function for compiled ones to call from the LLVM instructions that it consists of"
+def instruction(kinds: Any) -> Any:
+    "Make an instruction of a function that writes its code; `kinds` gives its signature by Numba's types of arguments"
     def decorate(emit: Any) -> Any:
         @functools.wraps(emit)
         def typed(typingctx: Any, *given: Any) -> Any:
@@ -94,9 +82,7 @@ _TANH_P = 0.9999999794881319, 0.1338107751547362, 0.0034956485277827074, 2.06100
 _TANH_Q = 1.0, 0.46714393144013744, 0.025877215205470514, 0.0003285731293047948, 7.777068106374294e-07
 
 # %% ../nbs/06_gemm.ipynb #d1322412
-def fast_tanh(
-    x: float,  # any number
-) -> float:  # tanh(x), of the same type
+def fast_tanh(x: float) -> float:
     "The hyperbolic tangent: rational where compiled for float32, the machine's own for float64"
     return math.tanh(x)
 
@@ -125,10 +111,8 @@ def _vector_shape() -> tuple[int, int]:
 _VECTOR_BYTES, _VECTORS = _vector_shape()
 _ROWS = 6
 
-def panel_width(
-    dtype: DTypeLike,  # float32 or float64
-) -> int:  # columns in a panel
-    "How many columns of a matrix stand side by side in a packed panel"
+def panel_width(dtype: DTypeLike) -> int:
+    "How many columns of a matrix stand side by side in a packed panel of float32 or float64"
     return _VECTOR_BYTES * _VECTORS // np.dtype(dtype).itemsize
 
 # %% ../nbs/06_gemm.ipynb #25aeaf35
@@ -182,10 +166,8 @@ def _multiply_rows(code: Any, one: Any, rows: Any, C: Any, ldc: Any, I: Any, ldi
 
 # %% ../nbs/06_gemm.ipynb #b116e91c
 @compiled
-def address(
-    array: NDArray,  # of any kind
-) -> Any:  # where its first number stands, an int
-    "The address of an array, as a signed number, so that offsets can be added to it"
+def address(array: NDArray) -> Any:
+    "The address of an array's first number, a signed integer, so that offsets can be added to it"
     return np.intp(array.ctypes.data)
 
 # %% ../nbs/06_gemm.ipynb #977acf1d
@@ -206,12 +188,8 @@ def _make_multiply(dtype: DTypeLike) -> Any:
     return multiply_panels
 
 # %% ../nbs/06_gemm.ipynb #be12defc
-def compiled_separately(
-    f: Any,  # a function of numbers and addresses
-    signature: Any,  # types of its arguments
-    name: str = '',  # what the linker is to know it by, if anything
-) -> Any:  # the compiled function, which has to be kept as long as it is called
-    "Compile a function that its callers reach by its address or a name, and do not contain"
+def compiled_separately(f: Any, signature: Any, name: str = '') -> Any:
+    "A function that its callers reach by its address, or by a name for the linker, and do not contain"
     separate = _kept(functools.partial(cfunc, signature, **OPTIONS), f)
     if name: binding.add_symbol(name, separate.address)
     return separate
@@ -233,11 +211,8 @@ multiply: Any = _multiply     # for compiled functions of every chapter
 
 # %% ../nbs/06_gemm.ipynb #74e53dc3
 @instruction(lambda array: array(array))
-def unowned(
-    code: Any,  # where it is used
-    array: Any,  # an array that somebody else keeps
-) -> Any:  # the same array, without an owner
-    "An array whose views nobody counts; for compiled functions"
+def unowned(code: Any, array: Any) -> Any:
+    "An array that somebody else keeps, without an owner; for compiled functions"
     builder, context, signature = code
     view = context.make_array(signature.args[0])(context, builder, array)
     view.meminfo, view.parent = (cgutils.get_null_value(part.type) for part in (view.meminfo, view.parent))
@@ -250,22 +225,15 @@ class _BorrowedView:
     def __init__(self, array: NDArray) -> None:
         self.owner, self.__array_interface__ = array, {**array.__array_interface__, 'data': (array.ctypes.data, False)}
 
-def c_ordered(
-    array: NDArray,  # in any memory order
-) -> NDArray:  # the same numbers in C order; the same memory where it can be
-    "An array of the one type that compiled functions know; only to be read"
+def c_ordered(array: NDArray) -> NDArray:
+    "An array as the one type that compiled functions know, in C order; only to be read, as it may share the memory"
     array = np.ascontiguousarray(array)
     return array if array.flags.writeable else np.asarray(_BorrowedView(array))
 
 # %% ../nbs/06_gemm.ipynb #355eac9f
 @compiled
-def pack_columns(
-    W: NDArray,  # (N, K)
-    first: int,  # column of the panels where its first row goes
-    scale: Any,  # what its numbers are multiplied by, of their type
-    out: NDArray,  # panels, (panels, K, width)
-) -> None:
-    "Put the rows of W into panels, as columns"
+def pack_columns(W: NDArray, first: int, scale: Any, out: NDArray) -> None:
+    "Put the rows of W (N, K), scaled, into panels (panels, K, width), as their columns from `first` on"
     W, out, j = unowned(W), unowned(out), 0
     (N, K), width = W.shape, out.shape[2]
     while j < N:
@@ -283,14 +251,8 @@ def pack_columns(
 
 # %% ../nbs/06_gemm.ipynb #54b249dd
 @compiled
-def pack_rows(
-    W: NDArray,  # (K, N)
-    first: int,  # its first column that is wanted
-    last: int,  # one after the last
-    out: NDArray,  # panels, (panels, at least row + K, width)
-    row: int,  # where its first row goes
-) -> None:
-    "Put the rows of W into panels, as rows"
+def pack_rows(W: NDArray, first: int, last: int, out: NDArray, row: int) -> None:
+    "Put columns `first` to `last` of W (K, N) into panels (panels, row + K or more, width), as rows from `row` on"
     W, out = unowned(W), unowned(out)
     panels, _, width = out.shape
     for k in range(W.shape[0]):

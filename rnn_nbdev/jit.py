@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checks import Integer, Optional, require
+from .checks import Integer, require
 from rnn_nbdev.gemm import (
     COMPILES, address, c_ordered, compiled, compiled_separately, fast_tanh, inlined, multiply, pack_columns, pack_rows,
     panel_width, unowned, unwrapped, version,
 )
 from rnn_nbdev.kernels import (
-    FLOATS, GATES, Call, Input, Plan, borrow, borrow_many, by_name, gather, input_gradient, make_input, plan_of, scatter,
-    stream_input, stream_state, unstack_gates, upstream,
+    FLOATS, GATES, Call, Input, Plan, borrow, borrow_many, by_name, gather, input_gradient, make_input, plan_of,
+    scatter, stream_input, stream_state, unstack_gates, upstream,
 )
 from rnn_nbdev.threads import (
     FIRST, FREE, LAST, OPERATIONS, add_shares, barrier, claim, cut, fetch_like, most_threads, owned, run, share_lines,
@@ -152,7 +152,8 @@ def _running(counts: NDArray, t: int, m0: int, m1: int) -> int:
 
 # %% ../nbs/16_jit.ipynb #58518ec5
 @unwrapped
-def _gru_step(work: Any, after: bool, z: int, a: int, x: int, kx: int, i: int, ldi: int, rows: tuple, steps: tuple) -> None:
+def _gru_step(work: Any, after: bool, z: int, a: int, x: int, kx: int, i: int, ldi: int, rows: tuple,
+              steps: tuple) -> None:
     "The GRU's step after the product of its gates u and r"
     (m0, k), (tz, before, new) = rows, steps
     A, S, Z, Q, B = unowned(work.A), unowned(work.S), unowned(work.Z), unowned(work.Q), work.B2
@@ -265,8 +266,9 @@ def _rows_back(cell: int, work: Any, back: Any, t: int, base: int, m0: int, k: i
 def _state_back(cell: int, work: Any, back: Any, t: int, base: int, m0: int, k: int) -> None:
     "From the gradients of the logits to that of the old state"
     A, Z, D, DA, P, F = unowned(work.A), unowned(work.Z), unowned(back.D), unowned(back.DA), unowned(back.P), back.F
-    n, one, size, ldd, lda, K, width = A.shape[2], D.dtype.type(1), D.itemsize, D.shape[1], DA.shape[1], F.shape[1], F.shape[2]
-    d, da, f, zero, panels = address(D) + base*ldd*size, address(DA), address(F), address(back.zero), F.shape[0]
+    n, one, size, ldd, lda, (panels, K, width) = (A.shape[2], D.dtype.type(1), D.itemsize, D.shape[1], DA.shape[1],
+                                                  F.shape)
+    d, da, f, zero = address(D) + base*ldd*size, address(DA), address(F), address(back.zero)
     if cell == _GRU:                                  # through the candidate to the reset, to the state past it
         multiply(one, k, address(P), P.shape[1], zero, 0, d, ldd, 1, n, d, ldd, 0, f, K * width, panels)
         for r in range(k):
@@ -393,8 +395,8 @@ def _input_ahead(work: Any, t: int, steps: int, tz: int, part: NDArray) -> None:
     left, one, stride = part[_PANEL] * width, b.dtype.type(1), B.shape[1] * width
     if table.shape[0] == 0:
         z, x = address(Z) + (tz*m*ldz + left)*size, address(X) + t*m*n_x*size
-        weights = address(B) + (part[_PANEL]*B.shape[1] + n)*width*size
-        multiply(one, steps*m, z, ldz, address(b) + left*size, 0, x, n_x, 1, n_x, x, 0, 0, weights, stride, part[_PANELS])
+        weights, bias = address(B) + (part[_PANEL]*B.shape[1] + n)*width*size, address(b) + left*size
+        multiply(one, steps*m, z, ldz, bias, 0, x, n_x, 1, n_x, x, 0, 0, weights, stride, part[_PANELS])
     right = left + 4*(part[LAST] - part[FIRST])
     for s in range(steps if table.shape[0] > 0 else 0):
         for r in range(m):
@@ -482,11 +484,11 @@ def _unit_inputs_back(back: Any, p: int, shares: int, start: int, rows: int) -> 
 @unwrapped
 def _pack_units_back(work: Any, F: NDArray, shares: NDArray, p: int) -> None:
     "Pack some units' columns of the weights of all gates"
-    row = 0
+    first, last, row = shares[p, FIRST], shares[p, LAST], 0
     for q in range(len(shares)):
-        first, last = shares[q, FIRST], shares[q, LAST]
-        for g in range(4): pack_rows(work.W[g][first:last], shares[p, FIRST], shares[p, LAST], F, row + g*(last - first))
-        row += 4 * (last - first)
+        u, v = shares[q, FIRST], shares[q, LAST]
+        for g in range(4): pack_rows(work.W[g][u:v], first, last, F, row + g*(v - u))
+        row += 4 * (v - u)
 
 # %% ../nbs/16_jit.ipynb #ca6f8003
 @unwrapped
@@ -525,7 +527,7 @@ def _backward_units(work: Any, back: Any, shares: NDArray, me: int) -> None:
 # %% ../nbs/16_jit.ipynb #dec15d29
 _FORWARD, _BACKWARD, _UNITS_FORWARD, _UNITS_BACKWARD = range(4)      # kinds of passes; the last two are done together
 _DIMENSIONS = {**dict.fromkeys(('b1', 'b2', 'brc', 'counts'), 1), **dict.fromkeys(('PA', 'PX', 'PS'), 4),
-               **dict.fromkeys(('where', 'table', 'Q', 'final_a', 'final_c', 'da', 'dc', 'zero', 'db'), 2)}   # others: 3
+               **dict.fromkeys(('where', 'table', 'Q', 'final_a', 'final_c', 'da', 'dc', 'zero', 'db'), 2)}     # else 3
 
 @functools.cache
 def _empty(kind: Any, dtype: DTypeLike) -> Any:
@@ -568,8 +570,9 @@ def _gate_weights(cell: str, parameters: Mapping[str, NDArray]) -> _Gates:
     return {g: (np.ascontiguousarray(parameters[f'W{g}']), parameters[f'b{g}'][:, 0]) for g in GATES[cell]}
 
 # %% ../nbs/16_jit.ipynb #b49c469c
-def _pack_gates(weights: _Gates, gates: str, shares: Sequence[tuple[int, int]] = (), fill: bool = True) -> tuple[NDArray, NDArray]:
-    "Some gates' weights, (panels, n_a + n_x, width), the half of each sigmoid in them, and biases; own panels for each share"
+def _pack_gates(weights: _Gates, gates: str, shares: Sequence[tuple[int, int]] = (),
+                fill: bool = True) -> tuple[NDArray, NDArray]:
+    "Some gates' packed weights, halved for sigmoids, and biases; own panels for each share. (panels, n_a + n_x, width)"
     (n, K), dtype = weights[gates[0]][0].shape, weights[gates[0]][0].dtype
     shares, width = shares or [(0, n)], panel_width(dtype)
     counts = [-(-len(gates) * (last - first) // width) for first, last in shares]
@@ -630,8 +633,8 @@ def _shards(call: Call, plan: Plan | None, n_x: int, threads: int | None) -> tup
 
 # %% ../nbs/16_jit.ipynb #33ced1ba
 def jit_forward(call: Call, threads: int | None = None) -> tuple[NDArray | None, dict[str, NDArray], Any]:
-    "A cell over a sequence, compiled, on so many threads or on as many as the work is worth: outputs, final state, cache"
-    require(Optional(Integer(1)), threads=threads)
+    "A cell over a sequence, compiled, on so many threads or as it is worth: outputs (n_a, m, T), final state, cache"
+    if threads is not None: require(Integer(1), threads=threads)
     if call.dtype not in FLOATS: raise TypeError(f'x: computes in {call.dtype}, expected float32 or float64')
     plan, training = plan_of(call), call.training
     source, weights = make_input(call, plan), _gate_weights(call.cell, call.parameters)
@@ -641,7 +644,7 @@ def jit_forward(call: Call, threads: int | None = None) -> tuple[NDArray | None,
     helped, work = wake_up(len(shares)), _make_work(call, source, weights, start, counts, units)
     arguments = work, _empty(_Back, call.dtype), _CODES[call.cell], training, training or call.outputs
     run(helped, _job_of(_UNITS_FORWARD if units else _FORWARD, call.dtype), arguments, shares, bool(units))
-    a = None if not call.outputs else work.A[1:].T if plan is None else scatter(work.A[1:], plan)
+    a = scatter(work.A[1:], plan) if call.outputs else None
     if training and plan is None and a is not None: a.flags.writeable = False     # it is part of the cache
     final = by_name(call, plan, [work.final_a, work.final_c])
     return a, final, (call, plan, source, weights, work, shares, units) if training else None
@@ -684,7 +687,7 @@ def jit_backward(da: NDArray | None, dstate: Mapping[str, NDArray] | None, cache
     (above, end), helped = upstream(call, da, dstate), wake_up(len(shares))
     n, K, tokens, dtype = call.n_a, call.n_a + source.rows.shape[-1], call.table is not None, call.dtype
     nothing = np.empty((0, 0, 0), dtype)
-    dA = nothing if above is None else c_ordered(above.T) if plan is None else gather(above, plan)
+    dA = nothing if above is None else c_ordered(gather(above, plan))
     states = [np.array(d.T if plan is None else d.T[plan.order], order='C') for d in end.values()]
     if units:                                             # each thread packs its own
         width, most = panel_width(dtype), max(last - first for first, last in units)
@@ -697,7 +700,7 @@ def jit_backward(da: NDArray | None, dstate: Mapping[str, NDArray] | None, cache
     run(helped, _job_of(_UNITS_BACKWARD if units else _BACKWARD, dtype), arguments, shares, bool(units))
     dparameters, drows = _name_gradients(call, source, weights, back, inputs)
     if tokens: dinput = None if drows is None else input_gradient(call, source, drows).T
-    else: dinput = None if not inputs else dX.T if plan is None else scatter(dX, plan)
+    else: dinput = scatter(dX, plan) if inputs else None
     return dinput, dparameters, by_name(call, plan, states)
 
 # %% ../nbs/16_jit.ipynb #587955a5
@@ -762,7 +765,7 @@ _stream_step = compiled(_make_stream_step(_VERSION))
 
 # %% ../nbs/16_jit.ipynb #c1ecbd5c
 class JitStream:
-    "A cell that takes one step at a time, compiled, without asking for memory"
+    "A cell that takes one step at a time, from a state a (n_a, m), and c for the LSTM; compiled, in memory of its own"
 
     def __init__(self, call: Call) -> None:
         call, m, n_x, n = call._replace(T=1, training=False, outputs=False), call.m, len(call.x), call.n_a
@@ -781,20 +784,14 @@ class JitStream:
         columns = n_x, n, n if call.cell == 'lstm' else 0
         self.x, self._a, self._c = (view(place, k) for place, k in zip(self.places, columns))
 
-    def step(
-        self,
-        x_t: ArrayLike,  # (n_x, m), or (n_x,) for one example
-    ) -> NDArray:  # a (n_a, m): a view that the next step overwrites
-        "One step; raises ValueError if the input doesn't fit"
+    def step(self, x_t: ArrayLike) -> NDArray:
+        "One step of the input (n_x, m), or (n_x,) for one example: a (n_a, m), a view that the next step overwrites"
         self.x[:] = stream_input(x_t, self.x)
         _stream_step(self.cell, self.all, self.sizes, self.places)
         return self._a
 
-    def reset(
-        self,
-        state: Mapping[str, NDArray] | None = None,  # a (n_a, m), and c for the LSTM; None for where it started
-    ) -> None:
-        "Begin anew, or go on from another state; raises ValueError if it doesn't fit"
+    def reset(self, state: Mapping[str, NDArray] | None = None) -> None:
+        "Begin anew, or go on from another state: a (n_a, m), and c for the LSTM"
         state = stream_state(state, self.start)
         self._a[:] = state['a']
         if self._c.size: self._c[:] = state['c']

@@ -86,10 +86,8 @@ def _call(code: Any, job: Any, arguments: Any, me: Any) -> None:
     kind = ir.FunctionType(ir.VoidType(), [arguments.type, me.type])
     code.builder.call(code.builder.inttoptr(job, kind.as_pointer()), [arguments, me])
 
-def fetch_like(
-    example: Any,  # from a number type to arguments of a job, of the types that it will have
-) -> Any:  # fetch(one, place): the arguments at an address, and the shares; `one` is a number of that type
-    "Make an instruction for jobs that reads their arguments"
+def fetch_like(example: Any) -> Any:
+    "Make fetch(one, place), a job's arguments and shares at an address, of the types of example(dtype of `one`)"
     def kinds(one: Any, place: Any) -> Any:
         arguments = example('float32' if one == types.float32 else 'float64')
         return typeof((arguments, np.zeros((0, 0), np.int64)))(one, types.intp)
@@ -106,31 +104,22 @@ def fetch_like(
 LINE = 128                                                        # bytes from a line to the next
 FIRST, LAST, _CLAIMED, _OWNER, _STEP, _READY, FREE = range(7)     # in the line of a share; from FREE on, the job's own
 
-def share_lines(
-    ends: Sequence[tuple[int, int]],  # first, one after the last, of each share
-) -> NDArray:  # (shares, LINE / 8)
-    "A line for each share, as threads read and write it"
+def share_lines(ends: Sequence[tuple[int, int]]) -> NDArray:
+    "A line (LINE / 8,) for each share, from its first and one after its last"
     lines = np.zeros((len(ends), LINE // 8), np.int64)
-    lines[:, [FIRST, LAST]] = ends
+    for p, (first, last) in enumerate(ends): lines[p, FIRST], lines[p, LAST] = first, last
     return lines
 
-def cut(
-    lengths: NDArray | None,  # steps of each example, (m,), the longest first; None if all are alike
-    m: int,  # examples
-    shares: int,  # how many at most
-) -> list[tuple[int, int]]:  # first example, one after the last, of each
-    "Shares with about equally many steps"
+def cut(lengths: NDArray | None, m: int, shares: int) -> list[tuple[int, int]]:
+    "Shares of m examples with about equally many steps; lengths (m,), the longest first, or None if all are alike"
     if lengths is None: ends = [-(-m * i // shares) for i in range(shares + 1)]
     else:
         total = np.cumsum([0, *np.maximum(lengths, 1)])
         ends = [int(np.searchsorted(total, total[-1] * i / shares)) for i in range(shares)] + [m]
     return [(first, last) for first, last in itertools.pairwise(ends) if last > first]
 
-def add_shares(
-    array: NDArray,  # one block for each share
-    out: NDArray | None = None,  # where the sum goes; None for the place of the first
-) -> NDArray:  # their sum
-    "The sum over the shares, in their order"
+def add_shares(array: NDArray, out: NDArray | None = None) -> NDArray:
+    "The sum of one block for each share, in their order, into `out` or the place of the first; array (shares, ...)"
     if out is None: out = array[0]
     if len(array) == 1: out[:] = array[0]
     for i, more in enumerate(array[1:]): np.add(out if i else array[0], more, out=out)
@@ -138,11 +127,8 @@ def add_shares(
 
 # %% ../nbs/07_threads.ipynb #ddc74e77
 @unwrapped
-def claim(
-    shares: NDArray,  # a line for each share
-    me: int,  # which of them to look at first
-) -> int:  # which share; -1 if all are claimed
-    "Claim a share; for jobs"
+def claim(shares: NDArray, me: int) -> int:
+    "Claim a share, and look at share `me` first: its index, or -1 if all are claimed; for jobs"
     for i in range(len(shares)):
         p = (me + i) % len(shares)
         if _compare_and_swap(address(shares) + p*LINE + 8*_CLAIMED, 0, 1): return p
@@ -150,12 +136,8 @@ def claim(
 
 # %% ../nbs/07_threads.ipynb #70e38c69
 @unwrapped
-def barrier(
-    shares: NDArray,  # a line for each share
-    me: int,  # which thread this is
-    count: int,  # how many barriers it has come to, with this one
-) -> None:
-    "Wait until all owners of shares have come this far; for jobs"
+def barrier(shares: NDArray, me: int, count: int) -> None:
+    "Wait until all owners of shares have come to this barrier, the `count`th of thread `me`; for jobs"
     base = address(shares)
     for p in range(len(shares)):
         if shares[p, _OWNER] == me: _store(base + p*LINE + 8*_STEP, count)
@@ -164,11 +146,8 @@ def barrier(
         while _load(base + p*LINE + 8*_STEP) < count: turn = _spin(turn)
 
 @unwrapped
-def owned(
-    shares: NDArray,  # a line for each share
-    me: int,  # which thread this is
-) -> NDArray:  # indices
-    "The shares that a thread owns, as soon as that is settled; for jobs"
+def owned(shares: NDArray, me: int) -> NDArray:
+    "The indices of the shares that thread `me` owns, as soon as that is settled; for jobs"
     turn, k, mine = 0, 0, np.empty(len(shares), np.intp)
     while _load(address(shares) + 8*_READY) == 0: turn = _spin(turn)
     for p in range(len(shares)):
@@ -285,10 +264,8 @@ def _pool(process: int, workers: int) -> _ThreadPool:
     return _ThreadPool(workers)
 
 # %% ../nbs/07_threads.ipynb #06f304fb
-def wake_up(
-    shares: int,  # how many there are to work on
-) -> tuple[_ThreadPool | None, int]:  # the pool, and how many of its workers; no pool where one thread is enough
-    "Wake workers before there is something to do, so that they are there when there is"
+def wake_up(shares: int) -> tuple[_ThreadPool | None, int]:
+    "Wake workers for so many shares, early: the pool and how many of its workers; no pool where one thread is enough"
     most = most_threads() if shares > 1 else 1
     if most == 1: return None, 0
     pool = _pool(os.getpid(), most - 1)
@@ -300,14 +277,9 @@ def wake_up(
     return pool, workers
 
 # %% ../nbs/07_threads.ipynb #f939ad1d
-def run(
-    helped: tuple[_ThreadPool | None, int],  # from wake_up
-    job: Any,  # what each thread does, from `compiled_separately`: job(place, me)
-    arguments: tuple,  # what the job fetches at that place, together with the shares
-    shares: NDArray,  # a line for each share
-    joint: bool = False,  # whether the shares can only be done together
-) -> None:
-    "Do every share, with the workers that there are; without any if another thread uses the pool"
+def run(helped: tuple[_ThreadPool | None, int], job: Any, arguments: tuple, shares: NDArray,
+        joint: bool = False) -> None:
+    "Do every share, with the workers from `wake_up`; without any if another thread uses the pool"
     shares[:, _CLAIMED:FREE] = 0
     pool, workers = helped
     if pool is None or not pool.lock.acquire(blocking=False):

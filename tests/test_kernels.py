@@ -447,8 +447,10 @@ def test_threads_change_nothing_but_the_rounding(cell):
 @needs_numba
 @by_dtype
 def test_an_output_layer_equals_the_textbook(dtype):
+    from rnn_nbdev import rnn
+    from rnn_nbdev.checks import trusted
     from rnn_nbdev.fused import _BLOCK, jit_affine_backward, jit_affine_forward
-    from rnn_nbdev.rnn import affine_backward, affine_forward
+    affine_forward, affine_backward = trusted(rnn.affine_forward), trusted(rnn.affine_backward)     # no columns, too
     rng = np.random.default_rng(0)
     some = itertools.product((1, 5, 70), (1, 9, 130), ((1,), (_BLOCK,), (3, 1), (1, 7), (_BLOCK + 1, 2), (13, 31)))
     for n_y, n_a, columns in [*some, (2, 3, (0,)), (2, 3, (4, 0))]:
@@ -563,13 +565,13 @@ def test_wild_scores_and_nan_show_in_the_loss():
     b, states = np.zeros((3, 1), np.float32), np.float32([[1, -1, 2]])
     for size in (1.0, 1e4, 1e30):
         W = np.float32([[size], [-size], [0]])
-        loss, cache = jit_output_loss(states, W, b, [1, 1, 2])
+        loss, cache = jit_output_loss(states, W, b, np.array([1, 1, 2]))
         expected, inner = output_loss(states, W, b, np.array([1, 1, 2]))
         assert_equal((loss, jit_output_loss_backward(1.0, cache)), (expected, output_loss_backward(1.0, inner)), 1e-5)
-    sure, cache = jit_output_loss(abs(states), W, b, [0, 0, 0])           # what is too unlikely for its type is 0
+    sure, cache = jit_output_loss(abs(states), W, b, np.zeros(3, int))    # what is too unlikely for its type is 0
     assert sure == 0 and not any(gradient.any() for gradient in jit_output_loss_backward(1.0, cache).values())
     for bad in (np.nan, np.inf):
-        loss, cache = jit_output_loss(states * np.float32([1, bad, 1]), W, b, [1, 1, 2])
+        loss, cache = jit_output_loss(states * np.float32([1, bad, 1]), W, b, np.array([1, 1, 2]))
         assert np.isnan(loss) and np.isnan(jit_output_loss_backward(1.0, cache)['dW']).any()
 
 
@@ -850,10 +852,9 @@ def test_nothing_is_read_beside_an_array(tmp_path):
 import numpy as np
 from rnn_nbdev.fused import jit_affine_backward, jit_affine_forward, jit_output_loss, jit_output_loss_backward
 from rnn_nbdev.rnn import output_loss, output_loss_backward
-a, W, b = np.ones((3, 5)), np.arange(6.).reshape(2, 3), np.zeros((2, 1))
-targets = np.array([1, 0, 1, 1, 0])
-expected = output_loss_backward(1.0, output_loss(a, W, b, targets)[1])
-found = jit_output_loss_backward(1.0, jit_output_loss(a, W, b, targets)[1])
+a, W, b, k = np.ones((3, 5)), np.arange(6.).reshape(2, 3), np.zeros((2, 1)), np.array([1, 0, 1, 1, 0])
+expected = output_loss_backward(1.0, output_loss(a, W, b, k)[1])
+found = jit_output_loss_backward(1.0, jit_output_loss(a, W, b, k)[1])
 for name, g in expected.items(): np.testing.assert_allclose(found[name], g, rtol=1e-12, atol=1e-15)
 z, cache = jit_affine_forward(a, W, b)
 np.testing.assert_allclose(jit_affine_backward(z, cache)['dW'], z @ a.T)
@@ -872,10 +873,10 @@ def test_compiled_code_needs_no_writable_folder(tmp_path):
     blocked.write_text('a file, where a folder would have to be')
     run = """
 import numpy as np
-from rnn_nbdev.jit import JitStream
-from rnn_nbdev.kernels import checked_call
+from rnn_nbdev.recurrent import Stream, use_engine
+use_engine('jit')
 p = {'Wax': np.ones((3, 2)), 'Waa': np.eye(3), 'ba': np.zeros((3, 1))}
-stream = JitStream(checked_call('rnn', np.zeros((2, 1, 1)), {'a': np.zeros((3, 1))}, p))
+stream = Stream('rnn', p, {'a': np.zeros((3, 1))})
 assert abs(stream.step(np.full((2, 1), .5)) - np.tanh(1)).max() < 1e-12
 """
     env = {**os.environ, 'HOME': str(blocked), 'XDG_CACHE_HOME': str(blocked/'x'), 'NUMBA_CACHE_DIR': str(blocked/'y')}

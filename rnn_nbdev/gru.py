@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from . import numerics
 from .checks import Cache, Caches, Number, fits, trusted
 from .losses import Classes, Mask
-from .lstm import OUTPUT, stacked_backward, stacked_shapes
+from .lstm import OUTPUT, stacked_backward
 from rnn_nbdev.numerics import (
     Gradients, Numbers, Parameters, Step, Steps, floating_dtype, new_sequence, sigmoid_backward,
     tanh_backward,
@@ -23,8 +22,7 @@ from rnn_nbdev.numerics import (
 from .rnn import output_loss, output_loss_backward
 
 # %% auto #0
-__all__ = ['GRU', 'gru_cell_forward', 'gru_forward', 'gru_cell_backward', 'gru_backward', 'gru_loss', 'gru_loss_backward',
-           'gru_shapes']
+__all__ = ['GRU', 'gru_cell_forward', 'gru_forward', 'gru_cell_backward', 'gru_backward', 'gru_loss', 'gru_loss_backward']
 
 # %% ../nbs/12_gru.ipynb #bdcebde0
 sigmoid, softmax = trusted(numerics.sigmoid), trusted(numerics.softmax)      # inside, nobody checks again
@@ -156,17 +154,3 @@ def gru_loss_backward(dloss: Any, cache: tuple) -> Gradients:
     caches, output = cache
     above = output_loss_backward(dloss, output)
     return {**trusted(gru_backward)(above['da'], caches), 'dWy': above['dW'], 'dby': above['db']}
-
-# %% ../nbs/12_gru.ipynb #0a1c5821
-# to go
-def gru_shapes(
-    n_x: int,  # input features
-    n_a: int,  # size of the state
-    parameters: Mapping[str, Any],  # to see whether there is an output layer
-    reset_after: bool,  # which of the two forms
-) -> dict[str, tuple[int, ...]]:  # shape of each parameter
-    "The shape that each parameter of the GRU should have; raises ValueError for a brc that would have no part"
-    shapes = stacked_shapes('urc', n_x, n_a, parameters)
-    if reset_after: return {**shapes, 'brc': (n_a, 1)}
-    if 'brc' in parameters: raise ValueError('brc: got one, expected none unless reset_after is set')
-    return shapes

@@ -13,8 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from .checks import Integer, Kind, Number, fits, in_short, refuse
 
 # %% auto #0
-__all__ = ['GENERATOR', 'FloatType', 'glorot', 'orthogonal', 'initialize_rnn', 'initialize_lstm', 'initialize_gru', 'check_sizes',
-           'check_dtype', 'check_draw']
+__all__ = ['GENERATOR', 'FloatType', 'glorot', 'orthogonal', 'initialize_rnn', 'initialize_lstm', 'initialize_gru']
 
 # %% ../nbs/03_init.ipynb #d5a7bd8b
 class FloatType:
@@ -90,32 +89,3 @@ def initialize_gru(rng: np.random.Generator, n_x: int, n_a: int, n_y: int | None
     gates = {f'W{g}': _stacked_weights(rng, n_x, n_a, dtype) for g in 'urc'}
     biases = {name: np.zeros((n_a, 1), dtype) for name in ('bu', 'br', 'bc') + (('brc',) if reset_after else ())}
     return {**gates, **biases, **_output_layer(rng, n_a, n_y, 'Wy', dtype)}
-
-# %% ../nbs/03_init.ipynb #ca24fd5a
-# to go
-def check_sizes(
-    **sizes: object,  # by name
-) -> None:
-    "Raise ValueError unless every size is a whole number of at least 1"
-    for name, n in sizes.items():
-        if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
-            raise ValueError(f'{name}: got {in_short(n)}, expected a whole number of at least 1')
-
-def check_dtype(
-    dtype: DTypeLike,  # number type
-    kinds: str = 'f',  # NumPy's letters of those that will do
-) -> None:
-    "Raise TypeError unless `dtype` is a floating-point type"
-    try: kind = None if dtype is None else np.dtype(dtype).kind
-    except TypeError: kind = None
-    if kind is None or kind not in kinds:
-        raise TypeError(f'dtype: got {in_short(dtype)}, expected a floating-point type')
-
-def check_draw(
-    rng: np.random.Generator,  # source of randomness
-    dtype: DTypeLike,  # number type
-) -> None:
-    "Raise TypeError unless `rng` can be drawn from and `dtype` can hold weights"
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f'rng: got {type(rng).__name__}, expected a numpy.random.Generator')
-    check_dtype(dtype)

@@ -15,11 +15,11 @@ from .checks import Cache, Floats, Number, fits, refuse, trusted
 from .numerics import Gradients, Numbers, as_floating, log_softmax
 
 # %% auto #0
-__all__ = ['Classes', 'Mask', 'cross_entropy', 'cross_entropy_backward', 'cross_entropy_from_probabilities', 'scores_gradient',
-           'squared_error', 'squared_error_backward', 'target_weights', 'check_classes']
+__all__ = ['target_weights', 'Classes', 'Mask', 'cross_entropy', 'cross_entropy_backward', 'cross_entropy_from_probabilities',
+           'scores_gradient', 'squared_error', 'squared_error_backward']
 
 # %% ../nbs/02_losses.ipynb #98fb31e8
-def _weights(mask: Numbers | None, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
+def target_weights(mask: Numbers | None, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
     "Weights of a mean over the targets that count, of the targets' shape: they sum to 1"
     if mask is None: return np.full(shape, 1 / math.prod(shape), dtype)
     weights = np.asarray(mask, np.float64)
@@ -59,7 +59,7 @@ def cross_entropy(z: Numbers, targets: Numbers, mask: Numbers | None = None) -> 
     z (n_y, m) or (n_y, m, T) are logits, targets (m) or (m, T) the right classes, integers; None masks nothing.
     Gives the loss, one number, and the cache for cross_entropy_backward.
     """
-    log_y, w = trusted(log_softmax)(z), _weights(mask, targets.shape, z.real.dtype)
+    log_y, w = trusted(log_softmax)(z), target_weights(mask, targets.shape, z.real.dtype)
     loss = -np.sum(w * np.take_along_axis(log_y, targets[None], axis=0)[0])
     return loss, (log_y, targets, w)
 
@@ -81,7 +81,7 @@ def cross_entropy_backward(dloss: Any, cache: tuple) -> NDArray:
 def cross_entropy_from_probabilities(y_pred: NDArray, targets: NDArray,
                                      mask: Numbers | None = None) -> tuple[Any, tuple]:
     "Mean cross-entropy in nats of probabilities y_pred (n_y, m) or (n_y, m, T), and its cache"
-    w = _weights(mask, targets.shape, y_pred.real.dtype)
+    w = target_weights(mask, targets.shape, y_pred.real.dtype)
     p = np.take_along_axis(y_pred, targets[None], axis=0)[0]
     p = np.where(p.real > 0, p, np.finfo(p.dtype).tiny)
     return -np.sum(w * np.log(p)), (y_pred, p, targets, w)
@@ -99,7 +99,7 @@ def scores_gradient(y_pred: NDArray, targets: NDArray, mask: Numbers | None = No
     "Gradient of the mean cross-entropy by the logits, from the probabilities: (y_pred - right answer) / N"
     dz, k = y_pred.copy(order='K'), targets
     np.put_along_axis(dz, k[None], np.take_along_axis(dz, k[None], axis=0) - 1, axis=0)
-    return dz * _weights(mask, k.shape, y_pred.dtype)
+    return dz * target_weights(mask, k.shape, y_pred.dtype)
 
 # %% ../nbs/02_losses.ipynb #fe39aea0
 @fits(y_pred=Floats('n_y *k'), y=Floats('n_y *k'), mask=Mask('*k'))
@@ -109,7 +109,7 @@ def squared_error(y_pred: Numbers, y: Numbers, mask: Numbers | None = None) -> t
     Both are (n_y, m) or (n_y, m, T), the mask (m) or (m, T); None masks nothing.
     Gives the loss, in squared units of y, and the cache for squared_error_backward.
     """
-    w = _weights(mask, y.shape[1:], np.result_type(y_pred.real, y.real)) / len(y)
+    w = target_weights(mask, y.shape[1:], np.result_type(y_pred.real, y.real)) / len(y)
     error = y_pred - y
     return np.sum(w * error * error), (error, w)
 
@@ -123,36 +123,3 @@ def squared_error_backward(dloss: Any, cache: tuple) -> Gradients:
     error, w = cache
     dy_pred = 2 * error.dtype.type(dloss) * w * error
     return {'dy_pred': dy_pred, 'dy': -dy_pred}
-
-# %% ../nbs/02_losses.ipynb #c8d0d257
-# to go
-def target_weights(
-    mask: ArrayLike | None,  # which targets count, of `shape`: true/false or 0/1; None for all
-    shape: tuple[int, ...],  # of the targets
-    dtype: np.dtype,  # number type of the result
-) -> NDArray:  # weights of that shape that sum to 1
-    "Each target's share in a mean over those that count; raises ValueError where none does or one is below 0"
-    if mask is None and 0 not in shape: return np.full(shape, 1 / math.prod(shape), dtype)
-    weights = np.ones(shape) if mask is None else as_floating(mask, 'mask').astype(np.float64)
-    if weights.shape != shape:
-        raise ValueError(f'mask: got shape {weights.shape}, expected {shape}, one entry a target')
-    name, total = 'targets' if mask is None else 'mask', weights.sum()
-    if not np.isfinite(total) or (weights < 0).any():
-        raise ValueError('mask: got numbers below 0 or not finite, expected true/false or 0/1')
-    if not total > 0: raise ValueError(f'{name}: got no target that counts, expected at least one')
-    return (weights / total).astype(dtype)
-
-def check_classes(
-    targets: ArrayLike,  # the right class of each target
-    shape: tuple[int, ...],  # what its shape should be
-    n_y: int,  # number of classes
-) -> NDArray:  # the same as an array
-    "`targets` as an array of whole numbers; raises TypeError or ValueError for another type, shape or class"
-    k = np.asarray(targets)
-    if not np.issubdtype(k.dtype, np.integer):
-        raise TypeError(f'targets: got {k.dtype}, expected whole numbers: the classes')
-    if k.shape != shape:
-        raise ValueError(f'targets: got shape {k.shape}, expected {shape}, one class a column of the scores')
-    if k.size and (k.min() < 0 or k.max() >= n_y):
-        raise ValueError(f'targets: got classes from {k.min()} to {k.max()}, expected 0 to {n_y - 1}')
-    return k

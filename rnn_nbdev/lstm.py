@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,11 @@ from rnn_nbdev.numerics import (
     Gradients, Numbers, Parameters, Step, Steps, floating_dtype, new_sequence, sigmoid_backward,
     tanh_backward,
 )
-from .rnn import output_loss, output_loss_backward, output_shapes
+from .rnn import output_loss, output_loss_backward
 
 # %% auto #0
 __all__ = ['LSTM', 'OUTPUT', 'lstm_cell_forward', 'lstm_forward', 'lstm_cell_backward', 'stacked_backward', 'lstm_backward',
-           'lstm_loss', 'lstm_loss_backward', 'gradient_flow', 'stacked_shapes']
+           'lstm_loss', 'lstm_loss_backward', 'gradient_flow']
 
 # %% ../nbs/11_lstm.ipynb #c50c64c8
 sigmoid, softmax = trusted(numerics.sigmoid), trusted(numerics.softmax)      # inside, nobody checks again
@@ -164,15 +164,3 @@ def gradient_flow(cell_backward: Callable, caches: tuple, states: tuple[str, ...
         gradients = step_back(*d.values(), cache)
         d = {name: gradients[f'd{name}_prev'] for name in states}
     return {name: np.array([n[name] for n in reversed(norms)]) for name in states}
-
-# %% ../nbs/11_lstm.ipynb #f9f7bfec
-# to go
-def stacked_shapes(
-    gates: str,  # the letters of the gates: 'fico' for the LSTM
-    n_x: int,  # input features
-    n_a: int,  # size of the hidden state
-    parameters: Mapping[str, Any],  # to see whether there is an output layer, and of how many classes
-) -> dict[str, tuple[int, ...]]:  # shape of each parameter
-    "The shapes of a cell's parameters where each gate acts on [a_prev; x]"
-    output = output_shapes('Wy', n_a, parameters)
-    return {**{f'W{g}': (n_a, n_a + n_x) for g in gates}, **{f'b{g}': (n_a, 1) for g in gates}, **output}

@@ -5,19 +5,17 @@
 # %% ../nbs/00_numerics.ipynb #45814eee
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checks import Floats, Integer, fits, in_short, require
+from .checks import Floats, Integer, fits, require
 
 # %% auto #0
 __all__ = ['Numbers', 'Step', 'Steps', 'Parameters', 'Gradients', 'sigmoid', 'sigmoid_backward', 'tanh_backward', 'softmax',
-           'softmax_backward', 'logsumexp', 'log_softmax', 'new_sequence', 'floating_dtype', 'as_floating', 'whole_as',
-           'check_named', 'check_callable', 'check_kind', 'check_number', 'check_cache', 'check_switches', 'check_is',
-           'check_methods', 'check_numbers', 'check_columns', 'check_shapes']
+           'softmax_backward', 'logsumexp', 'log_softmax', 'new_sequence', 'floating_dtype', 'as_floating', 'whole_as']
 
 # %% ../nbs/00_numerics.ipynb #7ac5c410
 @fits(x=Floats('...'))
@@ -117,103 +115,3 @@ def as_floating(x: Numbers, name: str = 'x') -> NDArray:
 def whole_as(dtype: DTypeLike, *arrays: NDArray) -> tuple[NDArray, ...]:
     "`arrays`, those of integers as `dtype`; what is floating point stays as it is"
     return tuple(a if a.dtype.kind in 'fc' else a.astype(dtype) for a in arrays)
-
-# %% ../nbs/00_numerics.ipynb #e522385d
-# to go
-def check_named(
-    given: Any,  # what came
-    name: str,  # what the error calls it
-) -> None:
-    "Raise TypeError unless `given` is a dictionary"
-    if not isinstance(given, Mapping):
-        raise TypeError(f'{name}: got {type(given).__name__}, expected a dictionary of arrays')
-
-def check_callable(
-    given: Any,  # what came
-    name: str,  # what the error calls it
-) -> None:
-    "Raise TypeError unless `given` can be called"
-    if not callable(given): raise TypeError(f'{name}: got {in_short(given)}, expected a function')
-
-def check_kind(
-    given: Any,  # what came
-    kind: type,  # what it should be
-    name: str,  # what the error calls it
-) -> None:
-    "Raise TypeError unless `given` is of a kind"
-    if not isinstance(given, kind): raise TypeError(f'{name}: got {in_short(given)}, expected a {kind.__name__}')
-
-def check_number(
-    given: Any,  # what came
-    name: str,  # what the error calls it
-) -> None:
-    "Raise TypeError unless `given` is one number"
-    if np.ndim(given) or np.asarray(given).dtype.kind not in 'biufc':
-        raise TypeError(f'{name}: got {in_short(given)}, expected a number')
-
-def check_cache(
-    cache: Any,  # what came
-    parts: int,  # how many things the forward pass puts into it
-    source: str,  # the forward pass
-) -> None:
-    "Raise TypeError unless `cache` may come from the forward pass"
-    if not isinstance(cache, tuple) or len(cache) != parts:
-        raise TypeError(f'cache: got {in_short(cache)}, expected the one that {source} gives')
-
-def check_switches(
-    **switches: Any,  # by the name of the argument
-) -> None:
-    "Raise TypeError unless each is True or False: Python takes almost anything for true, the word 'no' too"
-    for name, value in switches.items():
-        if not isinstance(value, bool | np.bool_):
-            raise TypeError(f'{name}: got {in_short(value)}, expected True or False')
-
-def check_is(
-    kind: Any,  # a class, or several as `A | B`
-    words: str,  # the same in words
-    /,
-    **given: Any,  # by the name of the argument
-) -> None:
-    "Raise TypeError unless each is of this kind"
-    for name, value in given.items():
-        if not isinstance(value, kind): raise TypeError(f'{name}: got {type(value).__name__}, expected {words}')
-
-def check_methods(
-    methods: Iterable[str],  # names
-    /,
-    **given: Any,  # by the name of the argument
-) -> None:
-    "Raise TypeError unless each is an object with these methods; a class is none"
-    for name, thing in given.items():
-        if isinstance(thing, type): raise TypeError(f'{name}: got the class {thing.__name__}, expected an object of it')
-        if all(callable(getattr(thing, method, None)) for method in methods): continue
-        raise TypeError(f'{name}: got {type(thing).__name__}, expected an object with the methods {", ".join(methods)}')
-
-def check_numbers(
-    x: NDArray,  # what came
-    name: str,  # what the error calls it
-) -> None:
-    "Raise TypeError unless `x` is a NumPy array of numbers"
-    if not isinstance(x, np.ndarray): raise TypeError(f'{name}: got {type(x).__name__}, expected a NumPy array')
-    if x.dtype.kind not in 'biufc': raise TypeError(f'{name}: got {x.dtype}, expected numbers')
-
-def check_columns(
-    x: ArrayLike,  # scores, classes along axis 0
-    name: str = 'x',  # what the error calls it
-) -> NDArray:  # the same, as floating point
-    "`x` as floating point; raises ValueError unless it has at least one class along axis 0"
-    x = as_floating(x, name)
-    if x.ndim == 0 or x.shape[0] == 0:
-        raise ValueError(f'{name}: got shape {x.shape}, expected (classes, ...) with one class or more')
-    return x
-
-def check_shapes(
-    arrays: Mapping[str, Any],  # what came, by name
-    expected: Mapping[str, tuple[int, ...]],  # the shape that each name should have
-) -> None:
-    "Raise ValueError or TypeError, naming the array, unless every expected name is there as an array of its shape"
-    for name, shape in expected.items():
-        if name not in arrays:
-            raise ValueError(f'{name}: missing; got {sorted(arrays)}, expected {name} with shape {shape}')
-        check_numbers(arrays[name], name)
-        if arrays[name].shape != shape: raise ValueError(f'{name}: got shape {arrays[name].shape}, expected {shape}')

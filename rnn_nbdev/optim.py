@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import ByName, Integer, Like, Number, fits, in_short, refuse, trusted
+from .checks import ByName, Integer, Like, Number, fits, refuse, trusted
 
 # %% auto #0
 __all__ = ['initialize_adam', 'update_parameters_with_adam', 'Optimizer', 'Adam', 'SGD', 'RMSProp', 'global_norm',
-           'clip_by_global_norm', 'clip_by_value', 'WeightAverage', 'averaged_parameters', 'check_within']
+           'clip_by_global_norm', 'clip_by_value', 'WeightAverage', 'averaged_parameters']
 
 # %% ../nbs/30_optim.ipynb #c96220e6
 @fits(parameters=ByName())
@@ -237,16 +237,3 @@ def averaged_parameters(state: Mapping[str, NDArray]) -> dict[str, NDArray]:
     "The averaged parameters in a WeightAverage's state, ready to be used; raises ValueError before the first update"
     if not int(state.get('t', 0)): refuse('state', 'none or one before its first update', 'averages')
     return {name.removeprefix('mean.'): a for name, a in state.items() if name != 't'}
-
-# %% ../nbs/30_optim.ipynb #60861323
-#| code-fold: true
-# to go
-def check_within(
-    low: float, high: float,  # least that will do, and what is too much
-    words: str,  # the same in words
-    **numbers: Any,  # by the name of the argument
-) -> None:
-    "Raise ArgumentError unless each is a number in the range"
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not low <= value < high:
-            refuse(name, in_short(value), words)

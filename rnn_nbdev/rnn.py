@@ -6,25 +6,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from . import numerics
 from .checks import Cache, Caches, Number, fits, trusted
-from .losses import Classes, Mask, check_classes, cross_entropy, cross_entropy_backward, target_weights
+from .losses import Classes, Mask, cross_entropy, cross_entropy_backward
 from rnn_nbdev.numerics import (
-    Gradients, Numbers, Parameters, Step, Steps, check_numbers, check_shapes, floating_dtype, new_sequence,
-    tanh_backward,
+    Gradients, Numbers, Parameters, Step, Steps, floating_dtype, new_sequence, tanh_backward,
 )
 
 # %% auto #0
 __all__ = ['RNN', 'rnn_cell_forward', 'rnn_forward', 'rnn_cell_backward', 'rnn_backward', 'affine_forward', 'affine_backward',
-           'as_columns', 'output_loss', 'output_loss_backward', 'rnn_loss', 'rnn_loss_backward', 'output_shapes',
-           'rnn_shapes', 'check_fit', 'check_step', 'check_sequence', 'check_caches', 'check_upstream', 'check_affine',
-           'check_targets']
+           'as_columns', 'output_loss', 'output_loss_backward', 'rnn_loss', 'rnn_loss_backward']
 
 # %% ../nbs/10_rnn.ipynb #85654725
 softmax = trusted(numerics.softmax)      # inside, nobody checks again
@@ -160,108 +156,3 @@ def rnn_loss_backward(dloss: Any, cache: tuple) -> Gradients:
     caches, output = cache
     above = output_loss_backward(dloss, output)
     return {**trusted(rnn_backward)(above['da'], caches), 'dWya': above['dW'], 'dby': above['db']}
-
-# %% ../nbs/10_rnn.ipynb #c5c7a5e3
-# to go
-def output_shapes(
-    weight: str,  # name of the output weights
-    n_a: int,  # size of the hidden state
-    parameters: Mapping[str, Any],  # to see whether there is an output layer, and of how many classes
-) -> dict[str, tuple[int, ...]]:  # shapes of its weights and bias; none without an output layer
-    "The shapes of the output layer, if there is one; raises TypeError unless `parameters` is a dictionary"
-    if not isinstance(parameters, Mapping):
-        raise TypeError(f'parameters: got {type(parameters).__name__}, expected a dictionary of arrays')
-    if weight not in parameters: return {}
-    n_y = max((1, *np.shape(parameters[weight])[:1]))      # no class at all does not fit
-    return {weight: (n_y, n_a), 'by': (n_y, 1)}
-
-def rnn_shapes(
-    n_x: int,  # input features
-    n_a: int,  # size of the hidden state
-    parameters: Mapping[str, Any],  # to see whether there is an output layer, and of how many classes
-) -> dict[str, tuple[int, ...]]:  # shape of each parameter
-    "The shape that each parameter of the cell should have"
-    output = output_shapes('Wya', n_a, parameters)
-    return {'Wax': (n_a, n_x), 'Waa': (n_a, n_a), 'ba': (n_a, 1), **output}
-
-def check_fit(
-    arrays: Mapping[str, Any],  # what came, by name
-    expected: Mapping[str, tuple[int, ...]],  # the shape that each name should have
-    n_x: int,  # input features
-    n_a: int,  # size of the hidden state
-    names: tuple[str, str] = ('x', 'a0'),  # what the arrays are called that these two were read off
-) -> None:
-    "As `check_shapes`, but the error also says what the expected shapes follow from: that may be what is wrong"
-    try: check_shapes(arrays, expected)
-    except ValueError as e:
-        raise ValueError(f'{e} for {names[0]} with n_x = {n_x} and {names[1]} with n_a = {n_a}') from None
-
-def check_step(
-    xt: NDArray,  # input at this step, (n_x, m)
-    a_prev: NDArray,  # state before it, (n_a, m)
-) -> tuple[int, int, int]:  # n_x, m, n_a
-    "The sizes of one step; raises TypeError or ValueError unless there are two matrices with a column an example"
-    for name, array, rows in (('xt', xt, 'n_x'), ('a_prev', a_prev, 'n_a')):
-        check_numbers(array, name)
-        if array.ndim != 2: raise ValueError(f'{name}: got shape {array.shape}, expected ({rows}, m)')
-    return len(xt), a_prev.shape[1], len(a_prev)
-
-def check_sequence(
-    x: NDArray,  # (n_x, m, T_x)
-    a0: NDArray,  # (n_a, m)
-    a0_name: str = 'a0',  # what an error calls it
-) -> tuple[int, int, int, int]:  # n_x, m, T_x, n_a
-    "The sizes of a sequence and its initial state; raises ValueError where they don't fit or there is no step"
-    check_numbers(x, 'x')
-    check_numbers(a0, a0_name)
-    if x.ndim != 3 or x.shape[2] == 0:
-        raise ValueError(f'x: got shape {x.shape}, expected (n_x, m, T_x) with one step or more')
-    n_x, m, T_x = x.shape
-    if a0.ndim != 2 or a0.shape[1] != m:
-        raise ValueError(f'{a0_name}: got shape {a0.shape}, expected (n_a, {m}), one column an example')
-    return n_x, m, T_x, len(a0)
-
-def check_caches(
-    caches: tuple,  # from the sequence's forward pass
-) -> tuple[list, NDArray]:  # cache of each step, x
-    "The two halves of a sequence's caches; raises TypeError for anything else"
-    if not isinstance(caches, tuple) or len(caches) != 2 or not isinstance(caches[0], list):
-        raise TypeError(f'caches: got {type(caches).__name__}, '
-                        f'expected the pair ([cache of each step], x) of the forward pass')
-    return caches
-
-def check_upstream(
-    da: NDArray,  # gradient of the states, (n_a, m, T) with T at most the steps that were run
-    caches: list,  # cache of each step
-) -> tuple[int, int, int]:  # n_a, m, T
-    "The sizes of the gradient that comes from above; raises ValueError where it doesn't fit the states"
-    n_a, m = caches[0][0].shape
-    check_numbers(da, 'da')
-    if da.ndim != 3 or da.shape[:2] != (n_a, m) or not 0 < da.shape[2] <= len(caches):
-        raise ValueError(f'da: got shape {da.shape}, expected ({n_a}, {m}, T) with T from 1 to {len(caches)}')
-    return n_a, m, da.shape[2]
-
-def check_affine(
-    a: NDArray,  # (n_a, m) or (n_a, m, T)
-    W: NDArray,  # (n_y, n_a)
-    b: NDArray,  # (n_y, 1)
-) -> None:
-    "Raise TypeError or ValueError unless these are numbers of shapes that fit one another"
-    check_numbers(a, 'a')
-    check_numbers(W, 'W')
-    if a.ndim == 0: raise ValueError('a: got shape (), expected (n_a, m) or (n_a, m, T)')
-    n_y = len(W) if W.ndim else 1                     # one number does not fit
-    check_shapes({'W': W, 'b': b}, {'W': (n_y, len(a)), 'b': (n_y, 1)})
-
-def check_targets(
-    weight: str,  # name of the output weights
-    parameters: Mapping[str, NDArray],  # with the output layer
-    targets: ArrayLike,  # right class of each example at each step
-    mask: ArrayLike | None,  # which targets count; None for all
-    shape: tuple[int, int],  # what the shape of both should be, (m, T_x)
-) -> None:
-    "Raise ValueError or TypeError unless there are an output layer and targets that fit"
-    if weight not in parameters:
-        raise ValueError(f'{weight}: missing; got {sorted(parameters)}, expected the output layer, {weight} and by')
-    check_classes(targets, shape, len(parameters[weight]))
-    target_weights(mask, shape, parameters[weight].dtype)

@@ -16,7 +16,7 @@ from .checks import ByName, Integer, Kind, Number, Optional, fits, refuse
 
 # %% auto #0
 __all__ = ['Schedule', 'SCHEDULE', 'constant_rate', 'halving_rate', 'step_rate', 'cosine_rate', 'warm_up', 'in_turn', 'one_cycle',
-           'Patience', 'check_positive']
+           'Patience']
 
 # %% ../nbs/31_schedule.ipynb #c752c926
 Schedule = Callable[[int], float]
@@ -99,12 +99,3 @@ class Patience:
         else: waited += 1
         if waited > self.validations: waited, times = 0, times + 1
         return {'best': np.array(best), 'waited': np.array(waited), 'times': np.array(times)}
-
-# %% ../nbs/31_schedule.ipynb #94f32d08
-#| code-fold: true
-# to go
-def check_positive(
-    **numbers: float,  # by the name of the argument
-) -> None:
-    "Raise ArgumentError unless each is a finite number above 0"
-    for name, value in numbers.items(): _RATE(name, value)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from rnn_nbdev.checks import trusted
+
 from rnn_nbdev.gradcheck import check_gradients, leaves, refused
 from rnn_nbdev.init import initialize_gru, initialize_lstm, initialize_rnn
 from rnn_nbdev.kernels import checked_call, textbook_backward

@@ -53,6 +53,7 @@ class _Canvas(FigureCanvasAgg):
         data = _few_colors(whole, colors)
         with cbook.open_file_cm(filename_or_obj, 'wb') as file: file.write(data)
 
+# %% ../nbs/05_board.ipynb #2058e1a1
 def _palette(colors: np.ndarray, counts: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     "At most n of these colors (k, 3), which have so many pixels; and for each color the nearest of the chosen"
     nearest, distance, chosen = np.zeros(len(colors), np.uint8), np.full(len(colors), np.inf), [int(counts.argmax())]
@@ -64,6 +65,7 @@ def _palette(colors: np.ndarray, counts: np.ndarray, n: int) -> tuple[np.ndarray
         if len(chosen) == n or distance[worst] == 0: return colors[chosen], nearest
         chosen.append(worst)
 
+# %% ../nbs/05_board.ipynb #eccc94b0
 def _few_colors(png: io.BytesIO, n: int) -> bytes:
     "The same PNG in at most n of its own colors"
     with Image.open(png) as full: pixels = np.asarray(full.convert('RGB')).astype(np.int64)
@@ -124,6 +126,7 @@ def _part_of(name: str, low: float, high: float) -> Colormap:
     "A part of one of matplotlib's color maps, without the ends on which no number can be read"
     return ListedColormap(matplotlib.colormaps[name](np.linspace(low, high, 256)), name)
 
+# %% ../nbs/05_board.ipynb #38ea542a
 GATE_COLORS = _part_of('YlGn', 0, 0.88)         # from 0 to 1
 STATE_COLORS = _part_of('RdBu', 0.06, 0.94)     # from - to +
 
@@ -131,6 +134,7 @@ def is_gate(values: np.ndarray) -> bool:
     "Whether these numbers can be read as gates or probabilities: all of them lie in [0, 1]"
     return bool(np.all((values >= 0) & (values <= 1)))
 
+# %% ../nbs/05_board.ipynb #c97569ce
 def value_colors(values: np.ndarray, gate: bool | None = None) -> np.ndarray:
     "The color of each number; signed ones are scaled by the largest, if that is above 1"
     values = np.asarray(values, dtype=float)
@@ -145,6 +149,7 @@ def _luminance(color: Any) -> float:
     linear = np.where(channels <= 0.04045, channels/12.92, ((channels + 0.055)/1.055)**2.4)
     return float(linear @ (0.2126, 0.7152, 0.0722))
 
+# %% ../nbs/05_board.ipynb #486365be
 def contrast(color: Any, other: Any) -> float:
     "How well one color can be told from another: WCAG 2.1, contrast ratio"
     dark, light = sorted((_luminance(color), _luminance(other)))
@@ -192,6 +197,7 @@ def new_board(width: float, height: float) -> tuple[Picture, Axes]:
     ax.set_axis_off()
     return picture, ax
 
+# %% ../nbs/05_board.ipynb #0250e6df
 def draw_text(ax: Axes, x: float, y: float, text: str, size: float = 9, color: str = INK, **kw: Any) -> Text:
     "Text on the board, centered at (x, y) unless `ha` or `va` says otherwise; a formula stands between dollar signs"
     style: dict[str, Any] = {'ha': 'center', 'va': 'center', 'zorder': 6, 'family': 'DejaVu Sans', **kw}
@@ -205,12 +211,14 @@ def strip_height(values: np.ndarray) -> float:
     "How tall the strip of a vector is"
     return _CELL_HEIGHT*min(len(values), MOST_BOXES)
 
+# %% ../nbs/05_board.ipynb #caec35ff
 def _draw_cell(ax: Axes, x: float, y: float, text: str, face: Any, gid: str) -> None:
     "One box of a strip with its lower left corner at (x, y), and the number in it"
     box = Rectangle((x, y), CELL_WIDTH, _CELL_HEIGHT, facecolor=face, edgecolor=INK, linewidth=0.6, zorder=4, gid=gid)
     ax.add_patch(box)
     draw_text(ax, x + CELL_WIDTH/2, y + _CELL_HEIGHT/2 - 0.06, text, size=8, color=readable(face), gid=gid)
 
+# %% ../nbs/05_board.ipynb #18e37022
 def draw_strip(ax: Axes, x: float, y: float, values: np.ndarray, name: str, gate: bool | None = None) -> Place:
     "A vector (n,) as a column of boxes, each with its value and its color; box i can be found again as 'name[i]'"
     gate, n, height = is_gate(values) if gate is None else gate, len(values), strip_height(values)
@@ -227,21 +235,25 @@ def _of_strip(artists: Sequence[Artist], name: str) -> list[Any]:
     named = [(artist, artist.get_gid() or '') for artist in artists]
     return [artist for artist, gid in named if gid.rsplit('[', 1)[0] == name and not gid.endswith('[…]')]
 
+# %% ../nbs/05_board.ipynb #703d69ae
 def _shown(values: np.ndarray, gate: bool | None) -> tuple[list[str], np.ndarray]:
     "The numbers and the colors that a strip shows: of the first ones, if there are too many"
     gate, n = is_gate(values) if gate is None else gate, len(values) if len(values) <= MOST_BOXES else MOST_BOXES - 1
     return [value_text(v, gate) for v in values[:n]], value_colors(values, gate)[:n]
 
+# %% ../nbs/05_board.ipynb #c3e37f92
 def drawn_values(picture: Picture, name: str) -> tuple[list[str], np.ndarray]:
     "What a strip on a picture shows: the numbers as written, the colors as painted"
     texts, boxes = (_of_strip(picture.findobj(kind), name) for kind in (Text, Rectangle))
     return [t.get_text() for t in texts], np.array([box.get_facecolor() for box in boxes])
 
+# %% ../nbs/05_board.ipynb #728aed0d
 def same_values(picture: Picture, name: str, values: np.ndarray, gate: bool | None = None) -> bool:
     "Whether a strip shows exactly these values (n,): the first ones, if there are too many"
     (texts, colors), (right, faces) = drawn_values(picture, name), _shown(values, gate)
     return texts == right and np.array_equal(colors, faces)
 
+# %% ../nbs/05_board.ipynb #aa3aa690
 def redraw_strip(picture: Picture, name: str, values: np.ndarray, gate: bool | None = None) -> None:
     "Write other values, as many as it shows now, into a strip that is on a picture"
     boxes, texts = _of_strip(picture.axes[0].patches, name), _of_strip(picture.axes[0].texts, name)
@@ -259,12 +271,14 @@ def draw_box(ax: Axes, x: float, y: float, text: str, width: float = CELL_WIDTH,
     draw_text(ax, x, y - 0.05, text)
     return Place(x, y, width, height)
 
+# %% ../nbs/05_board.ipynb #e4f8a741
 def draw_node(ax: Axes, x: float, y: float, text: str, radius: float = 1.25) -> Place:
     "A node: an operation on each element"
     ax.add_patch(Circle((x, y), radius, facecolor=PAPER, edgecolor=INK, linewidth=1.1, zorder=4))
     draw_text(ax, x, y - 0.05, text, size=12 if len(text) == 1 else 9)
     return Place(x, y, 2*radius, 2*radius)
 
+# %% ../nbs/05_board.ipynb #0143d0cc
 def draw_area(ax: Axes, left: float, bottom: float, right: float, top: float) -> None:
     "The inside of a cell, shaded, behind everything else"
     ax.add_patch(FancyBboxPatch((left + 1, bottom + 1), right - left - 2, top - bottom - 2, boxstyle='round,pad=1',
@@ -277,6 +291,7 @@ class _Wire(NamedTuple):
     style: Any      # matplotlib's line style
     color: str
 
+# %% ../nbs/05_board.ipynb #1bd884d8
 _WIRES: Mapping[str, _Wire] = {'state': _Wire(2.6, '-', '#12507b'), 'value': _Wire(1.3, '-', INK),
                                'gate': _Wire(1.3, (0, (3.2, 1.6)), '#2c6e2f')}
 
@@ -290,6 +305,7 @@ def _rounded(points: Sequence[Point], radius: float = 0.9) -> Outline:
         codes += [Outline.LINETO, Outline.CURVE3, Outline.CURVE3]
     return Outline([*corners, points[-1]], [*codes, Outline.LINETO])
 
+# %% ../nbs/05_board.ipynb #9f1c2261
 def _arrow_head(ax: Axes, start: Point, end: Point, wire: _Wire) -> Point:
     "The head of an arrow that ends at `end`; gives where its line should stop"
     tip = np.array(end)
@@ -299,6 +315,7 @@ def _arrow_head(ax: Axes, start: Point, end: Point, wire: _Wire) -> Point:
     ax.add_patch(Polygon([tip, tip - along + aside, tip - along - aside], facecolor=wire.color, linewidth=0, zorder=3))
     return tuple(tip - 0.7*along)
 
+# %% ../nbs/05_board.ipynb #cc87da9e
 def draw_wire(ax: Axes, *points: Point, carries: str = 'value', arrow: bool = True, over: bool = False) -> None:
     "A wire over these points that carries a 'state', a 'value' or a 'gate'; `over` leaves a gap at others"
     wire = _WIRES[carries]
@@ -308,6 +325,7 @@ def draw_wire(ax: Axes, *points: Point, carries: str = 'value', arrow: bool = Tr
     ax.add_patch(PathPatch(outline, fill=False, edgecolor=wire.color, linewidth=wire.width, linestyle=wire.style,
                            capstyle='butt', zorder=2, gid=f'{carries} wire'))
 
+# %% ../nbs/05_board.ipynb #84eec842
 def draw_fork(ax: Axes, x: float, y: float, carries: str = 'value') -> None:
     "A dot: here a wire divides, and both branches carry the same"
     ax.add_patch(Circle((x, y), 0.42, color=_WIRES[carries].color, zorder=3))
@@ -323,6 +341,7 @@ def _visible_texts(picture: Picture) -> list[Text]:
     texts = [t for t in picture.findobj(Text) if isinstance(t, Text) and id(t) not in beyond]
     return [t for t in texts if t.get_visible() and t.get_text().strip()]
 
+# %% ../nbs/05_board.ipynb #6793daa4
 def clashes(picture: Picture) -> list[str]:
     "Texts of a picture that run into one another, into a wire or into a strip, two by two; empty when all is well"
     with _rendering:

@@ -30,6 +30,7 @@ def in_short(value: Any) -> str:
     words = ' '.join(repr(value).split())
     return words if len(words) <= 80 else f'{words[:77]}...'
 
+# %% ../nbs/00_checks.ipynb #a8a1d4b6
 def refuse(name: str, got: Any, expected: str) -> NoReturn:
     "Raise the error: `name: got …, expected …`"
     raise ArgumentError(f'{name}: got {got}, expected {expected}')
@@ -58,6 +59,7 @@ class Number:
         if not (high_enough and low_enough): refuse(name, in_short(value), str(self))
         return number.item() if isinstance(number, np.generic) else number      # NumPy's own would widen float32 arrays
 
+# %% ../nbs/00_checks.ipynb #ba76b866
 def Integer(least: float = -math.inf, most: float | None = None) -> Number:
     "An integer in a range; True and False are none"
     return Number(least, most, kind='integer')
@@ -71,6 +73,7 @@ class Word:
         if any(type(value) is type(word) and value == word for word in self.words): return value
         refuse(name, in_short(value), f'one of {", ".join(map(repr, self.words))}')
 
+# %% ../nbs/00_checks.ipynb #abfd9316
 class Kind:
     "An object of a class, or of one of several as `A | B`"
     def __init__(self, kind: Any, words: str = '') -> None:
@@ -80,6 +83,7 @@ class Kind:
         if isinstance(value, self.kind): return value
         refuse(name, in_short(value) if isinstance(value, str | int | float) else type(value).__name__, self.words)
 
+# %% ../nbs/00_checks.ipynb #e887915b
 class Methods:
     "An object with these methods; a class is none"
     def __init__(self, names: tuple[str, ...], words: str = '') -> None:
@@ -90,6 +94,7 @@ class Methods:
         if all(callable(getattr(value, method, None)) for method in self.names): return value
         refuse(name, type(value).__name__, self.words)
 
+# %% ../nbs/00_checks.ipynb #76eaeaf3
 class Optional:
     "What another declaration says, or None"
     def __init__(self, spec: Any) -> None: self.spec = _spec(spec)
@@ -190,11 +195,13 @@ class Shape:
         call.integers += (name,)
         return value
 
+# %% ../nbs/00_checks.ipynb #d042b9d2
 def as_array(name: str, value: Any) -> np.ndarray:
     "Anything as NumPy makes an array of it; lists of unequal lengths raise the error"
     try: return np.asarray(value)
     except ValueError: refuse(name, in_short(value), 'an array of numbers')
 
+# %% ../nbs/00_checks.ipynb #8ef08f77
 class Floats(Shape):
     "Anything that NumPy makes an array of numbers of; it is handed on as an array of floating-point numbers"
     def array(self, name: str, value: Any) -> np.ndarray: return as_array(name, value)
@@ -285,6 +292,7 @@ class Cache:
         for shape, part in zip(self.shapes, value): shape(name, part, call)
         return value
 
+# %% ../nbs/00_checks.ipynb #4f88509f
 class Caches(Cache):
     "The pair ([cache of each step], x) that a sequence's forward pass gave; T_x is the number of steps"
     def __init__(self, source: str, first: str = 'n_a m') -> None: super().__init__(source, 2, first)
@@ -304,6 +312,7 @@ def require(said: Any, **given: Any) -> Any:
     for name, value in given.items(): fitting = _spec(said)(name, value, call)
     return fitting
 
+# %% ../nbs/00_checks.ipynb #558f499d
 _Function = TypeVar('_Function', bound=Callable[..., Any])
 
 def trusted(function: _Function) -> _Function:
@@ -320,6 +329,7 @@ def _spec(said: Any) -> Callable[..., Any]:
     if isinstance(said, type | UnionType): return Kind(said)
     return said
 
+# %% ../nbs/00_checks.ipynb #021b35e9
 def fits(**said: Any) -> Callable[[_Function], _Function]:
     "Declare what a function, or the constructor of a class, accepts; an argument whose default is None may be None"
     specs = {name: _spec(spec) for name, spec in said.items()}
@@ -358,6 +368,7 @@ def _floating(value: Any) -> Iterator[np.dtype]:
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
     for part in parts: yield from _floating(part)
 
+# %% ../nbs/00_checks.ipynb #067d3e28
 def _as_floats(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     "The arguments, those of these names in the dtype of the weights, or of the other arguments, or else in float64"
     weights = [value for value in given.values() if isinstance(value, Mapping)]

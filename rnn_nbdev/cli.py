@@ -374,6 +374,7 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
     command.__delwrap__ = _Settings  # type: ignore[attr-defined]       # where fastcore finds their comments
     return command
 
+# %% ../nbs/90_cli.ipynb #b3e4c8ce
 @call_parse
 @_with_settings
 def rnn_train(

@@ -91,6 +91,7 @@ def found_files(path: str | Path, pattern: str = '*') -> list[Path]:
     if not found: raise ValueError(f'text: no file matches {pattern!r} in folder {path}')
     return found
 
+# %% ../nbs/40_data.ipynb #10663788
 def _mixed_order(paths: Iterable[Path], folder: Path) -> list[Path]:
     "Files in an order that depends on their names alone and follows no pattern"
     return sorted(paths, key=lambda p: hashlib.sha256(p.relative_to(folder).as_posix().encode()).digest())

@@ -69,6 +69,7 @@ def _write_tokens(model: TextModel, parameters: Arrays, prompt: NDArray, length:
         tokens = np.array([[token]], np.int32)
         yield token
 
+# %% ../nbs/45_decoding.ipynb #3a8a51d0
 def _next_logits(model: TextModel, parameters: Arrays, tokens: NDArray, state: Any) -> tuple[NDArray, Arrays]:
     "The logits (n_y, m) of what may come after tokens (m, T), and the state there"
     z, state, _ = model.network.forward(parameters, tokens, state, Pass(training=False))
@@ -89,6 +90,7 @@ def _until(pieces: Iterable[str], stop: Sequence[str]) -> Iterator[str]:
         if ended: return
     if held: yield held
 
+# %% ../nbs/45_decoding.ipynb #b6fe8ffe
 def _begun(text: str, stop: Sequence[str]) -> int:
     "How much of a text's end may be the beginning of a stop string"
     return max((k for s in stop for k in range(1, len(s)) if text.endswith(s[:k])), default=0)
@@ -102,6 +104,8 @@ def _prompt(name: str, text: Any, call: Any) -> str:
     if unknown: raise ArgumentError(f'{name}: the model does not know {unknown!r}; expected characters of its text')
     return text
 
+# %% ../nbs/45_decoding.ipynb #5c10ebbc
+#| code-fold: true
 def _stops(name: str, stop: Any, call: Any) -> Sequence[str]:
     "Strings that the argument `model` can write: what an argument `stop` has to be"
     if isinstance(stop, str) or not isinstance(stop, Collection) or not all(isinstance(s, str) and s for s in stop):
@@ -110,6 +114,8 @@ def _stops(name: str, stop: Any, call: Any) -> Sequence[str]:
     if never: raise ArgumentError(f'{name}: the model never writes {never!r}; expected characters of its text')
     return stop  # type: ignore[return-value]
 
+# %% ../nbs/45_decoding.ipynb #c8baf863
+#| code-fold: true
 _WRITING: dict[str, Any] = {'model': TextModel, 'parameters': weights_of, 'length': Integer(1), 'prompt': _prompt,
                             'stop': _stops}
 
@@ -137,6 +143,7 @@ def _prompt_tokens(vocabulary: Vocabulary | ByteVocabulary, prompt: str) -> NDAr
     if prompt: return vocabulary.encode(prompt)
     return vocabulary.encode('\n') if not vocabulary.unknown('\n') else np.array([1], np.int32)
 
+# %% ../nbs/45_decoding.ipynb #e25bd51f
 def _decoded(vocabulary: Vocabulary | ByteVocabulary, tokens: Iterable[int]) -> Iterator[str]:
     "Tokens as text, one after the other"
     decode = vocabulary.decoder()
@@ -207,6 +214,7 @@ def beam_search(
         state = {name: s[:, parents] for name, s in state.items()}
     return _best_of([*done, *live], beam, alpha)
 
+# %% ../nbs/45_decoding.ipynb #b1764d20
 def _best_of(found: Iterable[_Hypothesis], beam: int, alpha: float) -> list[_Hypothesis]:
     "The hypotheses with the highest scores"
     return sorted(found, key=lambda h: -h.score(alpha))[:beam]

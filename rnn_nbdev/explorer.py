@@ -35,6 +35,7 @@ class _LiveCell(NamedTuple):
     x: NDArray                           # (n_x, 1, T)
     states: Mapping[str, NDArray]        # 'a' (n_a, 1), for the LSTM also 'c' (n_a, 1)
 
+# %% ../nbs/14_explore.ipynb #2a522082
 _CELLS: dict[str, tuple[Callable, Callable, Callable, Callable]] = {
     'rnn': (initialize_rnn, rnn_forward, rnn_cell_forward, draw_rnn_cell),
     'gru': (initialize_gru, gru_forward, gru_cell_forward, draw_gru_cell),
@@ -46,6 +47,7 @@ def _units(parameters: Mapping[str, Any]) -> tuple[int, int]:
     n_a, stacked = next((np.shape(p) for name, p in parameters.items() if np.ndim(p) == 2), (1, 2))
     return n_a, max(stacked - n_a, 1)
 
+# %% ../nbs/14_explore.ipynb #e9703f76
 def _live_cell(cell: str='lstm', parameters: Mapping[str, NDArray] | None=None, x: NDArray | None=None,
                a0: NDArray | None=None, c0: NDArray | None=None) -> _LiveCell:
     "A cell to explore, x (n_x, 1, T), a0 and c0 (n_a, 1); raises ArgumentError where something doesn't fit"
@@ -89,6 +91,7 @@ def _pushed(array: NDArray, place: int, amount: float) -> NDArray:
     "A copy of a column with something added at one place"
     return array + amount*(np.arange(len(array)) == place)[:, None]
 
+# %% ../nbs/14_explore.ipynb #d55539e1
 def _run_moved(live: _LiveCell, moves: _Moves=None, pushed: bool=True) -> _MovedRun:
     "The live cell over its whole sequence, with something moved"
     move, step = _all_moves(live, moves), _CELLS[live.cell][2]
@@ -111,6 +114,7 @@ def _push_left(live: _LiveCell, moves: _Moves=None) -> tuple[NDArray, NDArray]:
     unit, name = _all_moves(live, moves)['unit'], 'c' if live.cell == 'lstm' else 'a'
     return _run_moved(live, moves).states[name][unit], _run_moved(live, moves, pushed=False).states[name][unit]
 
+# %% ../nbs/14_explore.ipynb #cd4eb7b7
 def _push_words(live: _LiveCell, moves: _Moves=None) -> str:
     "In words, by how much the push moves the unit at its step and at the end"
     (with_it, without), step, T = _push_left(live, moves), _all_moves(live, moves)['step'], live.x.shape[2]
@@ -145,6 +149,7 @@ def _move_words(live: _LiveCell, moves: _Moves=None) -> list[str]:
             for name, value in move.items() if name in words and value]
     return [f"step {move['step']}, unit {move['unit']}", *(told or ['nothing added'])]
 
+# %% ../nbs/14_explore.ipynb #9e01b91b
 def _inside(ax: Axes, left: float, top: float, live: _LiveCell, values: Mapping[str, NDArray], frame: int) -> float:
     "The two rows of strips with their upper edge at `top`; gives the lower edge"
     for row in _INSIDE[live.cell]:
@@ -163,6 +168,7 @@ def _reach(values: Sequence[NDArray]) -> float:
     largest = max(float(np.abs(v).max()) for v in values)
     return 1.1 if largest <= 1.1 else float(np.ceil(2*largest)/2)
 
+# %% ../nbs/14_explore.ipynb #3e6dc582
 def _memory(ax: Axes, live: _LiveCell, moves: _Moves) -> None:
     "The unit over time: with the push solid, without it dashed; a mark at the step"
     (with_it, without), step = _push_left(live, moves), _all_moves(live, moves)['step']
@@ -193,6 +199,7 @@ def _frame(picture: Picture, board: Axes, corner: tuple[float, float], live: _Li
     place = ((left + 3.4)/width, (low - _MEMORY)/height, (_WIDTH - 4.6)/width, (_MEMORY - 2.4)/height)
     _memory(picture.add_axes(place), live, moves)
 
+# %% ../nbs/14_explore.ipynb #7bb33c99
 def _explore_frames(live: _LiveCell, frames: Sequence[Mapping[str, Any]]) -> Picture:
     "The inside of a live cell and its memory, one small picture for each of several settings; raises ArgumentError"
     if not frames: refuse('frames', frames, 'a list of moves, one or more')
@@ -244,11 +251,13 @@ class _LiveDiagram:
         for strip in self.strips: strip.draw(renderer)
         return canvas.copy()
 
+# %% ../nbs/14_explore.ipynb #b917415d
 def _pixels_of(picture: Picture) -> NDArray:
     "The pixels of a whole picture"
     picture.savefig(out := io.BytesIO(), format='rgba', dpi=picture.dpi)
     return np.frombuffer(out.getvalue(), np.uint8).reshape(-1, round(picture.bbox.width), 4)
 
+# %% ../nbs/14_explore.ipynb #c33f0bea
 def _quick_png(pixels: NDArray) -> bytes:
     "A PNG made in little time rather than little space; pixels (height, width, 4)"
     Image.fromarray(pixels[:, :, :3]).save(out := io.BytesIO(), 'PNG', compress_level=1)
@@ -268,6 +277,7 @@ def _widgets() -> Any:
     except ImportError: raise ImportError('the sliders need ipywidgets: pip install rnn_nbdev[explore]') from None
     return ipywidgets
 
+# %% ../nbs/14_explore.ipynb #95ed173b
 def _sliders(live: _LiveCell, moves: Mapping[str, Any]) -> dict[str, Any]:
     "A slider for each move, where it is now"
     w, start, words = _widgets(), _all_moves(live, moves), {**_WORDS, **_BIASES[live.cell]}
@@ -279,6 +289,7 @@ def _sliders(live: _LiveCell, moves: Mapping[str, Any]) -> dict[str, Any]:
     return whole | {name: w.FloatSlider(start[name], min=-r, max=r, step=0.1, description=words[name], style=style,
                                         readout_format='+.1f', layout=layout) for name, r in reach.items()}
 
+# %% ../nbs/14_explore.ipynb #691dc611
 class _Board:
     "The sliders, the pictures, and what connects them"
     def __init__(self, live: _LiveCell, moves: Mapping[str, Any]) -> None:

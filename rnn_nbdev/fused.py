@@ -24,8 +24,7 @@ from rnn_nbdev.threads import (
 )
 
 # %% auto #0
-__all__ = ['worth_compiled', 'jit_affine_forward', 'jit_affine_backward', 'jit_output_loss', 'jit_output_loss_backward',
-           'fused_adam']
+__all__ = []
 
 # %% ../nbs/18_fused.ipynb #fbbb5e8c
 if COMPILES:
@@ -54,6 +53,7 @@ def _exp(x: float) -> float:
     "e^x for x <= 0: by powers where compiled for float32, the machine's own for float64"
     return math.exp(x)
 
+# %% ../nbs/18_fused.ipynb #a77ebb26
 def _compiled_exp(x: Any) -> Any:
     "What `_exp` compiles to"
     def exact(x: Any) -> Any: return math.exp(x)
@@ -71,6 +71,7 @@ def _compiled_exp(x: Any) -> Any:
         return zero if x < low else e * _as_float((np.int32(n) + bias) << places)
     return by_powers if x == types.float32 else exact
 
+# %% ../nbs/18_fused.ipynb #ec8f536a
 if COMPILES: overload(_exp, jit_options=_CAREFUL)(_compiled_exp)
 
 # %% ../nbs/18_fused.ipynb #0b8d4be1
@@ -98,6 +99,7 @@ class _Rows(NamedTuple):
     db: NDArray  # out: gradient of the biases, and space for that of a block, (shares, 2 n_y)
     zero: NDArray  # zeros, (x_panels * width,)
 
+# %% ../nbs/18_fused.ipynb #4176c733
 @functools.cache
 def _no_rows(dtype: DTypeLike) -> _Rows:
     "Arrays of the right types with nothing in them"
@@ -116,6 +118,7 @@ def _block_logits(work: Any, start: int, rows: int, to: int, ld: int) -> None:
     x = address(X) + start*n_x*size
     multiply(one, rows, to, ld, address(work.b), 0, x, n_x, 1, n_x, x, 0, 0, address(B), stride, len(B))
 
+# %% ../nbs/18_fused.ipynb #8320d954
 @unwrapped
 def _logits(work: Any, p: int, m0: int, m1: int) -> None:
     "The logits of some rows"
@@ -142,6 +145,7 @@ def _highest(z: NDArray, top: NDArray) -> Any:
         for j in range(n): low[j] = high[j] if high[j] > low[j] else low[j]  # noqa: FURB136
     return top[0]
 
+# %% ../nbs/18_fused.ipynb #d919f9ee
 @functools.partial(unwrapped, options=_CAREFUL)
 def _exponentials(z: NDArray, h: Any) -> None:
     "The exponentials of a row, in place"
@@ -175,6 +179,7 @@ def _block_gradient(work: Any, D: NDArray, start: int, rows: int) -> None:
         for j in range(len(d)): d[j] = share * e[j]
         d[k[row]] -= w[row]
 
+# %% ../nbs/18_fused.ipynb #5147c032
 @unwrapped
 def _rows_back(work: Any, p: int, m0: int, m1: int, loss: bool) -> None:
     "From the gradients of the logits of some rows to those of the rows, the weights and the biases"
@@ -215,6 +220,7 @@ def _make_job(kind: int, dtype: DTypeLike, version: int) -> Any:
             p = claim(shares, me)
     return job
 
+# %% ../nbs/18_fused.ipynb #ef371aee
 @functools.cache
 def _job_of(kind: int, dtype: DTypeLike) -> Any:
     "The job of a kind, compiled when it is first asked for"
@@ -245,6 +251,7 @@ def _new_rows(a: NDArray, W: NDArray, b: NDArray, filler: float) -> _Rows:
     bias[len(W):] = filler
     return _no_rows(a.dtype)._replace(X=c_ordered(a.T).reshape(-1, len(a)), B=B, b=bias)
 
+# %% ../nbs/18_fused.ipynb #e67bc58d
 def _back(kind: int, work: _Rows, W: NDArray, shares: NDArray, shape: tuple[int, ...]) -> dict[str, NDArray]:
     "Back through the rows, whatever the gradient of their logits comes from; W (n_y, n_a)"
     (N, n_x), n_y, dtype, S, helped = work.X.shape, len(W), work.X.dtype, len(shares), wake_up(len(shares))
@@ -267,6 +274,7 @@ def jit_affine_forward(a: NDArray, W: NDArray, b: NDArray, threads: int | None =
     run(helped, _job_of(_LOGITS, a.dtype), work._replace(Z=Z, block=block), shares)
     return Z.reshape(*a.T.shape[:-1], len(W)).T, (a.shape, work, W, shares)
 
+# %% ../nbs/18_fused.ipynb #aa5163c0
 def jit_affine_backward(dz: NDArray, cache: tuple) -> dict[str, NDArray]:
     "The gradients da, dW and db from that of the logits; dz (n_y, m) or (n_y, m, T)"
     shape, work, W, shares = cache
@@ -286,6 +294,7 @@ def jit_output_loss(a: NDArray, W: NDArray, b: NDArray, targets: NDArray, mask: 
     run(helped, _job_of(_LOSS, a.dtype), work, shares)
     return a.dtype.type(losses.sum()), (a.shape, work, W, shares)
 
+# %% ../nbs/18_fused.ipynb #0c1ad665
 def jit_output_loss_backward(dloss: Any, cache: tuple) -> dict[str, NDArray]:
     "The gradients da, dW and db from that of the loss"
     shape, work, W, shares = cache

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 # %% auto #0
-__all__ = ['COMPILES', 'OPTIONS', 'multiply', 'compiled', 'unwrapped', 'inlined', 'version', 'instruction', 'fast_tanh',
-           'panel_width', 'address', 'compiled_separately', 'unowned', 'c_ordered', 'pack_columns', 'pack_rows']
+__all__ = []
 
 # %% ../nbs/06_gemm.ipynb #477a4975
 COMPILES = False                                          # everything else here needs it
@@ -41,6 +40,7 @@ def _kept(compiler: Any, f: Any) -> Any:
         with contextlib.suppress(RuntimeError): return compiler(cache=True)(f)
     return compiler()(f)
 
+# %% ../nbs/06_gemm.ipynb #463be917
 def compiled(f: Any, options: Any = OPTIONS) -> Any:
     "A function of arrays and numbers, compiled when it is first called; for Python to call. Without Numba, `f` itself"
     return _kept(functools.partial(njit, **options), f) if COMPILES else f
@@ -54,6 +54,7 @@ def inlined(f: Any) -> Any:
     "A short function that becomes a part of each of its callers"
     return njit(inline='always', **OPTIONS)(f) if COMPILES else f
 
+# %% ../nbs/06_gemm.ipynb #b63cd5c5
 def version(*functions: Any) -> int:
     "When the last of the files that some functions are in was written, in nanoseconds"
     return max(Path(f.__code__.co_filename).stat().st_mtime_ns for f in functions)
@@ -65,6 +66,7 @@ class _Code(NamedTuple):
     context: Any  # knows how Numba lays out its types
     signature: Any  # Numba's types of the arguments and the result
 
+# %% ../nbs/06_gemm.ipynb #b49eac76
 def instruction(kinds: Any) -> Any:
     "Make an instruction of a function that writes its code; `kinds` gives its signature by Numba's types of arguments"
     def decorate(emit: Any) -> Any:
@@ -86,6 +88,7 @@ def fast_tanh(x: float) -> float:
     "The hyperbolic tangent: rational where compiled for float32, the machine's own for float64"
     return math.tanh(x)
 
+# %% ../nbs/06_gemm.ipynb #c3097d64
 def _fast_tanh(x: Any) -> Any:
     "What `fast_tanh` compiles to"
     def exact(x: Any) -> Any: return math.tanh(x)
@@ -99,6 +102,7 @@ def _fast_tanh(x: Any) -> Any:
         return one if t > one else -one if t < -one else t  # noqa: FURB136
     return rational if x == types.float32 else exact
 
+# %% ../nbs/06_gemm.ipynb #81062c3d
 if COMPILES: overload(fast_tanh, jit_options=OPTIONS)(_fast_tanh)
 
 # %% ../nbs/06_gemm.ipynb #41f4fdc2
@@ -108,6 +112,7 @@ def _vector_shape() -> tuple[int, int]:
     if features.get('avx512f'): return 64, 4
     return (32, 2) if features.get('avx') else (16, 4 if features.get('neon') else 2)
 
+# %% ../nbs/06_gemm.ipynb #1313518a
 _VECTOR_BYTES, _VECTORS = _vector_shape()
 _ROWS = 6
 

@@ -195,6 +195,7 @@ def _places(name: str, value: Any, call: Any = None) -> Any:
     places = isinstance(value, tuple | list) and all(isinstance(i, int | np.integer) for i in value)
     return value if places and value else refuse(name, in_short(value), 'which results have a gradient, such as (0,)')
 
+# %% ../nbs/01_gradcheck.ipynb #e0375f7a
 _PASS = Methods(('__call__',), 'a function')
 
 @fits(forward=_PASS, backward=_PASS, outputs=_places,

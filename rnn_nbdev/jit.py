@@ -30,7 +30,7 @@ from rnn_nbdev.threads import (
 )
 
 # %% auto #0
-__all__ = ['jit_forward', 'jit_backward', 'JitStream', 'compiled_before']
+__all__ = []
 
 # %% ../nbs/16_jit.ipynb #477a4975
 if COMPILES: from numba import types
@@ -237,6 +237,7 @@ class _Back(NamedTuple):
     db: NDArray  # out: gradient of the biases, q's after the others
     dtable: NDArray  # out: for tokens, gradient of the logits of each, (tokens, G n_a)
 
+# %% ../nbs/16_jit.ipynb #b0c68e1f
 @inlined
 def _blocks(back: Any, p: int, q: int) -> Any:
     "The arrays of a backward pass as share p sees them, with those that are added up of share q"
@@ -555,6 +556,7 @@ def _make_job(kind: int, dtype: DTypeLike, version: int) -> Any:
             p = claim(shares, me)
     return job
 
+# %% ../nbs/16_jit.ipynb #5a1cca51
 @functools.cache
 def _job_of(kind: int, dtype: DTypeLike) -> Any:
     "The job of a kind, compiled when it is first asked for"

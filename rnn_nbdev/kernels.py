@@ -23,11 +23,7 @@ from .numerics import floating_dtype
 from .rnn import RNN, rnn_cell_backward, rnn_cell_forward
 
 # %% auto #0
-__all__ = ['GATES', 'FLOATS', 'stack_gates', 'unstack_gates', 'borrow', 'borrow_many', 'pack_parameters', 'cell_shapes',
-           'state_names', 'check_lengths', 'check_tokens', 'Call', 'checked_call', 'Plan', 'plan_of', 'gather',
-           'scatter', 'textbook_cells', 'upstream', 'textbook_forward', 'textbook_backward', 'Input', 'make_input',
-           'by_name', 'numpy_forward', 'input_gradient', 'numpy_backward', 'thinned', 'thinned_backward',
-           'stream_state', 'stream_input', 'NumpyStream']
+__all__ = []
 
 # %% ../nbs/15_kernels.ipynb #b8e426c7
 GATES = MappingProxyType({'rnn': ('a',), 'lstm': tuple('ofic'), 'gru': tuple('cur'), 'gru_after': tuple('cur')})
@@ -66,6 +62,7 @@ def _pool(process: int) -> dict[int, NDArray]:
     "The buffer pool of a process"
     return {}
 
+# %% ../nbs/15_kernels.ipynb #4140170b
 _LINE = 64    # bytes in a line of a cache: a vector that begins with a line is read at once, any other in two parts
 
 def borrow(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
@@ -286,6 +283,7 @@ def cell_shapes(cell: str, n_x: int, n_a: int) -> dict[str, tuple[int, ...]]:
     sizes = {'1': 1, 'n_x': n_x, 'n_a': n_a, 'n_a+n_x': n_a + n_x}
     return {name: tuple(sizes[size] for size in shape.split()) for name, shape in _SHAPES[cell].items()}
 
+# %% ../nbs/15_kernels.ipynb #d4a838cb
 def state_names(cell: str) -> tuple[str, ...]:
     "The names of what a cell carries from step to step: ('a',), or ('a', 'c') for the LSTM"
     return ('a', 'c') if cell == 'lstm' else ('a',)
@@ -350,6 +348,7 @@ class _Integers(Shape):
     "An array of integers, which stay integers"
     plain = 'iu'
 
+# %% ../nbs/15_kernels.ipynb #272e492e
 @functools.cache
 def _fitting(cell: str, tokens: bool) -> Any:
     "What fits a cell, declared: a function that hands the arrays on, x first, then all that are of one dtype"
@@ -359,6 +358,7 @@ def _fitting(cell: str, tokens: bool) -> Any:
         return x, x if table is None else table, *map(state.get, state_names(cell)), *map(parameters.get, _SHAPES[cell])
     return arrays
 
+# %% ../nbs/15_kernels.ipynb #50868480
 def checked_call(cell: str, x: ArrayLike, state: Mapping[str, NDArray], parameters: Mapping[str, NDArray],
                  lengths: ArrayLike | None = None, reverse: bool = False, training: bool = True, outputs: bool = True,
                  table: NDArray | None = None) -> Call:
@@ -392,6 +392,7 @@ def _make_plan(call: Call, sort: bool = True) -> Plan:
     time = np.where(valid, lengths - 1 - steps if call.reverse else steps, 0)
     return Plan(valid.sum(axis=1), lengths, order, time, valid)
 
+# %% ../nbs/15_kernels.ipynb #dbe38947
 def plan_of(call: Call) -> Plan | None:
     "The order of a call's steps; None where steps and examples are taken as they lie in memory"
     return None if call.lengths is None and not call.reverse else _make_plan(call)
@@ -686,6 +687,7 @@ def stream_state(state: Mapping[str, NDArray] | None, start: dict[str, NDArray])
     require(dict.fromkeys(start, 'n_a m'), state=state)
     return {name: _like(name, state[name], s.shape, s.dtype) for name, s in start.items()}
 
+# %% ../nbs/15_kernels.ipynb #e9af8bfd
 def stream_input(x_t: ArrayLike, x: NDArray) -> NDArray:
     "A step's input (n_x, m), or (n_x,) for one example, as an array that fits x (n_x, m)"
     x_t = np.asarray(x_t)

@@ -94,6 +94,7 @@ def _own_sizes(name: str, value: Any, call: Any) -> Any:
     call.owners.update(dict.fromkeys(sizes, 'the layer'))
     return value
 
+# %% ../nbs/20_layers.ipynb #37027b7f
 def require_shape(dy: Any, *shape: int) -> None:
     "Raise the error unless the gradient from above is an array of just this shape"
     if not isinstance(dy, np.ndarray) or dy.dtype.kind not in 'fc': require('...', dy=dy)
@@ -108,6 +109,7 @@ class _Exactly(Shapes):
         if unknown: refuse(name, f'the name {min(unknown)!r}', ', '.join(known) or 'no names')
         return value
 
+# %% ../nbs/20_layers.ipynb #bf7d912c
 class Flat(Shape):
     "An array (n, m, T) of this shape, or of the shape without time"
     def __init__(self, text: str) -> None:
@@ -117,6 +119,7 @@ class Flat(Shape):
     def __call__(self, name: str, value: Any, call: Any) -> Any:
         return self.flat(name, value, call) if np.ndim(value) == 2 else super().__call__(name, value, call)
 
+# %% ../nbs/20_layers.ipynb #c6b72264
 NOTHING = _Exactly({})
 
 # %% ../nbs/20_layers.ipynb #4429a75c
@@ -133,6 +136,7 @@ def _take_valid(x: NDArray, lengths: NDArray | None) -> NDArray:
     "The steps of x (n, m, T) that count, side by side"
     return x if lengths is None else x.T[valid_steps(lengths, x.shape[-1]).T].T
 
+# %% ../nbs/20_layers.ipynb #92de6fd3
 def put_valid(columns: NDArray, lengths: NDArray | None, T: int) -> NDArray:
     "The inverse: each column at its step (n, m, T), zero where an example has no step"
     if lengths is None: return columns
@@ -145,6 +149,7 @@ def shorten(x: NDArray, lengths: NDArray | None) -> NDArray:
     "x (..., T) up to the end of the longest example, one step at least"
     return x if lengths is None else x[..., :max(1, int(lengths.max(initial=0)))]
 
+# %% ../nbs/20_layers.ipynb #913523fb
 def _lengthen(x: NDArray, T: int) -> NDArray:
     "x (n, m, steps) with zeros behind it, (n, m, T)"
     if x.shape[2] == T: return x
@@ -173,6 +178,7 @@ class _Tokens(Shape):
 
     def other(self, name: str, value: NDArray, call: Any) -> NDArray: refuse(name, value.dtype, 'tokens: integers (m, T)')
 
+# %% ../nbs/20_layers.ipynb #f89cb965
 def _known(tokens: NDArray, n_tokens: int) -> NDArray:
     "The tokens, each of which has to be in the vocabulary"
     if tokens.size and not 0 <= tokens.min() <= tokens.max() < n_tokens:
@@ -383,6 +389,7 @@ def join(parts: Mapping[str, Mapping[str, NDArray]]) -> Arrays:
     "The arrays of several layers in one flat dictionary, by dotted name"
     return {f'{name}.{key}': a for name, arrays in parts.items() for key, a in arrays.items()}
 
+# %% ../nbs/20_layers.ipynb #062329cc
 def of_parts(name: str, value: Any, call: Any) -> Any:
     "Declared for the arrays of a composition: each has a dotted name that begins with that of one of its layers"
     layers = getattr(call.given.get('self', call.given.get('layer')), 'layers', None)
@@ -420,6 +427,7 @@ def _up(layers: Iterable[tuple[str, Any]], parameters: Arrays, x: NDArray, state
         with in_layer(name): x, final[name], caches[name] = layer.forward(*given)
     return x, final, caches
 
+# %% ../nbs/20_layers.ipynb #c4d87c71
 def _down(layers: Iterable[tuple[str, Any]], dy: NDArray, caches: Mapping[str, Any], dstate: Arrays) -> tuple:
     "The same backward: the gradient of the input; those of parameters and initial states by layer"
     dparameters, dstate0 = {}, {}

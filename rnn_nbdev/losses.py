@@ -9,10 +9,10 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .checks import Cache, Floats, Number, fits, refuse, trusted
-from .numerics import Gradients, Numbers, as_floating, log_softmax
+from .numerics import Gradients, Numbers, log_softmax
 
 # %% auto #0
 __all__ = ['target_weights', 'Classes', 'Mask', 'cross_entropy', 'cross_entropy_backward', 'cross_entropy_from_probabilities',
@@ -38,6 +38,7 @@ class Classes(Floats):
     def other(self, name: str, value: NDArray, call: Any) -> NDArray:
         return value if value.dtype.kind in 'iu' else refuse(name, value.dtype, 'integers: the classes')
 
+# %% ../nbs/02_losses.ipynb #dbf58203
 class Mask(Floats):
     "Which targets count: true/false or 0/1, at least one of them"
     plain = 'f'

@@ -35,6 +35,7 @@ def _affine_forward(a: NDArray, W: NDArray, b: NDArray) -> tuple[NDArray, tuple]
     z += b.T
     return z.T.reshape(len(W), *a.shape[1:], order='F'), (columns, W, a.shape)
 
+# %% ../nbs/19_outputs.ipynb #d7af9e86
 def _affine_backward(dz: NDArray, cache: tuple) -> dict[str, NDArray]:
     "Gradients of states and weights on borrowed memory; dz (n_y, m, T)"
     columns, W, shape = cache
@@ -55,6 +56,7 @@ def output_forward(
     z, inner = forward(a, W, b)
     return z, (backward, inner)
 
+# %% ../nbs/19_outputs.ipynb #1cab94a8
 def output_backward(
     dz: NDArray,  # gradient of the logits, (n_y, m) or (n_y, m, T)
     cache: tuple,  # from output_forward
@@ -80,11 +82,13 @@ def loss_forward(
     loss, entropy = cross_entropy(z, targets, mask)
     return loss, (_back_by_logits, (layer, entropy))
 
+# %% ../nbs/19_outputs.ipynb #6631c81a
 def _back_by_logits(dloss: Any, cache: tuple) -> dict[str, NDArray]:
     "Back from the loss, by way of the logits"
     layer, entropy = cache
     return output_backward(cross_entropy_backward(dloss, entropy), layer)
 
+# %% ../nbs/19_outputs.ipynb #b95911d9
 def loss_backward(
     dloss: Any,  # gradient of the loss, one number; 1 for the loss itself
     cache: tuple,  # from loss_forward

@@ -141,6 +141,7 @@ def _stream_call(cell: str, parameters: Mapping[str, NDArray], state: Mapping[st
     if n_x < 1: refuse(name, f'shape {(rows, columns)}', f'(n_a, {words}), n_x being 1 or more')
     return checked_call(cell, np.zeros((n_x, state['a'].shape[1], 1), np.float32), state, parameters)
 
+# %% ../nbs/17_recurrent.ipynb #66f52bac
 @fits(cell=tuple(GATES))
 def Stream(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'

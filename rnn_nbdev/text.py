@@ -122,6 +122,7 @@ def _code_points(text: str) -> NDArray:
     require(str, text=text)
     return np.frombuffer(text.encode('utf-32-le', 'surrogatepass'), np.uint32)
 
+# %% ../nbs/42_text.ipynb #0a9125a1
 def _numbered(tokens: ArrayLike, n: int) -> NDArray:
     "Tokens as an array; raises ArgumentError unless they are integers from 0 to n - 1"
     found = np.asarray(tokens)
@@ -300,6 +301,7 @@ class TextTask:
         outputs = outputs_by_name(self.model.network, parameters, self.batch(carry)[0], state)
         with np.errstate(all='ignore'): yield from ((f'output of {name}', y) for name, y in outputs)
 
+# %% ../nbs/42_text.ipynb #7b979ea3
 def _state_in(carry: Arrays) -> Arrays:
     "The recurrent state in a text task's carry"
     return {name: a for name, a in carry.items() if name not in ('k', 'offset')}

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from .gemm import COMPILES, address, compiled, inlined, instruction, unwrapped
 
 # %% auto #0
-__all__ = ['LINE', 'FIRST', 'LAST', 'FREE', 'OPERATIONS', 'fetch_like', 'share_lines', 'cut', 'add_shares', 'claim', 'barrier',
-           'owned', 'most_threads', 'wake_up', 'run']
+__all__ = []
 
 # %% ../nbs/07_threads.ipynb #006acf50
 if COMPILES:
@@ -42,11 +41,13 @@ def _load(code: Any, place: Any) -> Any:
     "The number at an address, as other threads left it"
     return code.builder.load_atomic(_word(code, place), 'seq_cst', 8)
 
+# %% ../nbs/07_threads.ipynb #c6542eaf
 @instruction(lambda place, number: types.void(types.intp, types.int64))
 def _store(code: Any, place: Any, number: Any) -> None:
     "Write a number at an address, for other threads to see"
     code.builder.store_atomic(number, _word(code, place), 'seq_cst', 8)
 
+# %% ../nbs/07_threads.ipynb #c4565f11
 @instruction(lambda place, old, new: types.boolean(types.intp, types.int64, types.int64))
 def _compare_and_swap(code: Any, place: Any, old: Any, new: Any) -> Any:
     "Write `new` at an address if `old` is there; whether it did"
@@ -58,6 +59,7 @@ def _pause(code: Any) -> None:
     "Tell the processor that this loop waits, where there is an instruction for it"
     if platform.machine().lower() in ('x86_64', 'amd64'): _call_named(code, 'llvm.x86.sse2.pause', ir.VoidType())
 
+# %% ../nbs/07_threads.ipynb #100f8bdd
 @instruction(lambda: types.void())
 def _yield(code: Any) -> None:
     "Let another thread have the core, where the system has a call for it"
@@ -67,6 +69,7 @@ def _call_named(code: Any, name: str, result: Any) -> None:
     "Call a function that the linker knows, without arguments"
     code.builder.call(cgutils.get_or_insert_function(code.builder.module, ir.FunctionType(result, []), name), [])
 
+# %% ../nbs/07_threads.ipynb #71d8ef35
 @inlined
 def _spin(turn: int) -> int:
     "One turn of a loop that waits; the number of the next"
@@ -80,12 +83,14 @@ def _stash(code: Any, value: Any) -> Any:
     "The address of a value, on the stack of the function that asks"
     return code.builder.ptrtoint(cgutils.alloca_once_value(code.builder, value), ir.IntType(64))
 
+# %% ../nbs/07_threads.ipynb #9ea08f65
 @instruction(lambda job, arguments, me: types.void(types.intp, types.intp, types.intp))
 def _call(code: Any, job: Any, arguments: Any, me: Any) -> None:
     "Call the function at an address with two integers"
     kind = ir.FunctionType(ir.VoidType(), [arguments.type, me.type])
     code.builder.call(code.builder.inttoptr(job, kind.as_pointer()), [arguments, me])
 
+# %% ../nbs/07_threads.ipynb #710632ef
 def fetch_like(example: Any) -> Any:
     "Make fetch(one, place), a job's arguments and shares at an address, of the types of example(dtype of `one`)"
     def kinds(one: Any, place: Any) -> Any:
@@ -110,6 +115,7 @@ def share_lines(ends: Sequence[tuple[int, int]]) -> NDArray:
     for p, (first, last) in enumerate(ends): lines[p, FIRST], lines[p, LAST] = first, last
     return lines
 
+# %% ../nbs/07_threads.ipynb #64d34557
 def cut(lengths: NDArray | None, m: int, shares: int) -> list[tuple[int, int]]:
     "Shares of m examples with about equally many steps; lengths (m,), the longest first, or None if all are alike"
     if lengths is None: ends = [-(-m * i // shares) for i in range(shares + 1)]
@@ -118,6 +124,7 @@ def cut(lengths: NDArray | None, m: int, shares: int) -> list[tuple[int, int]]:
         ends = [int(np.searchsorted(total, total[-1] * i / shares)) for i in range(shares)] + [m]
     return [(first, last) for first, last in itertools.pairwise(ends) if last > first]
 
+# %% ../nbs/07_threads.ipynb #f73fd27e
 def add_shares(array: NDArray, out: NDArray | None = None) -> NDArray:
     "The sum of one block for each share, in their order, into `out` or the place of the first; array (shares, ...)"
     if out is None: out = array[0]
@@ -145,6 +152,7 @@ def barrier(shares: NDArray, me: int, count: int) -> None:
         turn = 0
         while _load(base + p*LINE + 8*_STEP) < count: turn = _spin(turn)
 
+# %% ../nbs/07_threads.ipynb #9dfca5a9
 @unwrapped
 def owned(shares: NDArray, me: int) -> NDArray:
     "The indices of the shares that thread `me` owns, as soon as that is settled; for jobs"
@@ -187,6 +195,7 @@ def _settle(base: int, workers: int, shares: NDArray) -> None:
         if w > workers: w = 0
     _store(address(shares) + 8*_READY, 1)
 
+# %% ../nbs/07_threads.ipynb #258acba4
 @compiled
 def _launch(board: NDArray, job: int, joint: bool, arguments: Any, shares: NDArray) -> None:
     "Post a job, take part in it, and wait for the workers that have begun"
@@ -211,6 +220,7 @@ def most_threads() -> int:  # at least 1
     if given: return int(given)
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
+# %% ../nbs/07_threads.ipynb #4b2a6c15
 @functools.cache
 def _core_reader() -> Any:
     "A function that gives the number of the core that it runs on, where the system has one; None elsewhere"
@@ -258,6 +268,7 @@ class _ThreadPool:
         for signal in self.signals: signal.release()
         for thread in self.threads: thread.join(1)
 
+# %% ../nbs/07_threads.ipynb #804dae12
 @functools.cache
 def _pool(process: int, workers: int) -> _ThreadPool:
     "The pool of a process, made once; a forked process has none of its parent's threads"

@@ -33,12 +33,14 @@ def _at(letter: str, step: str | int) -> str:
     "The formula of a vector at a step, as in a⟨t⟩"
     return rf'${letter}^{{\langle {step}\rangle}}$'
 
+# %% ../nbs/08_viz.ipynb #e2aaad1b
 _STEP, _BESIDE = 10.6, 5.3    # from one step to the next; from a cell to the state at its right, in tenths of an inch
 
 def _shape_text(ax: Axes, x: float, y: float, array: np.ndarray, ha: str = 'left') -> None:
     "The shape of one step of the batch"
     draw_text(ax, x, y, f'({array.shape[0]}, {array.shape[1]})', size=8, color=SOFT, ha=ha)
 
+# %% ../nbs/08_viz.ipynb #2b1b91a2
 def _state_strip(ax: Axes, x: float, y: float, array: np.ndarray, column: np.ndarray, step: int) -> Place:
     "A state with its formula above it and its shape below it"
     place = draw_strip(ax, x, y, column, f'a{step}', gate=False)
@@ -46,6 +48,7 @@ def _state_strip(ax: Axes, x: float, y: float, array: np.ndarray, column: np.nda
     _shape_text(ax, x, place.bottom[1] - 1.1, array, ha='center')
     return place
 
+# %% ../nbs/08_viz.ipynb #e559ee06
 def _unrolled_input(ax: Axes, cell: Place, y: float, x: np.ndarray, t: int, example: int) -> None:
     "The input of a step and its wire, below the cell"
     strip = draw_strip(ax, cell.x, y, x[:, example, t], f'x{t + 1}', is_gate(x))
@@ -53,6 +56,7 @@ def _unrolled_input(ax: Axes, cell: Place, y: float, x: np.ndarray, t: int, exam
     draw_wire(ax, strip.top, cell.bottom)
     _shape_text(ax, cell.x + 0.6, strip.top[1] + 1.1, x)
 
+# %% ../nbs/08_viz.ipynb #df4aa941
 def _unrolled_output(ax: Axes, cell: Place, y: float, y_pred: np.ndarray, t: int, example: int) -> None:
     "The prediction of a step and its wire, above the cell"
     strip = draw_strip(ax, cell.x, y, y_pred[:, example, t], f'y{t + 1}', is_gate(y_pred))
@@ -60,6 +64,7 @@ def _unrolled_output(ax: Axes, cell: Place, y: float, y_pred: np.ndarray, t: int
     draw_wire(ax, cell.top, strip.bottom)
     _shape_text(ax, cell.x + 0.6, strip.bottom[1] - 1.5, y_pred)
 
+# %% ../nbs/08_viz.ipynb #68ab5e68
 def _unrolled_step(ax: Axes, x: float, rows: Sequence[float], t: int, arrays: _Arrays,
                    example: int) -> tuple[Place, Place]:
     "One step: the cell, its input below, its prediction above, and the state that it hands on to its right"
@@ -81,6 +86,7 @@ def _unrolled_start(ax: Axes, x: float, y: float, a0: np.ndarray | None, a: np.n
     _shape_text(ax, x, place.bottom[1] - 1.1, a, ha='center')
     return place
 
+# %% ../nbs/08_viz.ipynb #32474196
 def _unrolled_rows(arrays: _Arrays) -> list[float]:
     "The height of inputs, states and predictions on the board, and last the height of the board"
     x, half = strip_height(arrays['x']), max(strip_height(arrays['a'])/2, 1.6)
@@ -89,6 +95,7 @@ def _unrolled_rows(arrays: _Arrays) -> list[float]:
     y, outputs = strip_height(arrays['ŷ']), states + half + 5.0
     return [4.4 + x/2, states, outputs + y/2, outputs + y + 3.2]
 
+# %% ../nbs/08_viz.ipynb #f06f26d2
 def _unrolled_chain(ax: Axes, steps: Sequence[int], rows: Sequence[float], arrays: _Arrays, state: Place,
                     example: int) -> None:
     "The steps from left to right, dots where some are left out"
@@ -131,12 +138,14 @@ def _columns(cache: tuple, names: str, example: int, **weights: str) -> dict[str
     require(Integer(0, cache[0].shape[1] - 1), example=example)
     return {**{k: v[:, example] for k, v in arrays.items()}, **{k: cache[-1][k] for k in weights}}
 
+# %% ../nbs/08_viz.ipynb #6a15e026
 def _named_strip(ax: Axes, x: float, y: float, values: np.ndarray, name: str, label: str) -> Place:
     "The strip of a state or an input, with its formula above it"
     place = draw_strip(ax, x, y, values, name, gate=False)
     draw_text(ax, x, place.top[1] + 1.35, label, size=10)
     return place
 
+# %% ../nbs/08_viz.ipynb #69cbe2d3
 def _product(ax: Axes, y: float, source: Place, weights: np.ndarray, column: np.ndarray, name: str,
              label: str) -> Place:
     "A matrix in a box with its shape below it, and the strip of what it makes of a column"
@@ -147,6 +156,7 @@ def _product(ax: Axes, y: float, source: Place, weights: np.ndarray, column: np.
     draw_wire(ax, box.right, strip.left)
     return strip
 
+# %% ../nbs/08_viz.ipynb #174907c5
 def _rnn_parts(ax: Axes, v: _Arrays, rows: Sequence[float]) -> tuple[Place, Place, Place]:
     "What is added up, each in a row of its own: the part of the state, of the bias and of the input"
     a_prev = _named_strip(ax, 3, rows[0], v['a_prev'], 'a_prev', _at('a', 't-1'))
@@ -155,6 +165,7 @@ def _rnn_parts(ax: Axes, v: _Arrays, rows: Sequence[float]) -> tuple[Place, Plac
     bias = _named_strip(ax, 19.5, rows[1], v['ba'][:, 0], 'ba', '$b_a$')
     return state, bias, _product(ax, rows[2], xt, v['Wax'], v['xt'], 'Wax', r'$W_{ax}\,x^{\langle t\rangle}$')
 
+# %% ../nbs/08_viz.ipynb #7e047b9e
 def _caption(ax: Axes, line: str, example: int, m: int, n: int) -> None:
     "The equations below a cell, and whose values are shown"
     middle = float(np.mean(ax.get_xlim()))
@@ -199,6 +210,7 @@ class _Unit(NamedTuple):
     letter: str         # of its parameters, as in W_f
     aside: int = -1     # its formula stands at the left (-1) or at the right (1)
 
+# %% ../nbs/08_viz.ipynb #4024e22f
 def _draw_unit(ax: Axes, unit: _Unit, y: float, values: np.ndarray) -> Place:
     "A box with its lower edge at y, on top of it the strip of what it gives, beside that its formula"
     height, edge = strip_height(values), unit.x + unit.aside*(CELL_WIDTH/2 + 0.5)
@@ -206,6 +218,7 @@ def _draw_unit(ax: Axes, unit: _Unit, y: float, values: np.ndarray) -> Place:
     draw_box(ax, unit.x, y + 1.2, unit.function)
     return draw_strip(ax, unit.x, y + 2.4 + height/2, values, unit.name, unit.name in ('ft', 'it', 'ot', 'ut', 'rt'))
 
+# %% ../nbs/08_viz.ipynb #e2afdee9
 def _parameter_text(ax: Axes, unit: _Unit, y: float, parameters: _Arrays) -> None:
     "What a unit is called, and its parameter with its shape"
     shape = f"{np.shape(parameters[f'W{unit.letter}'])}" if f'W{unit.letter}' in parameters else ''
@@ -219,6 +232,7 @@ def _cell_rows(n: int, bus: float) -> tuple[float, float, float]:
     products = boxes + 2.4 + height + 3.2
     return boxes, products, products + height + 7.4
 
+# %% ../nbs/08_viz.ipynb #8fa4bfd9
 _LSTM_UNITS = (_Unit('ft', 12.5, 'σ', r'$\Gamma_f$', 'forget', 'f'),
                _Unit('it', 21.5, 'σ', r'$\Gamma_i$', 'input', 'i'),
                _Unit('cct', 30.5, 'tanh', r'$\tilde c$', 'candidate', 'c'),
@@ -232,6 +246,7 @@ def _lstm_units(ax: Axes, v: _Arrays, bus: float, boxes: float, parameters: _Arr
     for unit in _LSTM_UNITS: _parameter_text(ax, unit, bus - 1.4, parameters)
     return {unit.name: _draw_unit(ax, unit, boxes, v[unit.name]) for unit in _LSTM_UNITS}
 
+# %% ../nbs/08_viz.ipynb #21139f70
 def _lstm_inputs(ax: Axes, v: _Arrays, bus: float, boxes: float) -> None:
     "The two inputs stacked into one column, as the parameters see them, and the bus that carries it"
     lower = draw_strip(ax, 3, bus - 2.4 + strip_height(v['xt'])/2, v['xt'], 'xt', gate=False)
@@ -242,6 +257,7 @@ def _lstm_inputs(ax: Axes, v: _Arrays, bus: float, boxes: float) -> None:
     ax.plot([edge, edge + 0.6, edge + 0.6, edge], [top, top, bottom, bottom], color=INK, linewidth=1.1)
     draw_wire(ax, (edge + 0.6, bus), (last, bus), (last, boxes))
 
+# %% ../nbs/08_viz.ipynb #435c29b7
 def _state_line(ax: Axes, y: float, before: Place, keep: float, kept: tuple[float, np.ndarray, str], add: float,
                 after: Place) -> tuple[Place, Place]:
     "The state's own line: what was, a product, what is kept, a sum, what is; gives the places of product and sum"
@@ -251,6 +267,7 @@ def _state_line(ax: Axes, y: float, before: Place, keep: float, kept: tuple[floa
     for p, q in pairwise(stations): draw_wire(ax, p.right, q.left, carries='state')
     return stations[1], stations[3]
 
+# %% ../nbs/08_viz.ipynb #08e998b3
 def _let_in(ax: Axes, feed: Sequence[Point], candidate: Place, values: np.ndarray, label: str, add: Place) -> None:
     "What a gate lets in of the candidate: their product where `feed` ends, its strip above, and on to the sum"
     node = draw_node(ax, add.x, feed[-1][1], '×')
@@ -261,6 +278,7 @@ def _let_in(ax: Axes, feed: Sequence[Point], candidate: Place, values: np.ndarra
     draw_wire(ax, node.top, strip.bottom)
     draw_wire(ax, strip.top, add.bottom)
 
+# %% ../nbs/08_viz.ipynb #3e2563d8
 def _lstm_output(ax: Axes, v: _Arrays, gate: Place, products: float, line: float) -> None:
     "The way out: tanh of the cell state, the output product, a_next"
     box = draw_box(ax, gate.x, products + 4.4 + gate.height, 'tanh', face='#dfe7f1')
@@ -319,6 +337,7 @@ def _gru_units(ax: Axes, v: _Arrays, buses: Point, boxes: float, parameters: _Ar
         if unit.name != 'rt': draw_fork(ax, unit.x + 1, x_bus)
     return {unit.name: _draw_unit(ax, unit, boxes, v[unit.name]) for unit in _GRU_UNITS}
 
+# %% ../nbs/08_viz.ipynb #82d387a7
 def _gru_inputs(ax: Axes, v: _Arrays, buses: Point, line: float) -> None:
     "The two inputs and the bus of each"
     x_bus, a_bus = buses
@@ -330,6 +349,7 @@ def _gru_inputs(ax: Axes, v: _Arrays, buses: Point, line: float) -> None:
     draw_text(ax, 20, a_bus + 1.3, _at('a', 't-1'), size=9, color=SOFT)
     draw_text(ax, 20, x_bus - 1.5, _at('x', 't'), size=9, color=SOFT)
 
+# %% ../nbs/08_viz.ipynb #33a47792
 def _gru_keep(ax: Axes, update: Place, keep: Place, products: float) -> None:
     "The update gate on its way to the state's line: it opens one way as much as it closes the other"
     rest = draw_node(ax, update.x, (products + keep.y)/2, '1−', radius=1.45)
@@ -337,6 +357,7 @@ def _gru_keep(ax: Axes, update: Place, keep: Place, products: float) -> None:
     draw_wire(ax, update.top, rest.bottom, carries='gate')
     draw_wire(ax, rest.top, keep.bottom, carries='gate')
 
+# %% ../nbs/08_viz.ipynb #66591b46
 def _gru_seen(ax: Axes, v: _Arrays, a_bus: float, boxes: float) -> Place:
     "What the reset gate acts on: a_prev itself, or q, the product of the candidate's parameters with it"
     if 'qt' in v:
@@ -347,6 +368,7 @@ def _gru_seen(ax: Axes, v: _Arrays, a_bus: float, boxes: float) -> Place:
     draw_text(ax, _SEEN - 0.6, boxes + 1.2, _at('a', 't-1'), size=10, ha='right')
     return place
 
+# %% ../nbs/08_viz.ipynb #b61d49e1
 def _gru_reset(ax: Axes, v: _Arrays, units: Mapping[str, Place], seen: Place, boxes: float, products: float) -> None:
     "The reset gate's product, its strip above, and from there down to the candidate"
     node, after, lane = draw_node(ax, 42.2, products, '×'), 'qt' in v, 32.4
@@ -360,6 +382,7 @@ def _gru_reset(ax: Axes, v: _Arrays, units: Mapping[str, Place], seen: Place, bo
     above, into = strip.top[1] + 1.4, boxes + 1.2
     draw_wire(ax, strip.top, (node.x, above), (lane, above), (lane, into), (units['cct'].right[0], into))
 
+# %% ../nbs/08_viz.ipynb #12b83959
 def _gru_caption(after: bool) -> str:
     "The equations of a GRU, with its reset gate before or after the product"
     inner = (r'W_{cx}\, x^{\langle t\rangle} + b_c + \Gamma_r * q' if after
@@ -405,6 +428,7 @@ class _Named:
         own = [self.text.replace('n_i', f'n_{i}') for i in range(len(value))]
         return {key: Floats(text)(f'{name}[{key!r}]', array, call) for text, (key, array) in zip(own, value.items())}
 
+# %% ../nbs/08_viz.ipynb #de6f24a2
 def _visible(token: str) -> str:
     "A label that can be seen: spaces, line ends and tabs as signs, and a box for what the font does not hold"
     signs = {' ': '␣', '\n': '↵', '\t': '⇥', '\r': '␍', '$': r'\$'}
@@ -422,12 +446,14 @@ def _dress(ax: Axes, xlabel: str = '', ylabel: str = '', title: str | None = Non
     ax.set_ylabel(ylabel, size=9.5, color=INK)
     if title: ax.set_title(title, size=10.5, color=INK, pad=8)
 
+# %% ../nbs/08_viz.ipynb #fe62a42c
 def _scale(ax: Axes, image: Any, low: float, high: float) -> None:
     "The scale of a heat map, at its right"
     bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.015, 0, 0.018, 1)), ticks=sorted({low, 0, high}),
                              format=lambda value, _: f'{value:.2g}'.replace('-', '−'))
     bar.ax.tick_params(labelsize=8, colors=INK, length=2)
 
+# %% ../nbs/08_viz.ipynb #b451a6b4
 def _minus_signs(ax: Axes, values: np.ndarray, row: float) -> None:
     "A minus sign on each negative cell"
     unit, step = np.nonzero(values < 0)
@@ -436,6 +462,7 @@ def _minus_signs(ax: Axes, values: np.ndarray, row: float) -> None:
     colors = [readable(color) for color in value_colors(values, gate=False)[unit, step]]
     ax.scatter(step, unit, s=size**2, marker='_', linewidths=max(0.5, size/6), c=colors)
 
+# %% ../nbs/08_viz.ipynb #79945924
 def _heat_map(ax: Axes, name: str, values: np.ndarray, row: float) -> None:
     "One panel: values of all units over time; `row` is the height of a unit in inches"
     gate, largest = is_gate(values), float(np.max(np.abs(values), initial=1, where=np.isfinite(values)))
@@ -487,6 +514,7 @@ class _AsIs:
         Shape(self.text)(name, np.broadcast_to(0., array.shape), call)    # in its stead: integers stay integers
         return array
 
+# %% ../nbs/08_viz.ipynb #a5a35705
 def _curve(ax: Axes, x: np.ndarray, y: np.ndarray, name: str, k: int) -> None:
     "Line number k, with about eight markers, not at the same places as those of other lines"
     color, line, marker = STYLES[k % len(STYLES)]
@@ -494,12 +522,14 @@ def _curve(ax: Axes, x: np.ndarray, y: np.ndarray, name: str, k: int) -> None:
     ax.plot(x, y, color=color, linestyle=line, linewidth=1.7, label=name,
             marker=marker, markersize=4.5, markevery=(k*every//4 % every, every))
 
+# %% ../nbs/08_viz.ipynb #5de169e9
 def _legend(ax: Axes) -> None:
     "The names of the lines, with enough of each line to see its style, and a quiet grid"
     ax.grid(color='#e3e6ea', linewidth=0.7)
     ax.set_axisbelow(True)
     ax.legend(fontsize=8.5, framealpha=0.9, edgecolor='none', facecolor=PAPER, labelcolor=INK, handlelength=3.2)
 
+# %% ../nbs/08_viz.ipynb #1303a6bb
 def _mark(ax: Axes, name: str, x: float) -> None:
     "A vertical line at x, with its name above the axes"
     ax.axvline(x, color=SOFT, linewidth=1, linestyle=':')
@@ -554,6 +584,7 @@ def _entries(history: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray
     found = [(e['step'], e[key]) for e in history if e.get(key) is not None and np.isfinite(e[key])]
     return np.array([s for s, _ in found]), np.array([v for _, v in found], dtype=float)
 
+# %% ../nbs/08_viz.ipynb #74190933
 def _running_mean(values: np.ndarray) -> np.ndarray:
     "The mean of the values around each place: a fortieth of them all on either side"
     reach, n = len(values)//40, len(values)
@@ -561,6 +592,7 @@ def _running_mean(values: np.ndarray) -> np.ndarray:
     lower, upper = np.maximum(place - reach, 0), np.minimum(place + reach + 1, n)
     return (sums[upper] - sums[lower])/(upper - lower)
 
+# %% ../nbs/08_viz.ipynb #d2b08bd9
 def _in_bits(ax: Axes) -> None:
     "A second axis at the right: the same losses in bits"
     bits = ax.secondary_yaxis('right', functions=(lambda nats: nats/np.log(2), lambda bits: bits*np.log(2)))
@@ -605,6 +637,7 @@ def _memory_order(x: np.ndarray) -> list[tuple[int, tuple[int, ...]]]:
         refuse('x', f'strides {x.strides} for shape {x.shape}', 'memory without gaps')
     return order
 
+# %% ../nbs/08_viz.ipynb #ece39c47
 _SHADES = '#ffffff', '#dfe7f1', '#fdf0d5', '#e2efda'    # of the steps, in turn
 _MEMORY_ROW = 8.2                                       # tenths of an inch
 
@@ -642,6 +675,7 @@ def _levels(values: np.ndarray) -> list[int]:
     "Values in [-1, 1] as integers from -5 to 5"
     return [int(v) for v in np.rint(values*5)]
 
+# %% ../nbs/08_viz.ipynb #c54ba3d8
 def _span(text: str, level: int) -> str:
     "Text as HTML, shaded by a level from -5 to 5; line ends become visible"
     shown = html.escape(text).replace('\n', '↵\n')
@@ -650,6 +684,7 @@ def _span(text: str, level: int) -> str:
     style = f'background: rgba({rgb},{abs(level)*0.11:.2f}); border-bottom: 2px {line}'
     return f'<span style="{style}">{shown}</span>'
 
+# %% ../nbs/08_viz.ipynb #fd17d719
 @dataclass(frozen=True, repr=False, eq=False)
 class _ColoredText:
     "A text with a value for each character; shows itself in color in a notebook, with signs below it elsewhere"

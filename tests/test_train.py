@@ -258,7 +258,7 @@ def test_what_a_task_gives_is_examined(words, make):
 @pytest.mark.parametrize('changed', [
     {'folder': 'no such folder'}, {'folder': None}, {'progress': START.parameters}, {'plan': 5}, {'task': object()},
     {'optimizer': SGD}, {'callbacks': (3,)}, {'callbacks': print}, {'on_save': 3}, {'settings': {'a': np.ones(2)}},
-    {'settings': {'a': np.nan}}, {'bar': 'no'}], ids=str)
+    {'settings': {'a': np.nan}}, {'bar': 'no'}], ids=lambda changed: next(iter(changed)))
 def test_a_run_that_would_fail_later_is_refused_before_anything_is_written(changed, tmp_path):
     given = {'task': Lines(), 'optimizer': Adam(), 'progress': START, 'plan': PLAN, 'folder': tmp_path, 'bar': False}
     with pytest.raises((ValueError, TypeError), match=f'^{min(changed)}: got .*expected '): fit(**{**given, **changed})

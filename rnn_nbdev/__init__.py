@@ -182,8 +182,8 @@ Plots
     draw_rnn_cell                viz         the inside of an RNN cell
     draw_lstm_cell               viz         the inside of an LSTM cell
     draw_gru_cell                viz         the inside of a GRU cell
-    new_picture                  viz         an empty figure with axes
-    Picture                      viz         a figure that displays and saves itself
+    new_picture                  board       an empty figure with axes
+    Picture                      board       a figure that displays and saves itself
     explore                      explorer    a cell with sliders
 Benchmark
     run_bench                    bench       compare speed with PyTorch, ONNX Runtime and JAX
@@ -197,8 +197,9 @@ __all__ = [*_HOME]
 # %% ../nbs/91_package.ipynb #0458cef0
 def __getattr__(name: str) -> Any:
     "Load the chapter that has `name`, and hand the name over"
-    if name not in _HOME: raise AttributeError(f"module 'rnn_nbdev' has no attribute '{name}'")
-    value = getattr(importlib.import_module(f'rnn_nbdev.{_HOME[name]}'), name)
+    if name not in {*_HOME, *_HOME.values()}: raise AttributeError(f"module 'rnn_nbdev' has no attribute '{name}'")
+    home = importlib.import_module(f'rnn_nbdev.{_HOME.get(name, name)}')
+    value = getattr(home, name) if name in _HOME else home                  # `rnn_nbdev.lstm` is the chapter itself
     globals()[name] = value     # found at once from now on
     return value
 

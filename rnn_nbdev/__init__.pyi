@@ -1,5 +1,7 @@
 # What type checkers and editors see of the package: tools/door.py makes it from nbs/91_package.ipynb.
 from .bench import run_bench as run_bench
+from .board import Picture as Picture
+from .board import new_picture as new_picture
 from .data import census_names as census_names
 from .data import japanese_vowels as japanese_vowels
 from .data import read_text as read_text
@@ -144,13 +146,11 @@ from .train import read_history as read_history
 from .train import save_checkpoint as save_checkpoint
 from .train import train_step as train_step
 from .train import validate as validate
-from .viz import Picture as Picture
 from .viz import color_text as color_text
 from .viz import draw_gru_cell as draw_gru_cell
 from .viz import draw_lstm_cell as draw_lstm_cell
 from .viz import draw_rnn_cell as draw_rnn_cell
 from .viz import draw_unrolled as draw_unrolled
-from .viz import new_picture as new_picture
 from .viz import plot_curves as plot_curves
 from .viz import plot_gates as plot_gates
 from .viz import plot_gradient_flow as plot_gradient_flow

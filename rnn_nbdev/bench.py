@@ -102,6 +102,7 @@ def _name_results(a: NDArray, gradients: Arrays, dstate: Arrays) -> Arrays:
     "Results of a training step under one set of names"
     return {'a': a, **{f'd{n}': g for n, g in gradients.items()}, **{f'd{n}0': g for n, g in dstate.items()}}
 
+# %% ../nbs/60_bench.ipynb #c4003db1
 def _our_job(case: _Case) -> _Job:
     "This package"
     if case.task == 'text': return _our_text(case)
@@ -117,6 +118,7 @@ def _our_job(case: _Case) -> _Job:
     infer = lambda: recurrent_forward(case.cell, x, state, parameters, training=False)
     return _Job(infer, lambda found: {'a': found[0]})
 
+# %% ../nbs/60_bench.ipynb #6a1a0918
 def _matrices(case: _Case) -> list[NDArray]:
     "What a plain product multiplies, (m, n_x) and (n_x, n_a), and where the result goes"
     _, _, n_x, n_a, m, _ = case
@@ -153,6 +155,7 @@ def _to_order(cell: str, parameters: Arrays, order: str) -> list[NDArray]:
     if cell == 'gru_after': inside[2*n:] = p['brc'][:, 0]
     return [np.ascontiguousarray(W[:, n:]), np.ascontiguousarray(W[:, :n]), b, inside]
 
+# %% ../nbs/60_bench.ipynb #0f7ba937
 def _from_order(cell: str, arrays: Sequence[NDArray], order: str) -> Arrays:
     "The inverse of `_to_order`"
     W_x, W_a, b, inside = arrays
@@ -183,12 +186,14 @@ def _torch_job(case: _Case) -> _Job:
     if case.task == 'stream': return _torch_stream(torch, module, tensor(x.T), start)
     return _torch_pass(torch, case, module, tensor(x.T), [s[None] for s in start], tensor(da.T))
 
+# %% ../nbs/60_bench.ipynb #8e77b6fc
 def _load_torch(torch: Any, layer: Any, weights: Sequence[NDArray]) -> None:
     "Give a layer its weights"
     with torch.no_grad():
         for parameter, weight in zip(layer.parameters(), weights, strict=True):
             parameter.copy_(torch.from_numpy(weight.copy()))
 
+# %% ../nbs/60_bench.ipynb #b806c8a5
 def _torch_pass(torch: Any, case: _Case, module: Any, x: Any, start: list[Any], da: Any) -> _Job:
     "PyTorch over a whole sequence; x (T, m, n_x), start (1, m, n_a), da (T, m, n_a)"
     together = lambda states: tuple(states) if len(states) > 1 else states[0]
@@ -208,6 +213,7 @@ def _torch_pass(torch: Any, case: _Case, module: Any, x: Any, start: list[Any], 
         return _name_results(found[0].detach().numpy().T, ours, {n: d[0].T for n, d in zip('ac', dstate)})
     return _Job(train, named)
 
+# %% ../nbs/60_bench.ipynb #04b5c211
 def _torch_stream(torch: Any, cell: Any, x: Any, start: list[Any]) -> _Job:
     "PyTorch, a step at a time; x (T, m, n_x), start (m, n_a)"
     inputs, first = list(x), lambda now: now[0] if len(start) > 1 else now
@@ -235,6 +241,7 @@ def _onnx_model(onnx: Any, case: _Case, parameters: Arrays) -> bytes:
     graph = helper.make_graph([node], cell, described(into), described(out), fixed)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid('', 14)], ir_version=8).SerializeToString()
 
+# %% ../nbs/60_bench.ipynb #c268204e
 def _onnx_job(case: _Case) -> _Job:
     "ONNX Runtime"
     onnx, runtime = importlib.import_module('onnx'), importlib.import_module('onnxruntime')
@@ -271,6 +278,7 @@ def _jax_step(jax: Any, cell: str, U: Any, inside: Any) -> Callable:
         return (a,), a
     return {'rnn': rnn, 'lstm': lstm, 'gru_after': gru}[cell]
 
+# %% ../nbs/60_bench.ipynb #3ba850c0
 def _jax_job(case: _Case) -> _Job:
     "JAX"
     if _allowed_threads() == 1 and hasattr(os, 'sched_setaffinity'):     # it asks how many cores there are, once
@@ -295,6 +303,7 @@ def _jax_job(case: _Case) -> _Job:
         return _name_results(np.asarray(found[0]).T, gradients, {n: np.asarray(d).T for n, d in zip('ac', found[2])})
     return _Job(lambda: jax.block_until_ready(train(weights, start, rows, above)), named)
 
+# %% ../nbs/60_bench.ipynb #184c4802
 def _jax_stream(jax: Any, case: _Case, weights: Sequence[Any], start: tuple, rows: Any) -> _Job:
     "JAX, a step at a time; the next input is known only when the last output has been seen; start (m, n_a)"
     W, U, b, inside = weights
@@ -319,10 +328,12 @@ def _text_task(case: _Case) -> TextTask:
     tokens = vocabulary.encode(text)
     return TextTask(model, Streams(tokens, case.m, case.T), tokens[:2])
 
+# %% ../nbs/60_bench.ipynb #f25b9284
 def _text_job(step: Callable[[], float]) -> _Job:
     "A training step as a job, which gives the first losses"
     return _Job(step, lambda loss: {'losses': np.array([loss, *(step() for _ in range(_COMPARED - 1))])})
 
+# %% ../nbs/60_bench.ipynb #ee22cf58
 def _our_text(case: _Case) -> _Job:
     "The character model, by this package"
     task, optimizer, plan = _text_task(case), Adam(), TrainingPlan(10**9, constant_rate(_LEARNING_RATE), _CLIP)
@@ -332,6 +343,7 @@ def _our_text(case: _Case) -> _Job:
         return entry['loss']
     return _text_job(step)
 
+# %% ../nbs/60_bench.ipynb #560ecaf8
 def _torch_text(torch: Any, case: _Case) -> _Job:
     "The character model, by PyTorch"
     task = _text_task(case)
@@ -355,7 +367,7 @@ def _torch_text(torch: Any, case: _Case) -> _Job:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, _CLIP)
         adam.step()
-        now[:] = (k + 1) % task.streams.stretches(0), tuple(s.detach() for s in state)
+        now[:] = (k + 1) % task.streams.windows(0), tuple(s.detach() for s in state)
         return float(loss)
     return _text_job(step)
 
@@ -385,6 +397,7 @@ def _installed() -> dict[str, str]:
     there = {name: all(map(importlib.util.find_spec, i.needs)) for name, i in _IMPLEMENTATIONS.items()}
     return {name: importlib.metadata.version(i.package) for name, i in _IMPLEMENTATIONS.items() if there[name]}
 
+# %% ../nbs/60_bench.ipynb #0a02bb74
 def _choose(names: Sequence[str]=()) -> list[str]:
     "The implementations to measure, those that are installed if none is named; raises ArgumentError for any other"
     there = _installed()
@@ -394,6 +407,7 @@ def _choose(names: Sequence[str]=()) -> list[str]:
         if name not in there: refuse('contenders', repr(name), f'{needs} to be installed')
     return [name for name in _IMPLEMENTATIONS if name in (names or there)]
 
+# %% ../nbs/60_bench.ipynb #4b86b6f4
 def _can(name: str, case: _Case) -> bool:
     "Whether an implementation can do a case"
     return case.task in _IMPLEMENTATIONS[name].tasks and case.cell in _IMPLEMENTATIONS[name].cells
@@ -403,6 +417,7 @@ def _allowed_threads() -> int:
     "How many threads this process was given"
     return int(os.environ.get('OMP_NUM_THREADS', '1'))
 
+# %% ../nbs/60_bench.ipynb #0c38aadd
 def _time_calls(run: Callable[[], Any], calls: int) -> float:
     "How long a call takes, in the mean of several, after one that warms the caches"
     if calls > 1: run()
@@ -410,6 +425,7 @@ def _time_calls(run: Callable[[], Any], calls: int) -> float:
     for _ in range(calls): run()
     return (time.perf_counter() - start) / calls
 
+# %% ../nbs/60_bench.ipynb #c44aeb5d
 def _answer(name: str, jobs: list[_Job], question: dict[str, Any]) -> Any:
     "Do what an implementation is asked: make a case ready and store its results, or time calls of it"
     if 'calls' in question: return _time_calls(jobs[0].run, question['calls'])
@@ -440,6 +456,7 @@ def _serve(name: str) -> None:
             _come_to_rest()
             print(json.dumps(said), file=answers, flush=True)
 
+# %% ../nbs/60_bench.ipynb #ca2b3ba8
 class _Process:
     "An implementation in a process of its own, with a given number of threads"
 
@@ -474,6 +491,7 @@ class _Process:
         self.process.wait()
         self.errors.close()
 
+# %% ../nbs/60_bench.ipynb #bb9992c4
 @contextlib.contextmanager
 def _processes(names: Sequence[str], threads: Sequence[int]) -> Iterator[dict[str, list[_Process]]]:
     "The processes of all implementations, for use with `with`"
@@ -505,6 +523,7 @@ def _prepare(case: _Case, processes: list[_Process], folder: Path, expected: Arr
         worst = max(worst, difference)
     return got, worst
 
+# %% ../nbs/60_bench.ipynb #d58f62cf
 def _best_process(processes: list[_Process], seconds: float=0.05) -> tuple[_Process, int, float]:
     "The process with the best number of threads, how many calls fill `seconds`, and a call's time"
     tried = []
@@ -529,6 +548,7 @@ def _quartiles(values: Sequence[float]) -> dict[str, float]:
     "The middle and where the middle half lies"
     return dict(zip(('low', 'median', 'high'), map(float, np.percentile(values, (25, 50, 75)))))
 
+# %% ../nbs/60_bench.ipynb #0b873f9c
 def _measure_case(case: _Case, processes: Mapping[str, list[_Process]], rounds: int, folder: Path) -> dict[str, Any]:
     "Compare the results of all implementations, then time them in turns"
     found: dict[str, dict[str, Any]] = {}
@@ -600,6 +620,7 @@ def _ratio_of(row: _Row, theirs: str, ours: str) -> dict[str, float] | None:
     both = [row['implementations'].get(name, {}).get('seconds') for name in (theirs, ours)]
     return _quartiles([a / b for a, b in zip(*both)]) if all(both) else None
 
+# %% ../nbs/60_bench.ipynb #0acf1647
 def _summarize(rows: Sequence[_Row]) -> list[dict[str, Any]]:
     "Theirs over ours for each task and pair: geometric mean, lowest and highest over the cases"
     found = []
@@ -611,12 +632,14 @@ def _summarize(rows: Sequence[_Row]) -> list[dict[str, Any]]:
                       'lowest': min(ratios), 'highest': max(ratios)})
     return found
 
+# %% ../nbs/60_bench.ipynb #9d4f2413
 def _product_rate(rows: Sequence[_Row]) -> float | None:
     "What the machine reaches in a large product, by the implementation that multiplies fastest"
     rates = [row['operations'] / i['median'] for row in rows if row['task'] == 'product'
              for i in row['implementations'].values() if 'median' in i]
     return max(rates, default=None)
 
+# %% ../nbs/60_bench.ipynb #4b067c6c
 def _part_reached(row: _Row, name: str, rate: float | None) -> float | None:
     "The part of the machine's product rate that an implementation reaches in a case"
     i = row['implementations'].get(name, {})
@@ -632,6 +655,7 @@ def _title_of(row: _Row) -> str:
     "A case in words"
     return f"{row['task']} {row['cell'].removesuffix('_after')} {row['n_x']}, {row['n_a']}, {row['m']}, {row['T']}"
 
+# %% ../nbs/60_bench.ipynb #371f647b
 def _case_line(row: _Row) -> str:
     "What a case has come to, in short"
     each = [f"{name} {_unit_time(row, i['median'])}" if 'median' in i else f'{name}: {i["error"]}'
@@ -670,12 +694,14 @@ def _measured(rows: Sequence[_Row]) -> list[str]:
     "The implementations in some rows"
     return [name for name in _IMPLEMENTATIONS if any(name in row['implementations'] for row in rows)]
 
+# %% ../nbs/60_bench.ipynb #0dfb5cf1
 def _time_entry(row: _Row, name: str) -> str:
     "The time of an implementation in a table"
     i = row['implementations'].get(name, {})
     if 'median' not in i: return 'excluded' if i else ''
     return f"{_unit_time(row, i['median'])} ±{(i['high'] - i['low']) / 2 / i['median']:.0%} {i['threads']}t"
 
+# %% ../nbs/60_bench.ipynb #92f45055
 def _time_table(rows: Sequence[_Row], rate: float | None=None) -> list[list[str]]:
     "The times of all implementations, and the part of the machine's product rate that ours reach"
     names = _measured(rows)
@@ -685,6 +711,7 @@ def _time_table(rows: Sequence[_Row], rate: float | None=None) -> list[list[str]
             *([_title_of(row).partition(' ')[2], *(_time_entry(row, name) for name in names),
                *(part(row, name) for name in ours)] for row in rows)]
 
+# %% ../nbs/60_bench.ipynb #f1baecc4
 def _ratio_table(rows: Sequence[_Row], ours: str) -> list[list[str]]:
     "Theirs over ours in each case: the median, and where the middle half of the rounds lies"
     names = [name for name in _measured(rows) if name not in ('jit', ours)]
@@ -699,6 +726,7 @@ def _large_parts(rows: Sequence[_Row], name: str, least: int=256) -> list[float]
     large = [row for row in rows if row['task'] == 'train' and row['n_a'] >= least and row['m'] > 1]
     return [part for row in large if (part := _part_reached(row, name, rate)) is not None]
 
+# %% ../nbs/60_bench.ipynb #f89d112b
 def _summary_table(result: _Row) -> list[list[str]]:
     "What it comes to: theirs over ours, and the part of the machine's rate, for both fast engines"
     lines = [['', 'cases', *(f'{name}: {what}' for name in _OURS[:2] for what in ('mean', 'lowest'))]]
@@ -720,6 +748,7 @@ def _blas_words(blas: Mapping[str, str | None] | None) -> str:
     kernels = f", kernels for {blas['kernels']}" if blas['kernels'] else ''
     return f"{blas['library']} {blas['version'] or 'of unknown version'}{kernels}"
 
+# %% ../nbs/60_bench.ipynb #684cf0e3
 def _about_lines(result: _Row) -> list[str]:
     "The machine, the versions, and how it was measured"
     m, rate = result['machine'], result['product_rate']
@@ -733,11 +762,13 @@ def _about_lines(result: _Row) -> list[str]:
     return [*lines, f"Median of {result['rounds']} rounds; ± half of what the middle half of them spans; "
                     f"t: threads, the best of {', '.join(map(str, result['threads_tried']))}."]
 
+# %% ../nbs/60_bench.ipynb #0c4c567e
 def _excluded(result: _Row) -> list[str]:
     "Which implementations were excluded, and why"
     return [f'{_title_of(row)}: {name}: {i["error"]}' for row in result['cases']
             for name, i in row['implementations'].items() if 'error' in i]
 
+# %% ../nbs/60_bench.ipynb #b681f1fe
 def _loss_lines(result: _Row) -> list[str]:
     "The first losses of the character model, which have to be the same for all"
     return [f"{name}: {' '.join(f'{loss:.5f}' for loss in losses)}" for row in result['cases']
@@ -770,6 +801,7 @@ def _read_names(known: Sequence[str], **text: str) -> list[str]:
     for name in names: require(tuple(known), **{option: name})
     return names or list(known)
 
+# %% ../nbs/60_bench.ipynb #3ae8e124
 def _read_sizes(text: str) -> list[tuple[int, ...]]:
     "Sizes from the command line; raises ArgumentError for anything else"
     for one in text.split():
@@ -777,6 +809,7 @@ def _read_sizes(text: str) -> list[tuple[int, ...]]:
         if not matches: refuse('sizes', repr(one), "n_x,n_a,m,T as in '32,64,32,50 8,32,1,100'")
     return [tuple(map(int, one.split(','))) for one in text.split()]
 
+# %% ../nbs/60_bench.ipynb #f74125be
 def _writable(**name: str) -> Path | None:
     "Where a file will go, if it has a name; raises ArgumentError if there is no such folder"
     [(option, text)] = name.items()

@@ -8,17 +8,19 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 # %% auto #0
-__all__ = ['Function', 'ArgumentError', 'in_short', 'refuse', 'Number', 'Integer', 'Word', 'Kind', 'Methods', 'Optional', 'Call',
-           'Shape', 'Floats', 'Shapes', 'Cache', 'Caches', 'spec_of', 'require', 'in_words', 'trusted', 'as_floats',
-           'fits']
+__all__ = ['Numbers', 'Step', 'Steps', 'Parameters', 'Gradients', 'ArgumentError', 'in_short', 'refuse', 'Number', 'Integer',
+           'Word', 'Kind', 'Methods', 'Optional', 'Shape', 'as_array', 'Floats', 'Shapes', 'ByName', 'Like', 'Cache',
+           'Caches', 'require', 'trusted', 'fits']
 
 # %% ../nbs/00_checks.ipynb #c9bc968a
 class ArgumentError(ValueError, TypeError):
@@ -30,76 +32,75 @@ def in_short(value: Any) -> str:
     words = ' '.join(repr(value).split())
     return words if len(words) <= 80 else f'{words[:77]}...'
 
+# %% ../nbs/00_checks.ipynb #a8a1d4b6
 def refuse(name: str, got: Any, expected: str) -> NoReturn:
-    "Raise the error; a value is described, a string stands as it is"
+    "Raise the error: `name: got …, expected …`"
     raise ArgumentError(f'{name}: got {got}, expected {expected}')
 
 # %% ../nbs/00_checks.ipynb #57661953
-@dataclass(frozen=True)
 class Number:
     "A real number in a range; NaN is in none, infinity only where it is `most`"
-    least: float = -math.inf
-    most: float | None = None
-    above: float | None = None
-    below: float = math.inf
-    kind: str = 'number'
+    def __init__(self, least: float = -math.inf, most: float | None = None, above: float | None = None,
+                 below: float = math.inf, kind: str = 'number') -> None:
+        self.least, self.most, self.above, self.below, self.kind = least, most, above, below, kind
 
     def __str__(self) -> str:
-        article = 'an' if self.kind == 'integer' else 'a'
-        low = f'above {self.above}' if self.above is not None else f'from {self.least}' if self.least > -math.inf else ''
-        high = f'to {self.most}' if self.most not in (None, math.inf) else f'below {self.below}' if self.below < math.inf else ''
-        if low.startswith('from') and not high: return f'{article} {self.kind} of at least {self.least}'
-        if low and high.startswith('below'): high = f'and {high}' if low.startswith('above') else f'to {high}'
-        return ' '.join(filter(None, (f'{article} {self.kind}', low, high)))
+        low, high = '', f' below {self.below}' if self.below < math.inf else ''
+        if self.most is not None and self.most < math.inf: high = f' to {self.most}'
+        if self.above is not None: low = f' above {self.above}' + ' and' * high.startswith(' below')
+        elif self.least > -math.inf:
+            low = (f' from {self.least}' + ' to' * high.startswith(' below')) if high else f' of at least {self.least}'
+        return f'{"an" if self.kind == "integer" else "a"} {self.kind}{low}{high}'
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
-        kinds = 'iu' if self.kind == 'integer' else 'iuf'
-        if np.ndim(value) or np.asarray(value).dtype.kind not in kinds: refuse(name, in_short(value), str(self))
-        inside = value >= self.least and (value < self.below or value == self.most)
-        if self.most is not None: inside = inside and value <= self.most
-        if not inside or (self.above is not None and value <= self.above): refuse(name, in_short(value), str(self))
-        return value
+        kinds = (int, np.integer) if self.kind == 'integer' else (int, float, np.integer, np.floating)
+        number = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+        if not isinstance(number, kinds) or isinstance(number, bool): refuse(name, in_short(value), str(self))
+        high_enough = number >= self.least and number > -math.inf if self.above is None else number > self.above
+        low_enough = number < self.below if self.most is None else number <= self.most
+        if not (high_enough and low_enough): refuse(name, in_short(value), str(self))
+        if not isinstance(number, np.generic): return number
+        return int(number) if isinstance(number, np.integer) else float(number)      # NumPy's own would widen float32 arrays
 
+# %% ../nbs/00_checks.ipynb #ba76b866
 def Integer(least: float = -math.inf, most: float | None = None) -> Number:
     "An integer in a range; True and False are none"
     return Number(least, most, kind='integer')
 
 # %% ../nbs/00_checks.ipynb #86b3bf4f
-@dataclass(frozen=True)
 class Word:
     "One of some values, most often words"
-    words: tuple[Any, ...]
+    def __init__(self, words: tuple[Any, ...]) -> None: self.words = words
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         if any(type(value) is type(word) and value == word for word in self.words): return value
         refuse(name, in_short(value), f'one of {", ".join(map(repr, self.words))}')
 
-@dataclass(frozen=True)
+# %% ../nbs/00_checks.ipynb #abfd9316
 class Kind:
     "An object of a class, or of one of several as `A | B`"
-    kind: Any
-    words: str = ''
+    def __init__(self, kind: Any, words: str = '') -> None:
+        self.kind, self.words = kind, words or f'a {getattr(kind, "__name__", kind)}'
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         if isinstance(value, self.kind): return value
-        words = self.words or f'a {getattr(self.kind, "__name__", self.kind)}'
-        refuse(name, in_short(value) if isinstance(value, str | bool | int | float) else type(value).__name__, words)
+        refuse(name, in_short(value) if isinstance(value, str | int | float) else type(value).__name__, self.words)
 
-@dataclass(frozen=True)
+# %% ../nbs/00_checks.ipynb #e887915b
 class Methods:
     "An object with these methods; a class is none"
-    names: tuple[str, ...]
-    words: str = ''
+    def __init__(self, names: tuple[str, ...], words: str = '') -> None:
+        self.names, self.words = names, words or f'an object with the methods {", ".join(names)}'
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         if isinstance(value, type): refuse(name, f'the class {value.__name__}', 'an object of it')
         if all(callable(getattr(value, method, None)) for method in self.names): return value
-        refuse(name, type(value).__name__, self.words or f'an object with the methods {", ".join(self.names)}')
+        refuse(name, type(value).__name__, self.words)
 
-@dataclass(frozen=True)
+# %% ../nbs/00_checks.ipynb #76eaeaf3
 class Optional:
     "What another declaration says, or None"
-    spec: Any
+    def __init__(self, spec: Any) -> None: self.spec = _spec(spec)
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         if value is None: return None
@@ -107,113 +108,222 @@ class Optional:
         except ArgumentError as e: raise ArgumentError(f'{e}, or None') from None
 
 # %% ../nbs/00_checks.ipynb #f2bc9303
-@dataclass
-class Call:
+class _Call:
     "What the checks of one call have found so far"
-    given: Mapping[str, Any]                                                      # arguments by name
-    sizes: dict[str, tuple[int, str]] = field(default_factory=dict)               # symbol -> its value, who has it
+    integers: tuple[str, ...] = ()                        # arrays that are to become floating point
 
-    def size(self, symbols: str) -> int | None:
+    def __init__(self, names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.arguments = names, args, kwargs
+        self.sizes: dict[str, Any] = {'1': 1}             # by symbol or sum
+        self.owners: dict[str, str] = {}                  # the argument that a symbol was read off
+        self.shapes: dict[str, tuple[int, ...]] = {}      # what has fitted a declaration, so that it fits again
+
+    @functools.cached_property
+    def given(self) -> dict[str, Any]:
+        "The arguments by name"
+        return dict(zip(*self.arguments[:2])) | self.arguments[2]
+
+    def size(self, term: str) -> Any:
         "The value of '1', 'n_a' or 'n_a+n_x'; None while it is not known"
-        parts = [int(s) if s.isdigit() else self.sizes.get(s, (None,))[0] for s in symbols.split('+')]
-        return None if None in parts else sum(parts)
+        sizes = [int(s) if s.isdigit() else self.sizes.get(s) for s in term.split('+')]
+        return None if None in sizes else sizes[0] if len(sizes) == 1 else sum(sizes)
 
-    def because(self, dims: Iterable[str], name: str) -> str:
-        "What an expected shape follows from: the other arguments with the sizes that were read off them"
-        used = {s for dim in dims for s in dim.split('<=')[-1].split('+')}
-        owners: dict[str, list[str]] = {}
-        for symbol, (size, owner) in self.sizes.items():
-            if symbol in used and owner != name: owners.setdefault(owner, []).append(f'{symbol} = {size}')
-        return ''.join(f' {"and" if i else "for"} {owner} with {", ".join(sizes)}'
-                       for i, (owner, sizes) in enumerate(owners.items()))
+    def bind(self, term: str, size: Any, name: str) -> bool:
+        "Whether `size` may stand for a term; a symbol that was free stands for it from now on"
+        symbol, _, most = term.partition('<=')
+        known = self.size(symbol)
+        if known is None and size != 0 and (not most or size <= (self.size(most) or size)):
+            known, self.owners[symbol] = size, name
+        if known is not None: self.sizes[symbol] = known
+        return known == size
 
-@dataclass(frozen=True)
+    def because(self, text: str) -> str:
+        "What an expected shape follows from: ' for xt with n_x = 3 and a_prev with n_a = 5'"
+        reasons: dict[str, list[str]] = {}
+        for symbol in [s for s in self.owners if s in re.split(r'<=|[+ ]', text)]:
+            shown = '...' if symbol[0] == '*' else symbol
+            reasons.setdefault(self.owners[symbol], []).append(f'{shown} = {self.sizes[symbol]}')
+        said = ' and '.join(f'{owner} with {", ".join(sizes)}' for owner, sizes in reasons.items())
+        return f' for {said}' if said else ''
+
+# %% ../nbs/00_checks.ipynb #07a75ea6
 class Shape:
-    "An array of numbers whose sizes are written as 'n_x m T'"
-    text: str
+    "An array of numbers whose sizes are written as 'n_x m T'; integers become floating point"
+    plain = 'fc'                                          # kinds of dtype that are handed on as they are
 
-    @property
-    def dims(self) -> list[str]: return self.text.split()
+    def __init__(self, text: str) -> None:
+        self.text, dims = text, text.split()
+        self.rest = dims.pop() if dims and dims[-1][0] in '*.' else ''
+        self.terms = tuple(dims)
+        shown = ('...' if d[0] == '*' else d.replace('+', ' + ').replace('<=', ' <= ') for d in text.split())
+        self.words = [('', f'({", ".join(shown)})')]
 
-    def expected(self, call: Call) -> str:
-        "The shape as an error says it: numbers where they are known, symbols elsewhere"
-        known = [str(d.split('<=')[0] if '<=' in d or call.size(d) is None else call.size(d)) for d in self.dims]
-        bounds = [f'{d.split("<=")[0]} from 1 to {call.size(d.split("<=")[1])}' for d in self.dims if '<=' in d]
-        return f'({", ".join(known)}{"," * (len(known) == 1)})' + ''.join(f' with {bound}' for bound in bounds)
+    def __call__(self, name: str, value: Any, call: _Call) -> Any:
+        if not isinstance(value, np.ndarray): value = self.array(name, value)
+        if value.dtype.kind not in self.plain: value = self.other(name, value, call)
+        shape = value.shape
+        if call.shapes.get(self.text) == shape: return value
+        n, sizes = len(self.terms), call.sizes
+        if len(shape) != n and not (self.rest and len(shape) > n): self.refuse(name, shape, call)
+        for term, size in zip(self.terms, shape):
+            if (known := sizes.get(term)) == size: continue
+            if known is None and size and term.isidentifier(): sizes[term], call.owners[term] = size, name
+            elif not call.bind(term, size, name): self.refuse(name, shape, call)
+        if self.rest[:1] == '*' and (0 in shape or not call.bind(self.rest, shape[n:], name)):
+            self.refuse(name, shape, call)
+        call.shapes[self.text] = shape
+        return value
 
-    def __call__(self, name: str, value: Any, call: Call) -> Any:
-        if not isinstance(value, np.ndarray): refuse(name, type(value).__name__, 'a NumPy array')
-        if value.dtype.kind not in 'biufc': refuse(name, value.dtype, 'numbers')
-        dims, shape, before = self.dims, value.shape, dict(call.sizes)
-        fits = len(dims) == len(shape) if dims[-1:] != ['...'] else len(dims) - 1 <= len(shape)
-        for dim, size in zip(dims, shape):
-            if not fits or dim == '...': break
-            symbol, _, most = dim.partition('<=')
-            known = call.size(symbol)
-            fits = size == known if known is not None else size > 0 and (not most or size <= (call.size(most) or size))
-            if fits and symbol.isidentifier(): call.sizes.setdefault(symbol, (size, name))
-        if fits: return value
-        call.sizes = before
-        refuse(name, f'shape {shape}', self.expected(call) + call.because(dims, name))
+    def expected(self, call: _Call) -> str:
+        "The shape as an error says it: numbers where they are known, symbols elsewhere, and what they follow from"
+        symbols = [term.partition('<=')[::2] for term in self.terms]
+        sizes = [str(call.size(symbol) or symbol) for symbol, _ in symbols]
+        if self.rest: sizes += map(str, call.sizes.get(self.rest, ['...']))
+        bounds = ''.join(f', {symbol} from 1 to {call.size(most) or most}' for symbol, most in symbols if most)
+        return f'({", ".join(sizes)}{"," * (len(sizes) == 1)}){call.because(self.text)}{bounds}'
 
-@dataclass(frozen=True)
+    def refuse(self, name: str, shape: tuple[int, ...], call: _Call) -> NoReturn:
+        "Raise the error of a shape that doesn't fit; what was read off it is forgotten first"
+        own = [symbol for symbol, owner in call.owners.items() if owner == name]
+        for symbol in own: del call.sizes[symbol], call.owners[symbol]
+        refuse(name, f'shape {shape}', self.expected(call) + (', no size of 0' if 0 in shape else ''))
+
+    def array(self, name: str, value: Any) -> np.ndarray:
+        "What is done with anything but an array"
+        refuse(name, type(value).__name__, 'a NumPy array')
+
+    def other(self, name: str, value: np.ndarray, call: _Call) -> np.ndarray:
+        "What is done with an array of another dtype"
+        if value.dtype.kind not in 'biu': refuse(name, value.dtype, 'numbers')
+        call.integers += (name,)
+        return value
+
+# %% ../nbs/00_checks.ipynb #d042b9d2
+def as_array(name: str, value: Any) -> np.ndarray:
+    "Anything as NumPy makes an array of it; lists of unequal lengths raise the error"
+    try: return np.asarray(value)
+    except ValueError: refuse(name, in_short(value), 'an array of numbers')
+
+# %% ../nbs/00_checks.ipynb #8ef08f77
 class Floats(Shape):
     "Anything that NumPy makes an array of numbers of; it is handed on as an array of floating-point numbers"
-    def __call__(self, name: str, value: Any, call: Call) -> Any:
-        try: array = np.asarray(value)
-        except ValueError: refuse(name, in_short(value), 'an array of numbers')
-        super().__call__(name, array, call)
-        return array if array.dtype.kind in 'fc' else array.astype(np.float64)
+    def array(self, name: str, value: Any) -> np.ndarray: return as_array(name, value)
+
+    def other(self, name: str, value: np.ndarray, call: _Call) -> np.ndarray:
+        if value.dtype.kind not in 'biu': refuse(name, value.dtype, 'numbers')
+        return value.astype(np.float64)
 
 # %% ../nbs/00_checks.ipynb #a80a1691
-@dataclass(frozen=True)
 class Shapes:
     "A dictionary of arrays; keys that are not named here are left alone"
-    shapes: Mapping[str, str]
+    def __init__(self, shapes: Mapping[str, str]) -> None:
+        split = [(*key.partition('?')[::2], Shape(text)) for key, text in shapes.items()]
+        self.always = [(key, shape) for key, other, shape in split if not other]
+        self.optional = [(key, other, other in {k for k, _, _ in split}, shape) for key, other, shape in split if other]
+        self.words = [(key, shape.words[0][1]) for key, shape in self.always]
+        for key, other, inside, shape in self.optional:
+            self.words.append((key, f'{shape.words[0][1]} if {"given" if inside else other}'))
 
-    def __call__(self, name: str, value: Any, call: Call) -> Any:
+    def __call__(self, name: str, value: Any, call: _Call) -> Any:
+        if not isinstance(value, dict | Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
+        for key, shape in self.always:
+            if key not in value: self.missing(key, shape, value, call)
+            shape(key, value[key], call)
+        for key, other, inside, shape in self.optional:
+            if other in value if inside else call.given.get(other):
+                if key not in value: self.missing(key, shape, value, call)
+                shape(key, value[key], call)
+            elif not inside and key in value: refuse(key, 'one', f'none unless {other} is set')
+        return value
+
+    def missing(self, key: str, shape: Shape, value: Mapping[str, Any], call: _Call) -> NoReturn:
+        "Raise the error of a key that isn't there"
+        given, wanted = sorted(map(str, value)), f'{key} with shape {shape.expected(call)}'
+        raise ArgumentError(f'{key}: missing; got {given}, expected {wanted}')
+
+# %% ../nbs/00_checks.ipynb #9fa806e1
+_ARRAY = np.ndarray, np.generic
+
+class ByName:
+    "A dictionary of arrays of numbers, whatever they are called; `names` must be among them"
+    def __init__(self, kinds: str = 'biufc', names: tuple[str, ...] = ()) -> None: self.kinds, self.names = kinds, names
+
+    def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
-        keys = {key.partition('?')[0] for key in self.shapes}
-        for key, text in self.shapes.items():
-            key, _, other = key.partition('?')
-            needed = not other or (other in value if other in keys else bool(call.given.get(other)))
-            if not needed and other not in keys and key in value: refuse(key, 'one', f'none unless {other} is set')
-            if needed and key not in value:
-                shape = Shape(text)
-                wanted = f'{key} with shape {shape.expected(call)}{call.because(shape.dims, key)}'
-                raise ArgumentError(f'{key}: missing; got {sorted(map(str, value))}, expected {wanted}')
-            if needed: Shape(text)(key, value[key], call)
+        for key in self.names:
+            if key not in value: refuse(name, sorted(map(str, value)), f'{key} among them')
+        for key, a in value.items():
+            if not isinstance(key, str): refuse(name, f'the name {key!r}', 'text')
+            if not isinstance(a, _ARRAY): refuse(f'{name}[{key!r}]', type(a).__name__, 'a NumPy array')
+            if a.dtype.kind in self.kinds: continue
+            words = {'fc': 'floating-point numbers', 'biuf': 'real numbers'}
+            refuse(f'{name}[{key!r}]', a.dtype, words.get(self.kinds, 'numbers'))
+        return value
+
+# %% ../nbs/00_checks.ipynb #4924abcc
+class Like(ByName):
+    "A dictionary with an array for each one of another argument, of its shape, by prefix + name; `alone`: and no more"
+    def __init__(self, other: str, prefix: str = '', alone: bool = False) -> None:
+        super().__init__()
+        self.other, self.prefix, self.alone = other, prefix, alone
+
+    def __call__(self, name: str, value: Any, call: Any = None) -> Any:
+        super().__call__(name, value)
+        return self.compare(name, value, call.given.get(self.other, {}))
+
+    def compare(self, name: str, value: Any, arrays: Mapping[str, Any]) -> Any:
+        "The check against the arrays of the other argument"
+        for key, a in arrays.items():
+            full = f'{self.prefix}{key}'
+            if full not in value: refuse(name, sorted(value), f'{full} with shape {a.shape} among them')
+            if value[full].shape != a.shape: refuse(f'{name}[{full!r}]', f'shape {value[full].shape}', a.shape)
+        if self.alone and len(value) > len(arrays):
+            extra = min({*value} - {f'{self.prefix}{key}' for key in arrays})
+            refuse(name, f'the name {extra!r}', f'one of {sorted(arrays)}')
         return value
 
 # %% ../nbs/00_checks.ipynb #fd5b0f56
-@dataclass(frozen=True)
 class Cache:
-    "The tuple that a forward pass gave: so many parts, the first one a state"
-    source: str
-    parts: int
-    first: str = ''
+    "The tuple that a forward pass gave: so many parts, the first of them arrays of these shapes"
+    def __init__(self, source: str, parts: int, *shapes: str) -> None:
+        self.source, self.parts, self.shapes = source, parts, [Shape(text) for text in shapes]
+        self.words = [('', f'of {source}')]
 
-    def __call__(self, name: str, value: Any, call: Call) -> Any:
+    def __call__(self, name: str, value: Any, call: _Call) -> Any:
         if not isinstance(value, tuple) or len(value) != self.parts:
             refuse(name, in_short(value), f'the one that {self.source} gives')
-        if self.first: Shape(self.first)(name, value[0], call)
+        for shape, part in zip(self.shapes, value): shape(name, part, call)
         return value
 
-@dataclass(frozen=True)
-class Caches:
+# %% ../nbs/00_checks.ipynb #4f88509f
+class Caches(Cache):
     "The pair ([cache of each step], x) that a sequence's forward pass gave; T_x is the number of steps"
-    source: str
-    first: str = 'n_a m'
+    def __init__(self, source: str, first: str = 'n_a m') -> None: super().__init__(source, 2, first)
 
-    def __call__(self, name: str, value: Any, call: Call) -> Any:
-        if not isinstance(value, tuple) or len(value) != 2 or not isinstance(value[0], list):
+    def __call__(self, name: str, value: Any, call: _Call) -> Any:
+        steps = value[0] if isinstance(value, tuple) and len(value) == 2 else None
+        if not isinstance(steps, list) or not steps or not isinstance(steps[0], tuple):
             refuse(name, type(value).__name__, f'the pair ([cache of each step], x) that {self.source} gives')
-        Shape(self.first)(name, value[0][0][0], call)
-        call.sizes['T_x'] = len(value[0]), name
+        for shape in self.shapes: shape(name, steps[0][0], call)
+        call.bind('T_x', len(steps), name)
         return value
+
+# %% ../nbs/00_checks.ipynb #c1b81ffd
+def require(said: Any, **given: Any) -> Any:
+    "Check a value in the middle of code, `require(Integer(1), units=units)`, and return it as it is handed on"
+    call, fitting = _Call((), (), given), None
+    for name, value in given.items(): fitting = _spec(said)(name, value, call)
+    return fitting
+
+# %% ../nbs/00_checks.ipynb #558f499d
+_Function = TypeVar('_Function', bound=Callable[..., Any])
+
+def trusted(function: _Function) -> _Function:
+    "The same function without its checks, for callers that have done them: `trusted(lstm_cell_forward)`"
+    return getattr(function, '__wrapped__', function)
 
 # %% ../nbs/00_checks.ipynb #41dcf7af
-def spec_of(said: Any) -> Callable[..., Any]:
+def _spec(said: Any) -> Callable[..., Any]:
     "What a declaration means"
     if isinstance(said, str): return Shape(said)
     if isinstance(said, Mapping): return Shapes(said)
@@ -222,61 +332,69 @@ def spec_of(said: Any) -> Callable[..., Any]:
     if isinstance(said, type | UnionType): return Kind(said)
     return said
 
-def require(spec: Any, **given: Any) -> None:
-    "Raise ArgumentError unless each value is what the declaration says: `require(Integer(1), units=units)`"
-    for name, value in given.items(): spec_of(spec)(name, value, Call(given))
-
-Function = TypeVar('Function', bound=Callable[..., Any])
-
-def in_words(specs: Mapping[str, Any]) -> str:
-    "The shapes of a declaration as the docstring says them: 'xt (n_x, m), Wf Wi Wc Wo (n_a, n_a + n_x)'"
-    flat = [(n.partition('?')[0], t) for name, said in specs.items() for n, t in (
-        said.items() if isinstance(said, Mapping) else [(name, said)])]
-    texts = [(name, said.text if isinstance(said, Shape) else said) for name, said in flat]
-    by_shape: dict[str, list[str]] = {}
-    for name, text in texts:
-        if isinstance(text, str): by_shape.setdefault(text, []).append(name)
-    shape = lambda text: ', '.join(d.split('<=')[0].replace('+', ' + ') for d in text.split())
-    return ', '.join(f'{" ".join(names)} ({shape(text)})' for text, names in by_shape.items())
-
-def trusted(function: Function) -> Function:
-    "The same function without its checks, for callers that have done them: `trusted(lstm_cell_forward)`"
-    return getattr(function, '__wrapped__', function)
-
-def as_floats(given: dict[str, Any], specs: Mapping[str, Any]) -> None:
-    "Turn arrays of integers among the arguments into the floating dtype of the others, float64 where there is none"
-    integers = [n for n in given if isinstance(specs.get(n), Shape) and getattr(given[n], 'dtype', None) is not None
-                and given[n].dtype.kind in 'biu']
-    if not integers: return
-    arrays = [a for v in given.values() for a in (v.values() if isinstance(v, Mapping) else [v])]
-    floating = [a.dtype for a in arrays if isinstance(a, np.ndarray) and a.dtype.kind in 'fc']
-    dtype = np.result_type(*floating) if floating else np.dtype(np.float64)
-    for name in integers: given[name] = given[name].astype(dtype)
-
-def fits(**said: Any) -> Callable[[Function], Function]:
+# %% ../nbs/00_checks.ipynb #021b35e9
+def fits(**said: Any) -> Callable[[_Function], _Function]:
     "Declare what a function, or the constructor of a class, accepts; an argument whose default is None may be None"
-    specs = {name: spec_of(spec) for name, spec in said.items()}
+    specs = {name: _spec(spec) for name, spec in said.items()}
 
     def declare(target: Any) -> Any:
-        function = target.__init__ if isinstance(target, type) else target
+        function: Any = vars(target)['__init__'] if isinstance(target, type) else target
         parameters = inspect.signature(function).parameters
-        names, free = tuple(parameters), {n for n, p in parameters.items() if p.default is None}
-        if unknown := {*specs} - {*names}: raise TypeError(f'{function.__qualname__} has no argument {min(unknown)}')
+        names = tuple(name for name, p in parameters.items() if p.kind <= p.POSITIONAL_OR_KEYWORD)
+        if unknown := specs.keys() - parameters: raise TypeError(f'{function.__name__} has no argument {min(unknown)}')
+        place = {name: i for i, name in enumerate(names)}
+        checks = [(name, place.get(name, len(names)), spec, parameters[name].default) for name, spec in specs.items()]
 
         @functools.wraps(function)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            given = dict(zip(names, args)) | kwargs
-            call = Call(given)
-            for name, spec in specs.items():
-                if name in given and not (given[name] is None and name in free):
-                    given[name] = spec(name, given[name], call)
-            as_floats(given, specs)
-            rest = {name: given[name] for name in kwargs}
-            return function(*(given[name] for name in names[:len(args)]), *args[len(names):], **rest)
+            call, n, changed = _Call(names, args, kwargs), len(args), {}
+            for name, i, spec, default in checks:
+                value = args[i] if i < n else kwargs.get(name, default)
+                if value is default: continue
+                if (fitting := spec(name, value, call)) is not value: changed[name] = fitting
+            if not changed and not call.integers: return function(*args, **kwargs)
+            given = _as_floats(call.given | changed, call.integers)
+            return function(*(given[name] for name in names[:n]), *args[len(names):],
+                            **{name: given[name] for name in kwargs})
 
         checked.__fits__ = specs  # type: ignore[attr-defined]
-        if (words := in_words(said)) and checked.__doc__: checked.__doc__ = f'{checked.__doc__.rstrip()}\n\n    {words}'
+        checked.__doc__ = _with_shapes(checked.__doc__, {name: specs[name] for name in parameters if name in specs})
         if not isinstance(target, type): return checked
-        target.__init__, target.__fits__ = checked, specs
+        for name, value in (('__init__', checked), ('__fits__', specs)): setattr(target, name, value)
         return target
     return declare
+
+# %% ../nbs/00_checks.ipynb #0b7dcb45
+def _floating(value: Any) -> Iterator[np.dtype]:
+    "The dtype of every floating-point array in an argument: an array, or a dictionary, tuple or list of them"
+    if isinstance(value, np.ndarray) and value.dtype.kind in 'fc': yield value.dtype
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
+    for part in parts: yield from _floating(part)
+
+# %% ../nbs/00_checks.ipynb #067d3e28
+def _as_floats(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    "The arguments, those of these names in the dtype of the weights, or of the other arguments, or else in float64"
+    weights = [value for value in given.values() if isinstance(value, Mapping)]
+    dtypes = {*_floating(weights)} or {*_floating(given)} or {np.dtype(np.float64)}
+    return given | {name: given[name].astype(np.result_type(*dtypes)) for name in given.keys() & {*names}}
+
+# %% ../nbs/00_checks.ipynb #35b971d0
+def _with_shapes(doc: str | None, specs: Mapping[str, Any]) -> str | None:
+    "A docstring with the shapes of a declaration: 'Takes xt (n_x, m), Wf Wi Wc Wo (n_a, n_a + n_x), …'"
+    names: dict[str, list[str]] = {}
+    for name, spec in specs.items():
+        for key, shape in spec.words if isinstance(spec, Shape | Shapes | Cache) else ():
+            names.setdefault(shape, []).append(key or name)
+    if not doc or not names: return doc
+    said = f'Takes {", ".join(" ".join([*group, shape]) for shape, group in names.items())}.'
+    unbroken = re.sub(r'\S+ \([^)]*\)', lambda match: match[0].replace(' ', '\xa0'), said)
+    lines = textwrap.wrap(unbroken, 112, initial_indent='    ', subsequent_indent='    ', break_on_hyphens=False)
+    first, _, rest = doc.rstrip().partition('\n\n')
+    return '\n'.join([first, '', *lines, *filter(None, [rest])]).replace('\xa0', ' ')
+
+# %% ../nbs/00_checks.ipynb #0dd6d12e
+Numbers = Any  # an array, or anything of which NumPy makes an array of numbers
+Step = NDArray  # (n, m): features of each example at one step
+Steps = NDArray  # (n, m, T): the same over T steps
+Parameters = Mapping[str, NDArray]  # Wax, ba, … by name
+Gradients = dict[str, NDArray]  # dx, dWax, dba, … by name

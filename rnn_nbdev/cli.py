@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -14,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, NoReturn
 
 import fastcore.script
@@ -23,119 +22,82 @@ import numpy as np
 from fastcore.script import call_parse, store_true
 
 from . import __version__
-from .data import Text, counted_files, read_text, split_text, standard_library
+from .checks import Integer, Number, Optional, fits, require
+from .data import Text, read_text, split_text, standard_library
 from .decoding import beam_search, write
 from .files import Arrays, write_json, write_whole
-from .init import check_sizes
+from .layers import CELLS
 from .optim import SGD, Adam, RMSProp, WeightAverage, averaged_parameters
 from .schedule import (Patience, Schedule, constant_rate, cosine_rate, halving_rate, one_cycle, step_rate,
                                 warm_up)
-from .text import (UNKNOWN, ByteVocabulary, Bytes, TextModel, TextTask, Vocabulary, bits, build_vocabulary,
-                            evaluate, fitting_streams, load_model, read_bytes, save_model, surprises)
+from .text import (UNKNOWN, ByteVocabulary, TextModel, TextTask, Vocabulary, bits, build_vocabulary, evaluate,
+                            fitting_streams, load_model, read_bytes, save_model, surprises)
 from .train import (Progress, TrainingPlan, begin, best_checkpoints, fit, load_checkpoint, read_history,
                              save_checkpoint)
 
 # %% auto #0
 __all__ = ['train_text', 'rnn_train', 'rnn_sample', 'rnn_eval', 'rnn_bench']
 
-# %% ../nbs/90_cli.ipynb #4a69abf9
-def _complain(command: str, message: object, code: int) -> NoReturn:
-    "Say what is wrong in one line and end the program"
-    print(f'{command}: error: {" ".join(str(message).split())}', file=sys.stderr)
-    sys.exit(code)
-
-# %% ../nbs/90_cli.ipynb #d5e34930
-@contextmanager
-def _one_line_errors(command: str) -> Iterator[None]:
-    "Turn errors of the user's input, of the file system and of a run into one line and an exit code"
-    try: yield
-    except BrokenPipeError: # `rnn_sample ... | head`: nobody reads on, which is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing is to be written to the closed pipe at the end either
-        sys.exit(141)
-    except (ValueError, TypeError, OSError) as e:
-        _complain(command, str(e).replace("errors='replace'", '--errors replace'), 2)
-    except FloatingPointError as e: _complain(command, f'{e}; a lower --rate or a --warmup may help', 1)
-    except MemoryError: _complain(command, 'out of memory: try smaller sizes', 1)
-    except KeyboardInterrupt: _complain(command, 'interrupted', 130)
-
 # %% ../nbs/90_cli.ipynb #959a764c
+@fits(**dict.fromkeys(('text', 'pattern', 'errors'), str), tokens=('chars', 'bytes'), cell=CELLS,
+      **dict.fromkeys(('layers', 'units', 'embedding', 'batch', 'stretch', 'accumulate', 'steps', 'validate', 'save'),
+                      Integer(1)),
+      **dict.fromkeys(('halving', 'warmup', 'horizon', 'plateau', 'stop', 'best', 'seed'), Integer(0)),
+      **dict.fromkeys(('dropout', 'momentum', 'average'), Number(0, below=1)), heldout=Number(above=0, below=1),
+      optimizer=('adam', 'sgd', 'nesterov', 'rmsprop'), decay=Number(0), rate=Number(above=0),
+      schedule=('halving', 'stairs', 'constant', 'cosine', 'cycle'), clip=Number(above=0), limit=Number(0),
+      dtype=('float32', 'float64'))
 @dataclass(frozen=True)
 class _Settings:
     "What a run of rnn_train was started with"
-    text: str = ''  # file or folder; empty for Python's standard library
-    pattern: str = '*'  # which files of a folder
-    errors: str = 'strict'  # what to do about bytes that are not UTF-8
-    tokens: str = 'chars'  # what is predicted: 'chars' or 'bytes'
-    heldout: float = 0.1  # share of the text that is never trained on
-    cell: str = 'lstm'  # 'rnn', 'lstm' or 'gru'
-    layers: int = 1  # recurrent layers, one above the other
-    units: int = 256  # size of each hidden state
-    embedding: int = 64  # size of a token's vector
-    dropout: float = 0.0  # share of each recurrent layer's outputs left out in training
-    batch: int = 64  # streams side by side
-    stretch: int = 64  # tokens in a stretch
-    accumulate: int = 1  # batches whose gradients make one step
-    steps: int = 1500  # steps in all
-    optimizer: str = 'adam'  # 'adam', 'sgd', 'nesterov' or 'rmsprop'
-    momentum: float = 0.0  # share of the velocity that is kept, for 'sgd' and 'nesterov'
-    decay: float = 0.0  # weight decay, for 'adam'
-    rate: float = 0.005  # highest learning rate
-    schedule: str = 'halving'  # 'halving', 'stairs', 'constant', 'cosine' or 'cycle'
-    halving: int = 500  # steps after which the learning rate has halved; 0 for a constant rate
-    warmup: int = 0  # steps of a straight rise at the beginning
-    horizon: int = 0  # step at which 'cosine' and 'cycle' end; 0 for `steps`
-    plateau: int = 0  # validations without a better loss after which the rate is halved
-    clip: float = 5.0  # longest allowed gradient
-    limit: float = 0.0  # largest allowed entry of a gradient
-    average: float = 0.0  # memory of the averaged weights
-    stop: int = 0  # validations without a better loss after which the run ends
-    best: int = 0  # checkpoints to keep of those with the lowest held-out loss
-    validate: int = 100  # steps between validations
-    save: int = 100  # steps between checkpoints
-    seed: int = 0  # everything random follows from it
-    dtype: str = 'float32'  # number type
+    text: str = ''  # file or folder to learn from; Python's own standard library if not given
+    pattern: str = '*'  # which files of a folder, as in '*.txt'; all of them if not given
+    errors: str = 'strict'  # bytes that are not UTF-8: 'strict' (default) refuses them, 'replace' goes on
+    tokens: str = 'chars'  # what is predicted: 'chars' (default), or 'bytes', for which any file will do
+    heldout: float = 0.1  # fraction of the text that is the validation set; 0.1 if not given
+    cell: str = 'lstm'  # 'rnn', 'lstm' (default) or 'gru'
+    layers: int = 1  # recurrent layers, one above the other; 1 if not given
+    units: int = 256  # hidden size; 256 if not given
+    embedding: int = 64  # size of a token's vector; 64 if not given
+    dropout: float = 0.0  # dropout rate of each recurrent layer's output; 0.0 if not given
+    batch: int = 64  # batch size: streams of text side by side; 64 if not given
+    stretch: int = 64  # sequence length: tokens in a truncated BPTT window; 64 if not given
+    accumulate: int = 1  # batches whose gradients make one step; 1 if not given
+    steps: int = 1500  # steps in all; 1500 if not given; with --resume a larger number trains on
+    optimizer: str = 'adam'  # 'adam' (default), 'sgd', 'nesterov' or 'rmsprop'
+    momentum: float = 0.0  # momentum of sgd and nesterov; 0.0 if not given
+    decay: float = 0.0  # weight decay, which makes adam AdamW; 0.0 if not given
+    rate: float = 0.005  # highest learning rate; 0.005 if not given
+    schedule: str = 'halving'  # 'halving' (default): exponential decay; 'stairs': steps; 'constant', 'cosine', 'cycle'
+    halving: int = 500  # steps in which decay halves the learning rate, 0 for a constant one; 500 if not given
+    warmup: int = 0  # steps of learning-rate warm-up; 0 if not given
+    horizon: int = 0  # step at which cosine and cycle end, 0 for the last of the run; 0 if not given
+    plateau: int = 0  # validations without a lower loss that halve the learning rate, 0 for never; 0 if not given
+    clip: float = 5.0  # gradient clipping by norm: the largest global norm; 5.0 if not given
+    limit: float = 0.0  # gradient clipping by value: the largest entry, 0 for any; 0.0 if not given
+    average: float = 0.0  # decay of a running mean of the weights, as in 0.99, which is then used; 0.0 if not given
+    stop: int = 0  # early stopping: validations without a lower loss that end the run, 0 for never; 0 if not given
+    best: int = 0  # checkpoints to keep of those with the lowest validation loss; the best is used; 0 if not given
+    validate: int = 100  # steps between validations; 100 if not given
+    save: int = 100  # steps between checkpoints; 100 if not given
+    seed: int = 0  # everything random follows from it; 0 if not given
+    dtype: str = 'float32'  # 'float32' (default) or 'float64'
 
-    def __post_init__(self) -> None: _check_settings(self)
-
-# %% ../nbs/90_cli.ipynb #f0eea85f
-_CHOICES = MappingProxyType({'tokens': ('chars', 'bytes'), 'optimizer': ('adam', 'sgd', 'nesterov', 'rmsprop'),
-                            'schedule': ('halving', 'stairs', 'constant', 'cosine', 'cycle'),
-                            'dtype': ('float32', 'float64')})
-
-def _check_settings(s: _Settings) -> None:
-    "Raise ValueError for a setting that makes no sense, by itself or with the others"
-    for name, names in _CHOICES.items():
-        got = getattr(s, name)
-        if got not in names: raise ValueError(f'{name}: got {got!r}, expected one of {", ".join(names)}')
-    for name in ('rate', 'clip'):
-        if not 0 < getattr(s, name) < np.inf:
-            raise ValueError(f'{name}: got {getattr(s, name)}, expected a positive number')
-    for name in ('decay', 'limit', 'halving', 'warmup', 'horizon', 'plateau', 'stop', 'best', 'seed'):
-        if not 0 <= getattr(s, name) < np.inf: raise ValueError(f'{name}: got {getattr(s, name)}, expected 0 or more')
-    for name in ('dropout', 'momentum', 'average'):
-        if not 0 <= getattr(s, name) < 1:
-            raise ValueError(f'{name}: got {getattr(s, name)}, expected a share from 0 to below 1')
-    if not 0 < s.heldout < 1: raise ValueError(f'heldout: got {s.heldout}, expected a share between 0 and 1')
-    check_sizes(**{name: getattr(s, name) for name in ('layers', 'units', 'embedding', 'batch', 'stretch',
-                                                       'accumulate', 'steps', 'validate', 'save')})
-    _check_together(s)
-
-# %% ../nbs/90_cli.ipynb #421f038f
-def _check_together(s: _Settings) -> None:
-    "Raise ValueError for settings that contradict one another"
-    ends, stepping = s.schedule in ('cosine', 'cycle'), s.optimizer in ('sgd', 'nesterov')
-    if s.momentum and not stepping: raise ValueError(f'momentum: {s.optimizer} has none; expected sgd or nesterov')
-    if s.optimizer == 'nesterov' and not s.momentum: raise ValueError('momentum: got 0, expected more for nesterov')
-    if s.decay and s.optimizer != 'adam': raise ValueError(f'decay: {s.optimizer} has none; expected adam')
-    if s.horizon and not ends: raise ValueError(f'horizon: {s.schedule} has none; expected cosine or cycle')
-    if s.horizon and s.steps > s.horizon:
-        raise ValueError(f'steps: got {s.steps}, but the schedule {s.schedule} ends after {s.horizon}; '
-                         'one that is to go on longer is started with a larger horizon')
-    if s.warmup and s.schedule == 'cycle': raise ValueError('warmup: the schedule cycle has its own')
-    if ends and s.warmup >= (s.horizon or s.steps):
-        raise ValueError(f'warmup: got {s.warmup}, expected fewer than {s.horizon or s.steps}, where {s.schedule} ends')
-    if s.schedule == 'stairs' and not s.halving: raise ValueError('halving: got 0, expected 1 or more for stairs')
-    if s.schedule == 'cycle': _schedule_of(s)
+    def __post_init__(self) -> None:
+        s, ends = self, self.schedule in ('cosine', 'cycle')
+        if s.momentum and s.optimizer not in ('sgd', 'nesterov'):
+            raise ValueError(f'momentum: {s.optimizer} has none; expected sgd or nesterov')
+        if s.optimizer == 'nesterov' and not s.momentum: raise ValueError('momentum: got 0, expected more for nesterov')
+        if s.decay and s.optimizer != 'adam': raise ValueError(f'decay: {s.optimizer} has none; expected adam')
+        if s.horizon and not ends: raise ValueError(f'horizon: {s.schedule} has none; expected cosine or cycle')
+        if s.horizon and s.steps > s.horizon:
+            raise ValueError(f'steps: got {s.steps}, but the schedule {s.schedule} ends after {s.horizon}; '
+                             'one that is to go on longer is started with a larger horizon')
+        if s.warmup and s.schedule == 'cycle': raise ValueError('warmup: the schedule cycle has its own')
+        if ends and s.warmup >= (last := s.horizon or s.steps):
+            raise ValueError(f'warmup: got {s.warmup}, expected fewer than {last}, where {s.schedule} ends')
+        if s.schedule == 'stairs' and not s.halving: raise ValueError('halving: got 0, expected 1 or more for stairs')
+        if s.schedule == 'cycle': _schedule_of(s)
 
 # %% ../nbs/90_cli.ipynb #fb3483f3
 def _schedule_of(s: _Settings) -> Schedule:
@@ -165,42 +127,34 @@ def _training_plan(s: _Settings) -> TrainingPlan:
         keep_best=max(s.best, int(s.stop > 0)))
 
 # %% ../nbs/90_cli.ipynb #b2b57201
-def _absolute(given: Mapping[str, Any]) -> dict[str, Any]:
-    "Settings that hold in any folder"
-    return {**given, 'text': os.path.abspath(given['text'])} if given.get('text') else dict(given)
-
 def _from_here(path: str) -> Path:
     "A path as short as it can be written here"
     whole = Path(os.path.abspath(path))
     return whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole
 
 # %% ../nbs/90_cli.ipynb #41c17f62
-def _get_text(settings: _Settings) -> Text | Bytes:
+def _get_text(s: _Settings) -> Text:
     "The text of a run; raises ValueError if it can't be read"
-    if settings.tokens == 'bytes':
-        if settings.text: return read_bytes(_from_here(settings.text), settings.pattern)
+    if not s.text:
         library = standard_library()
-        return Bytes(library.characters.encode('utf-8', 'surrogatepass'), library.source, library.files)
-    if not settings.text: return standard_library()
-    try: return read_text(_from_here(settings.text), settings.errors, settings.pattern)
+        if s.tokens == 'chars': return library
+        return replace(library, contents=library.contents.encode('utf-8', 'surrogatepass'))
+    path = _from_here(s.text)
+    if s.tokens == 'bytes': return read_bytes(path, s.pattern)
+    try: return read_text(path, s.errors, s.pattern)
     except ValueError as e:
         if 'not UTF-8' not in str(e): raise
         raise ValueError(f'{e}, and --tokens bytes reads any file as it is') from None
 
-# %% ../nbs/90_cli.ipynb #c29bd5b1
-def _contents_of(text: Text | Bytes) -> Any:
-    "What there is to learn from"
-    return text.contents if isinstance(text, Bytes) else text.characters
-
 # %% ../nbs/90_cli.ipynb #54482181
-def _make_task(settings: _Settings, text: Text | Bytes, characters: str | None=None) -> TextTask:
-    "The task of a run; raises ValueError for sizes that make no sense or a text that is too short"
-    train, held_out = split_text(_contents_of(text), settings.heldout)
+def _make_task(s: _Settings, text: Text, characters: str | None = None) -> TextTask:
+    "The task of a run; raises ValueError for a text that is too short"
+    train, held_out = split_text(text.contents, s.heldout)
     vocabulary: Vocabulary | ByteVocabulary = ByteVocabulary()
-    if isinstance(text, Text): vocabulary = Vocabulary(characters) if characters else build_vocabulary(train)
-    model = TextModel(vocabulary, settings.embedding, settings.units, settings.cell, settings.layers, settings.dropout)
-    streams = fitting_streams(vocabulary.encode(train), settings.batch, settings.stretch)
-    return TextTask(model, streams, vocabulary.encode(held_out), settings.dtype)
+    if s.tokens == 'chars': vocabulary = Vocabulary(characters) if characters else build_vocabulary(train)
+    model = TextModel(vocabulary, s.embedding, s.units, s.cell, s.layers, s.dropout)
+    streams = fitting_streams(vocabulary.encode(train), s.batch, s.stretch)
+    return TextTask(model, streams, vocabulary.encode(held_out), s.dtype)
 
 # %% ../nbs/90_cli.ipynb #64178b2a
 def _next_free(folder: Path, name: str) -> Path:
@@ -213,24 +167,24 @@ def _next_free(folder: Path, name: str) -> Path:
 class _Run:
     "A run of rnn_train: where it is, what it was started with, what it learns from, where it stands"
     folder: Path  # where everything is kept
-    settings: _Settings  # what it was started with
-    text: Text | Bytes  # what it learns from
-    task: TextTask  # the same as a task
-    progress: Progress  # where it stands
+    settings: _Settings
+    text: Text
+    task: TextTask
+    progress: Progress
 
-    def about(self) -> dict[str, Any]:  # what settings.json and each checkpoint say about it
-        "Everything about a run that does not change on the way"
+    def about(self) -> dict[str, Any]:
+        "Everything about a run that does not change on the way: what settings.json and each checkpoint say about it"
         return {'settings': asdict(self.settings), 'text': self.text.record(),
                 'vocabulary': getattr(self.task.model.vocabulary, 'characters', None),
                 'rnn_nbdev': version('rnn_nbdev'), 'numpy': np.__version__}
 
-    def held_out(self) -> str | bytes:  # text or bytes
-        "What is never trained on"
-        return split_text(_contents_of(self.text), self.settings.heldout)[1]
+    def validation_set(self) -> str | bytes:
+        "The text that is never trained on"
+        return split_text(self.text.contents, self.settings.heldout)[1]
 
 # %% ../nbs/90_cli.ipynb #83b0041f
-def _new_run(settings: _Settings, out: Path | None=None) -> _Run:
-    "Make the folder of a run, complete with its first checkpoint; raises ValueError if something is there already"
+def _new_run(settings: _Settings, out: Path | None = None) -> _Run:
+    "Make the folder of a run, with its first checkpoint, or nothing; raises ValueError if something is there already"
     folder = out or _next_free(Path('runs'), settings.cell)
     text = _get_text(settings)
     task = _make_task(settings, text)
@@ -238,30 +192,23 @@ def _new_run(settings: _Settings, out: Path | None=None) -> _Run:
         raise ValueError(f'out: {folder} exists and is not an empty folder')
     run = _Run(folder, settings, text, task, begin(task, _optimizer_of(settings), settings.seed))
     made = [p for p in (folder.parent, *folder.parent.parents) if not p.exists()]
-    try: _make_folder(run)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f'.{folder.name}.') as beside:
+            new = Path(beside) / 'run'
+            new.mkdir()
+            write_json(new / 'settings.json', run.about())
+            save_checkpoint(new / 'checkpoint.safetensors', run.progress, run.about())
+            save_model(new / 'weights.safetensors', task.model, run.progress.parameters)
+            new.replace(folder)
     except BaseException:
         for p in made: p.rmdir() if p.exists() and not any(p.iterdir()) else None
         raise
     return run
 
-# %% ../nbs/90_cli.ipynb #9a5fada0
-def _make_folder(run: _Run) -> None:
-    "The folder of a run, complete or not at all"
-    run.folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=run.folder.parent, prefix=f'.{run.folder.name}.'))
-    try:
-        beside.chmod(0o755)
-        write_json(beside / 'settings.json', run.about())
-        save_checkpoint(beside / 'checkpoint.safetensors', run.progress, run.about())
-        save_model(beside / 'weights.safetensors', run.task.model, run.progress.parameters)
-        beside.replace(run.folder)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
-
 # %% ../nbs/90_cli.ipynb #615a992e
 def _open_run(folder: Path, given: Mapping[str, Any]) -> _Run:
-    "A run to go on with; raises ValueError if it is not there, damaged, or was started with something else"
+    "A run to resume; raises ValueError if it is not there, damaged, or was started with something else"
     path = folder / 'checkpoint.safetensors'
     if not path.exists(): raise ValueError(f'resume: no checkpoint at {path}')
     progress, about = load_checkpoint(path)
@@ -280,8 +227,8 @@ def _settings_of(was: Mapping[str, Any], given: Mapping[str, Any]) -> _Settings:
     "The settings of a run, with the new number of steps; raises ValueError where something else was given"
     newer = sorted(was.keys() - {f.name for f in fields(_Settings)})
     if newer: raise ValueError(f'resume: the run was started by another version, with the unknown setting {newer[0]!r}')
-    settings = _Settings(**_absolute(was))
-    for name, value in _absolute(given).items():
+    settings = _Settings(**was)
+    for name, value in given.items():
         if name != 'steps' and value != getattr(settings, name):
             raise ValueError(f'{name}: got {value!r}, but the run was started with {getattr(settings, name)!r}; '
                              'only steps may change')
@@ -290,21 +237,20 @@ def _settings_of(was: Mapping[str, Any], given: Mapping[str, Any]) -> _Settings:
 # %% ../nbs/90_cli.ipynb #90e74083
 def _describe(run: _Run) -> str:
     "What is about to be trained, on what"
-    s, task, unit = run.settings, run.task, run.settings.tokens.replace('chars', 'characters')
+    s, task, streams, unit = run.settings, run.task, run.task.streams, run.text.unit
     count = sum(p.size for p in run.progress.parameters.values())
-    streams = task.streams
     fewer = f' (instead of {s.batch}: the text is short)' if streams.m < s.batch else ''
     network = f'{s.layers} layers of {s.cell}' if s.layers > 1 else s.cell
     dropout = f', {s.dropout:.0%} dropout' if s.dropout else ''
-    return (f'text     {run.text.source}: {len(_contents_of(run.text)):,} {unit} from {counted_files(run.text.files)}\n'
+    return (f'text     {run.text}\n'
             f'         SHA-256 {run.text.sha256}\n'
-            f'split    {len(streams.tokens):,} to train on, {len(task.held_out):,} held out\n'
+            f'split    {len(streams.tokens):,} to train on, {len(task.held_out):,} in the validation set\n'
             f'         {len(task.model.vocabulary)} different {unit}\n'
             f'network  {network}, {s.units} units{dropout}, {count:,} parameters, {s.dtype}\n'
             f'batches  {streams.m} streams{fewer} of {streams.T} {unit}, {s.steps:,} steps with {s.optimizer}')
 
 # %% ../nbs/90_cli.ipynb #fdea8058
-def _size_in(contents: str | bytes, errors: str='strict') -> dict[str, int]:
+def _size_in(contents: str | bytes, errors: str = 'strict') -> dict[str, int]:
     "How long a text is"
     if isinstance(contents, str) and errors == 'replace' and UNKNOWN in contents: return {'character': len(contents)}
     if isinstance(contents, str):
@@ -313,11 +259,11 @@ def _size_in(contents: str | bytes, errors: str='strict') -> dict[str, int]:
     except UnicodeDecodeError: return {'byte': len(contents)}
 
 # %% ../nbs/90_cli.ipynb #f54223e9
-def _nats_and_bits(loss: float, contents: str | bytes, errors: str='strict') -> str:
-    "A loss in nats and in bits, a token and of the other unit"
+def _nats_and_bits(loss: float, contents: str | bytes, errors: str = 'strict') -> str:
+    "A loss in nats and in bits, per token and per other unit"
     (unit, n), *other = _size_in(contents, errors).items()
-    return (f'{loss:.3f} nats = {bits(loss):.3f} bits a {unit}'
-            + ''.join(f', {bits(loss, n, size):.3f} bits a {name}' for name, size in other))
+    return (f'{loss:.3f} nats = {bits(loss):.3f} bits per {unit}'
+            + ''.join(f', {bits(loss, n, size):.3f} bits per {name}' for name, size in other))
 
 # %% ../nbs/90_cli.ipynb #cef85977
 def _weights_of(progress: Progress) -> Arrays:
@@ -334,35 +280,36 @@ def _chosen_weights(folder: Path, progress: Progress) -> tuple[Arrays, str]:
     return _weights_of(progress), f'best{", averaged" if progress.average else ""}, step {progress.step}'
 
 # %% ../nbs/90_cli.ipynb #d7cd51d9
-def _finish(run: _Run, say: Callable[[str], None], most: int=500000) -> None:
-    "Measure the model, let it write, draw its history; write all that down"
+def _finish(run: _Run, say: Callable[[str], None], most: int = 500_000) -> None:
+    "Measure the model, let it write, plot its history; write all that down"
     from rnn_nbdev.viz import plot_history
-    model, contents = run.task.model, run.held_out()[:most]
-    parameters, which = _chosen_weights(run.folder, run.progress)
-    save_model(run.folder / 'weights.safetensors', model, parameters)
+    model, contents, folder = run.task.model, run.validation_set()[:most], run.folder
+    parameters, which = _chosen_weights(folder, run.progress)
+    save_model(folder / 'weights.safetensors', model, parameters)
     loss, count = evaluate(model, parameters, run.task.held_out, most)
     size = _size_in(contents, run.settings.errors)
     sample = ''.join(write(model, parameters, 600, rng=np.random.default_rng(0)))
-    write_json(run.folder / 'result.json', {
+    write_json(folder / 'result.json', {
         'step': run.progress.step, 'weights': which, 'validation_loss': loss, 'bits': bits(loss),
         **({'bits_a_byte': bits(loss, len(contents), size['byte'])} if 'byte' in size else {}),
         f'{run.task.unit}s': count})
-    write_whole(run.folder / 'sample.txt', sample.encode('utf-8', 'surrogatepass'))
-    plot_history(read_history(run.folder / 'history.jsonl')).save(run.folder / 'loss.png')
+    write_whole(folder / 'sample.txt', sample.encode('utf-8', 'surrogatepass'))
+    plot_history(read_history(folder / 'history.jsonl')).save(folder / 'loss.png')
     measured = _nats_and_bits(loss, contents, run.settings.errors)
-    say(f'held out {measured}, over {count:,} {run.settings.tokens} never trained on'
+    say(f'validation loss {measured}, over {count:,} {run.settings.tokens} never trained on'
         + ('' if which.startswith('last') else f' ({which})'))
     say(f'\n{sample}\n')
 
 # %% ../nbs/90_cli.ipynb #5cdb743a
-def _started(out: str | Path | None, resume: str | Path | None, given: Mapping[str, Any]) -> _Run:
-    "A new run, or one to go on with; raises ValueError for what makes no sense"
-    unknown = given.keys() - {f.name for f in fields(_Settings)}
-    if unknown:
-        raise ValueError(f'settings: got {sorted(unknown)}, expected some of {[f.name for f in fields(_Settings)]}')
+def _started(out: str | Path | None, resume: str | Path | None, given: dict[str, Any]) -> _Run:
+    "A new run, or one to resume"
+    names = [f.name for f in fields(_Settings)]
+    unknown = sorted(given.keys() - {*names})
+    if unknown: raise ValueError(f'settings: got {unknown}, expected some of {names}')
     if resume and out: raise ValueError('out: a run that goes on stays in its folder')
+    if given.get('text'): given = {**given, 'text': os.path.abspath(given['text'])}     # the same from any folder
     if resume: return _open_run(Path(resume), given)
-    settings = _Settings(**_absolute(given))
+    settings = _Settings(**given)
     ends = settings.schedule in ('cosine', 'cycle')
     if ends and not settings.horizon: settings = replace(settings, horizon=settings.steps)
     return _new_run(settings, Path(out) if out else None)
@@ -370,11 +317,11 @@ def _started(out: str | Path | None, resume: str | Path | None, given: Mapping[s
 # %% ../nbs/90_cli.ipynb #8802eadc
 def train_text(
     out: str | Path | None = None,  # folder of the run; the next free one in runs by default
-    resume: str | Path | None = None,  # folder of a run to go on with
-    quiet: bool = False,  # say nothing
-    **given: Any,  # settings by name; the rest are the defaults of Settings, or those of the run that goes on
+    resume: str | Path | None = None,  # folder of a run to resume
+    quiet: bool = False,  # print nothing
+    **given: Any,  # settings by name: the options of rnn_train; the rest have their defaults, or are those of the run
 ) -> tuple[Path, bool]:  # the run's folder, whether it was interrupted
-    "Train a model of text as rnn_train does; raises ValueError before any work for what makes no sense"
+    "Train a model of text as rnn_train does"
     say, began = (lambda line: None) if quiet else print, time.perf_counter()
     run = _started(out, resume, given)
     folder, settings, model, about = run.folder, run.settings, run.task.model, run.about()
@@ -387,72 +334,71 @@ def train_text(
     if interrupted:
         say(f'\nstopped after step {progress.step:,} of {settings.steps:,}; go on with:  rnn_train --resume {folder}')
         return folder, True
-    if progress.step < settings.steps: say(f'ended after step {progress.step:,}: the held-out loss fell no more')
+    if progress.step < settings.steps: say(f'ended after step {progress.step:,}: the validation loss fell no more')
     _finish(replace(run, progress=progress), say)
     say(f'{time.perf_counter() - began:.1f} seconds; write more with:  rnn_sample {folder}')
     return folder, False
 
-# %% ../nbs/90_cli.ipynb #8c135bae
-_PACKAGE = f'rnn_nbdev {__version__}'
-_Version: Any = (fastcore.script.Param('say which version of the package this is, and end', action='version')
-                if hasattr(fastcore.script, 'Param') else Annotated[str, {'action': 'version'}])   # from fastcore 2 on
+# %% ../nbs/90_cli.ipynb #4a69abf9
+def _complain(command: str, error: BaseException | str, code: int, advice: str = '') -> NoReturn:
+    "Print an error, its notes and some advice in one line, and end the program"
+    notes = ''.join(f' ({note})' for note in getattr(error, '__notes__', ()))
+    message = f'{error}{notes}{advice}'.replace("errors='replace'", '--errors replace')
+    print(f'{command}: error: {" ".join(message.split())}', file=sys.stderr)
+    sys.exit(code)
 
+# %% ../nbs/90_cli.ipynb #d5e34930
+@contextmanager
+def _one_line_errors(command: str) -> Iterator[None]:
+    "Turn errors of the user's input, of the file system and of a run into one line and an exit code"
+    try: yield
+    except BrokenPipeError: # `rnn_sample ... | head`: nobody reads on, which is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing is to be written to the closed pipe at the end either
+        sys.exit(141)
+    except (ValueError, TypeError, OSError) as e: _complain(command, e, 2)
+    except FloatingPointError as e: _complain(command, e, 1, '; a lower --rate or a --warmup may help')
+    except MemoryError: _complain(command, 'out of memory: try smaller sizes', 1)
+    except KeyboardInterrupt: _complain(command, 'interrupted', 130)
+
+# %% ../nbs/90_cli.ipynb #8c135bae
+_PACKAGE, _WORDS = f'rnn_nbdev {__version__}', 'print the version of the package, and end'
+_Version: Any = (fastcore.script.Param(_WORDS, action='version') if hasattr(fastcore.script, 'Param')
+                 else Annotated[str, {'action': 'version'}])   # from fastcore 2 on
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    "A command that takes the settings as options, in the place of its **given; None is one that was not given"
+    options = [Parameter(f.name, Parameter.KEYWORD_ONLY, default=None, annotation=type(f.default))
+               for f in fields(_Settings)]
+    own = [p for p in signature(command, eval_str=True).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    command.__signature__ = Signature([*options, *own])  # type: ignore[attr-defined]
+    command.__delwrap__ = _Settings  # type: ignore[attr-defined]       # where fastcore finds their comments
+    return command
+
+# %% ../nbs/90_cli.ipynb #b3e4c8ce
 @call_parse
+@_with_settings
 def rnn_train(
-    text: str = None,  # file or folder to learn from; Python's own standard library if not given
-    pattern: str = None,  # which files of a folder, as in '*.txt'; all of them if not given
-    errors: str = None,  # bytes that are not UTF-8: 'strict' (default) refuses them, 'replace' goes on
-    tokens: str = None,  # what is predicted: 'chars' (default), or 'bytes', for which any file will do
-    heldout: float = None,  # share of the text that is never trained on; 0.1 if not given
-    cell: str = None,  # 'rnn', 'lstm' (default) or 'gru'
-    layers: int = None,  # recurrent layers, one above the other; 1 if not given
-    units: int = None,  # size of each hidden state; 256 if not given
-    embedding: int = None,  # size of a token's vector; 64 if not given
-    dropout: float = None,  # share of each recurrent layer's outputs left out in training; 0.0 if not given
-    batch: int = None,  # streams of text side by side; 64 if not given
-    stretch: int = None,  # tokens in a stretch: how far back the gradient goes; 64 if not given
-    accumulate: int = None,  # batches whose gradients make one step; 1 if not given
-    steps: int = None,  # steps in all; 1500 if not given; with --resume a larger number trains on
-    optimizer: str = None,  # 'adam' (default), 'sgd', 'nesterov' or 'rmsprop'
-    momentum: float = None,  # share of the velocity that sgd and nesterov keep; 0.0 if not given
-    decay: float = None,  # weight decay, which makes adam AdamW; 0.0 if not given
-    rate: float = None,  # highest learning rate; 0.005 if not given
-    schedule: str = None,  # of the rate: 'halving' (default), 'stairs', 'constant', 'cosine' or 'cycle'
-    halving: int = None,  # steps after which the learning rate has halved, 0 for a constant rate; 500 if not given
-    warmup: int = None,  # steps of a straight rise at the beginning; 0 if not given
-    horizon: int = None,  # step at which cosine and cycle end, 0 for the last of the run; 0 if not given
-    plateau: int = None,  # validations without a better loss that halve the rate, 0 for never; 0 if not given
-    clip: float = None,  # longest allowed gradient; 5.0 if not given
-    limit: float = None,  # largest allowed entry of a gradient, 0 for any; 0.0 if not given
-    average: float = None,  # memory of averaged weights, as in 0.99, which are then used; 0.0 if not given
-    stop: int = None,  # validations without a better loss that end the run, 0 for never; 0 if not given
-    best: int = None,  # checkpoints to keep of the best validations, of which the best is used; 0 if not given
-    validate: int = None,  # steps between measurements on the held-out text; 100 if not given
-    save: int = None,  # steps between checkpoints; 100 if not given
-    seed: int = None,  # everything random follows from it; 0 if not given
-    dtype: str = None,  # 'float32' (default) or 'float64'
+    *,
     out: str = None,  # folder of the run; the next free one in 'runs' if not given
-    resume: str = None,  # folder of a run to go on with, with all the settings that it was started with
-    quiet: store_true = False,  # say nothing but errors
-    version: _Version = _PACKAGE,  # say which version of the package this is, and end
+    resume: str = None,  # folder of a run to resume, with all the settings that it was started with
+    quiet: store_true = False,  # print nothing but errors
+    version: _Version = _PACKAGE,  # print the version of the package, and end
+    **given: Any,
 ) -> None:
     "Train a model of text on any file. Ctrl-C saves and stops; --resume FOLDER goes on as if it had not."
-    said = dict(locals())
-    given = {f.name: said[f.name] for f in fields(_Settings) if said[f.name] is not None}
+    given = {name: value for name, value in given.items() if value is not None}
     with _one_line_errors('rnn_train'): _, interrupted = train_text(out, resume, quiet, **given)
     if interrupted: sys.exit(130)
 
 # %% ../nbs/90_cli.ipynb #637aefeb
-_ESCAPES = MappingProxyType({'n': '\n', 't': '\t', '|': '|', '\\': '\\'})
-
 def _stop_strings(given: str) -> list[str]:
-    "The strings to end before, as typed on a command line; raises ValueError for an empty one or another backslash"
-    found, escaped = [''], False
+    "The strings to end before, as typed on a command line: with | between them, and escapes for what they stand for"
+    found, escaped, escapes = [''], False, {'n': '\n', 't': '\t', '|': '|', '\\': '\\'}
     for c in given:
-        if escaped and c not in _ESCAPES:
+        if escaped and c not in escapes:
             raise ValueError(f'stop: got \\{c} in {given!r}, expected \\n, \\t, \\| or \\\\')
         if not escaped and c == '|': found.append('')
-        elif escaped or c != '\\': found[-1] += _ESCAPES[c] if escaped else c
+        elif escaped or c != '\\': found[-1] += escapes[c] if escaped else c
         escaped = c == '\\' and not escaped
     if given and ('' in found or escaped): raise ValueError(f'stop: got {given!r}, expected strings that are not empty')
     return found if given else []
@@ -469,7 +415,7 @@ def _say_if_untrained(command: str, run: Path) -> None:
     "Say on stderr that a run has not taken a step that was saved"
     path = run / 'checkpoint.safetensors'
     try: untrained = path.is_file() and load_checkpoint(path)[0].step == 0
-    except (ValueError, OSError): return        # the weights are whole: what the checkpoint has to do with is going on
+    except (ValueError, OSError): return        # the weights are whole: the checkpoint is only for going on
     if untrained:
         print(f'{command}: {run} stands at step 0: its weights are random, nothing was learned', file=sys.stderr)
 
@@ -480,22 +426,21 @@ def rnn_sample(
     length: int = 1000,  # characters or bytes to write at most
     prompt: str = '',  # what to go on from, as it is: a backslash in it is a backslash
     temperature: float = None,  # 0 takes the likeliest character, 1 the model's own probabilities; 0.8 if not given
-    top: int = None,  # only among so many likeliest, 0 for all; 0 if not given
-    nucleus: float = None,  # only among the fewest likeliest that have this probability; 1.0, all, if not given
+    top: int = None,  # top-k: only among so many likeliest, 0 for all; 0 if not given
+    nucleus: float = None,  # top-p: only among the fewest likeliest that have this probability; 1.0, all, if not given
     stop: str = '',  # end before this text; several with | between them; backslash n, t, | and \\ are escapes
-    beam: int = 0,  # search for the likeliest text with so many at once, in the place of drawing; 0 to draw
+    beam: int = 0,  # beam search for the likeliest text with so many at once, in the place of sampling; 0 to sample
     alpha: float = 1.0,  # for the beam: 1 prefers the likeliest per character, 0 the likeliest as a whole
-    seed: int = 0,  # another seed draws something else
-    version: _Version = _PACKAGE,  # say which version of the package this is, and end
+    seed: int = 0,  # another seed samples something else
+    version: _Version = _PACKAGE,  # print the version of the package, and end
 ) -> None:
     "Write with a trained model of text, each character as it is chosen."
     with _one_line_errors('rnn_sample'):
-        for name, value in {'seed': seed, 'top': top, 'beam': beam}.items():
-            if value is not None and value < 0: raise ValueError(f'{name}: got {value}, expected 0 or more')
+        require(Integer(0), seed=seed, beam=beam)
+        require(Optional(Integer(0)), top=top)
         for name, given in {'temperature': temperature, 'top': top, 'nucleus': nucleus}.items():
-            if beam and given is not None: raise ValueError(f'{name}: got {given}, but a beam draws nothing')
-        if nucleus is not None and not 0 < nucleus <= 1:
-            raise ValueError(f'nucleus: got {nucleus}, expected above 0 and at most 1')
+            if beam and given is not None: raise ValueError(f'{name}: got {given}, but a beam samples nothing')
+        require(Optional(Number(above=0, most=1)), nucleus=nucleus)
         model, parameters = load_model(Path(run))
         _say_if_untrained('rnn_sample', Path(run))
         raw = model.vocabulary.unit == 'byte' and hasattr(sys.stdout, 'buffer') and not sys.stdout.isatty()
@@ -508,20 +453,20 @@ def rnn_sample(
         for piece in [found.text] if found else drawn: _show(piece, raw)
         if not raw: print()
         if found:
-            said = f'{found.log_probability:.2f} nats, {found.per_token:.3f} a {model.vocabulary.unit}'
+            said = f'{found.log_probability:.2f} nats, {found.per_token:.3f} per {model.vocabulary.unit}'
             print(said, file=sys.stderr)
 
 # %% ../nbs/90_cli.ipynb #61eb6951
 def _to_measure(run: str, unit: str, text: str, pattern: str, errors: str) -> tuple[str, Any, str]:
-    "What a model is to be measured on"
+    "What a model is to be measured on: source, contents, what was done about bytes that are not UTF-8"
     if text and unit == 'byte': return text, read_bytes(text, pattern).contents, errors
-    if text: return text, read_text(text, errors, pattern).characters, errors
+    if text: return text, read_text(text, errors, pattern).contents, errors
     own = _open_run(Path(run), {})
-    return f'{own.text.source}, held-out part', own.held_out(), own.settings.errors
+    return f'{own.text.source}, validation set', own.validation_set(), own.settings.errors
 
 # %% ../nbs/90_cli.ipynb #f0866099
-def _most_surprising(nats: np.ndarray, contents: str | bytes, most: int) -> Iterator[str]:
-    "The places where a model was most surprised, and what stood before them; nats (streams, N)"
+def _worst_places(nats: np.ndarray, contents: str | bytes, most: int) -> Iterator[str]:
+    "The tokens with the highest negative log-likelihood, and what stood before them; nats (streams, N)"
     length = nats.shape[1] + 1
     for place in np.argsort(-nats, axis=None, kind='stable')[:most]:
         stream, step = divmod(int(place), length - 1)
@@ -542,18 +487,17 @@ def _about_unknown(vocabulary: Vocabulary | ByteVocabulary, contents: str, shape
 @call_parse
 def rnn_eval(
     run: str,  # folder of a run, or a file of weights
-    text: str = '',  # file or folder to measure on; the held-out part of the run's own text if not given
+    text: str = '',  # file or folder to measure on; the validation set of the run's own text if not given
     pattern: str = '*',  # which files of a folder, as in '*.txt'
     errors: str = 'strict',  # bytes that are not UTF-8: 'strict' refuses them, 'replace' goes on
     most: int = 0,  # at most so many characters or bytes; 0 for all
-    temperature: float = 1.0,  # what the scores are divided by: is the model too sure of itself?
-    worst: int = 0,  # show so many places where it was most surprised
-    version: _Version = _PACKAGE,  # say which version of the package this is, and end
+    temperature: float = 1.0,  # what the logits are divided by: is the model too sure of itself?
+    worst: int = 0,  # show so many places with the highest negative log-likelihood
+    version: _Version = _PACKAGE,  # print the version of the package, and end
 ) -> None:
-    "Measure a trained model on a text, in nats and bits a character and a byte."
+    "Measure a trained model on a text, in nats and in bits per character and byte."
     with _one_line_errors('rnn_eval'):
-        for name, value in {'most': most, 'worst': worst}.items():
-            if value < 0: raise ValueError(f'{name}: got {value}, expected 0 or more')
+        require(Integer(0), most=most, worst=worst)
         if most == 1: raise ValueError('most: got 1, expected 2 or more, as the first is not predicted, or 0 for all')
         model, parameters = load_model(Path(run))
         _say_if_untrained('rnn_eval', Path(run))
@@ -565,7 +509,7 @@ def rnn_eval(
         loss = _nats_and_bits(float(nats.mean(dtype=np.float64)), contents, errors)
         print(f'{source}: {loss} over {nats.size:,} predictions')
         if model.vocabulary.unknown(contents): print(_about_unknown(model.vocabulary, contents, nats.shape))
-        for line in _most_surprising(nats, contents, worst): print(line)
+        for line in _worst_places(nats, contents, worst): print(line)
 
 # %% ../nbs/90_cli.ipynb #11126461
 @call_parse
@@ -578,9 +522,9 @@ def rnn_bench(
     contenders: str = '',  # some of jit,numpy,textbook,torch,onnxruntime,jax; those installed if not given
     markdown: str = '',  # write the tables to this file
     json: str = '',  # write everything that was measured to this file
-    version: _Version = _PACKAGE,  # say which version of the package this is, and end
+    version: _Version = _PACKAGE,  # print the version of the package, and end
 ) -> None:
-    "Time this package against PyTorch, ONNX Runtime and JAX, where installed, on this machine."
+    "Compare the speed of this package with PyTorch, ONNX Runtime and JAX, where installed, on this machine."
     given = {name: value for name, value in locals().items() if name != 'version'}
     from rnn_nbdev.bench import run_bench
     with _one_line_errors('rnn_bench'): run_bench(**given)

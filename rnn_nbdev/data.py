@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import os
 import sysconfig
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,51 +19,60 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .numerics import in_short
+from .checks import Kind, Number, fits, in_short, refuse
 
 # %% auto #0
-__all__ = ['counted_files', 'Text', 'as_path', 'mixed_order', 'read_files', 'read_text', 'standard_library_files',
-           'standard_library', 'split_text', 'japanese_vowels', 'sunspots', 'temperatures', 'seattle_weather',
-           'census_names']
+__all__ = ['PATH', 'read_text', 'Text', 'found_files', 'read_files', 'standard_library_files', 'standard_library', 'split_text',
+           'japanese_vowels', 'sunspots', 'temperatures', 'seattle_weather', 'census_names']
+
+# %% ../nbs/40_data.ipynb #1e3903b3
+PATH = Kind(str | os.PathLike, 'a path')
+
+@fits(path=PATH, errors=('strict', 'replace'), pattern=str)
+def read_text(
+    path: str | Path,  # a file or a folder
+    errors: str = 'strict',  # bytes that are not UTF-8: 'strict' refuses them, 'replace' makes each a �
+    pattern: str = '*',  # which files of a folder, as in '*.txt'; hidden files are left out
+) -> Text:  # the text and its record
+    "Text of a file, or of all files in a folder and below; raises ValueError if it is missing, empty or not UTF-8"
+    found = found_files(path, pattern)
+    text = read_files(found, errors) if Path(path).is_dir() else _decode(found[0].read_bytes(), str(path), errors)
+    if not text.strip(): raise ValueError(f'text: {path} is empty')
+    return Text(text, str(Path(path)), len(found))
 
 # %% ../nbs/40_data.ipynb #1c7b7609
-def counted_files(
-    n: int,  # how many
-) -> str:  # in words
-    "So many files"
-    return f'{n:,} file' if n == 1 else f'{n:,} files'
-
 @dataclass(frozen=True)
 class Text:
-    "Text, with a record of what it is"
-    characters: str  # all of it
+    "A text, or bytes, with a record of where it came from"
+    contents: Any  # a string, or bytes
     source: str  # where it came from, in words
     files: int  # how many files it was read from
 
     @property
-    def sha256(self) -> str:  # 64 hexadecimal digits
-        "SHA-256 of its UTF-8 form"
-        return hashlib.sha256(self.characters.encode('utf-8', 'surrogatepass')).hexdigest()
+    def characters(self) -> str: return self.contents
 
-    def record(self) -> dict[str, Any]:  # for JSON
-        "Source, number of files and characters, SHA-256: what a run writes down"
-        return {'source': self.source, 'files': self.files, 'characters': len(self.characters), 'sha256': self.sha256}
+    @property
+    def unit(self) -> str: return 'bytes' if isinstance(self.contents, bytes) else 'characters'
 
-    def __repr__(self) -> str:
-        size = f'{len(self.characters):,} characters from {counted_files(self.files)}'
-        return f'{self.source}: {size}, SHA-256 {self.sha256[:16]}...'
+    @property
+    def sha256(self) -> str:
+        "SHA-256 of the bytes, or of the text in UTF-8, in 64 hexadecimal digits"
+        data = self.contents if isinstance(self.contents, bytes) else self.contents.encode('utf-8', 'surrogatepass')
+        return hashlib.sha256(data).hexdigest()
 
-# %% ../nbs/40_data.ipynb #5e536746
-def _check_errors(errors: Any) -> None:
-    "Raise ValueError unless it is 'strict' or 'replace'"
-    if not isinstance(errors, str) or errors not in ('strict', 'replace'):
-        raise ValueError(f"errors: got {in_short(errors)}, expected 'strict' or 'replace'")
+    def record(self) -> dict[str, Any]:
+        "What a run writes down, for JSON: source, number of files, length, SHA-256"
+        return {'source': self.source, 'files': self.files, self.unit: len(self.contents), 'sha256': self.sha256}
+
+    def __str__(self) -> str:
+        files = '1 file' if self.files == 1 else f'{self.files:,} files'
+        return f'{self.source}: {len(self.contents):,} {self.unit} from {files}'
+
+    def __repr__(self) -> str: return f'{self}, SHA-256 {self.sha256[:16]}...'
 
 # %% ../nbs/40_data.ipynb #0196c9b4
-def _decode(data: bytes, name: str, errors: str='strict') -> str:
-    "UTF-8 text; raises ValueError with the place of the first byte that is not UTF-8, TypeError for no bytes"
-    _check_errors(errors)
-    if not isinstance(data, (bytes, bytearray)): raise TypeError(f'{name}: got {type(data).__name__}, expected bytes')
+def _decode(data: bytes, name: str, errors: str = 'strict') -> str:
+    "UTF-8 text; raises ValueError with the place of the first byte that is not UTF-8"
     try: text = data.decode('utf-8-sig', errors)
     except UnicodeDecodeError as e:
         line = data.count(b'\n', 0, e.start) + 1
@@ -70,69 +80,37 @@ def _decode(data: bytes, name: str, errors: str='strict') -> str:
                          "errors='replace' goes on") from None
     return text.replace('\r\n', '\n').replace('\r', '\n')
 
-# %% ../nbs/40_data.ipynb #a12d22cc
-def as_path(
-    path: Any,  # a string or a path
-    name: str,  # what an error calls it
-) -> Path:  # the same
-    "A path; raises TypeError for what is none"
-    if not isinstance(path, (str, Path)): raise TypeError(f'{name}: got {in_short(path)}, expected a path')
-    return Path(path)
-
 # %% ../nbs/40_data.ipynb #ed72daa6
-def mixed_order(
-    paths: Sequence[str | Path],  # files
-    folder: str | Path,  # what they are relative to
-) -> list[Path]:  # the same files
-    "Files in an order that depends on their names alone and follows no pattern; raises ValueError for one elsewhere"
-    checked, root = [as_path(p, 'paths') for p in paths], as_path(folder, 'folder')
-    for p in checked:
-        if not p.is_relative_to(root): raise ValueError(f'paths: got {p}, expected files in {root}')
-    return sorted(checked, key=lambda p: hashlib.sha256(p.relative_to(root).as_posix().encode()).digest())
+def found_files(path: str | Path, pattern: str = '*') -> list[Path]:
+    "A file, or the visible files of a folder and below, in mixed order; raises ValueError if there are none"
+    path = Path(path)
+    if not path.exists(): raise ValueError(f'text: no such file or folder: {path}')
+    if not path.is_dir(): return [path]
+    visible = (p for p in path.rglob(pattern) if not any(s.startswith('.') for s in p.relative_to(path).parts))
+    found = _mixed_order([p for p in visible if p.is_file()], path)
+    if not found: raise ValueError(f'text: no file matches {pattern!r} in folder {path}')
+    return found
+
+# %% ../nbs/40_data.ipynb #10663788
+def _mixed_order(paths: Iterable[Path], folder: Path) -> list[Path]:
+    "Files in an order that depends on their names alone and follows no pattern"
+    return sorted(paths, key=lambda p: hashlib.sha256(p.relative_to(folder).as_posix().encode()).digest())
 
 # %% ../nbs/40_data.ipynb #1f72e241
-def read_files(
-    paths: Sequence[str | Path],  # files, in the order wanted
-    errors: str = 'strict',  # what to do about bytes that are not UTF-8: 'strict' or 'replace'
-) -> str:  # their texts, one after the other, each ending with a line end
-    "The text of several files; raises ValueError for what is not UTF-8, OSError for what can't be read"
-    _check_errors(errors)
-    if isinstance(paths, (str, Path)) or not isinstance(paths, Iterable):
-        raise TypeError(f'paths: got {in_short(str(paths))}, expected a list of files')
-    checked = [as_path(path, 'paths') for path in paths]
-    texts = (_decode(path.read_bytes(), str(path), errors) for path in checked)
+def read_files(paths: Iterable[Path], errors: str = 'strict') -> str:
+    "The texts of files, one after the other, each ending with a line end; raises ValueError for what is not UTF-8"
+    texts = (_decode(path.read_bytes(), str(path), errors) for path in paths)
     return ''.join(text if text.endswith('\n') else text + '\n' for text in texts if text)
-
-# %% ../nbs/40_data.ipynb #1e3903b3
-def read_text(
-    path: str | Path,  # a file or a folder
-    errors: str = 'strict',  # what to do about bytes that are not UTF-8: 'strict' or 'replace'
-    pattern: str = '*',  # which files of a folder, as in '*.txt'; hidden ones are left out
-) -> Text:  # the text and its record
-    "Text of a file, or of all files in a folder and below; raises ValueError if it is missing, empty or not UTF-8"
-    path = as_path(path, 'text')
-    _check_errors(errors)
-    if not isinstance(pattern, str):
-        raise TypeError(f"pattern: got {in_short(pattern)}, expected a string such as '*.txt'")
-    if not path.exists(): raise ValueError(f'text: no such file or folder: {path}')
-    if path.is_dir():
-        visible = (p for p in path.rglob(pattern) if not any(s.startswith('.') for s in p.relative_to(path).parts))
-        found = [p for p in visible if p.is_file()]
-        if not found: raise ValueError(f'text: no file matches {pattern!r} in folder {path}')
-        text, files = read_files(mixed_order(found, path), errors), len(found)
-    else: text, files = _decode(path.read_bytes(), str(path), errors), 1
-    if not text.strip(): raise ValueError(f'text: {path} is empty')
-    return Text(text, str(path), files)
 
 # %% ../nbs/40_data.ipynb #8c767651
 _LEFT_OUT = {'test', 'tests', 'idle_test', 'site-packages', 'dist-packages', '__pycache__', 'encodings', 'pydoc_data',
-            'ensurepip', 'lib2to3'}
+             'ensurepip', 'lib2to3'}
 
-def standard_library_files() -> list[Path]:  # in mixed order
-    "The source files of Python's standard library, where this Python keeps them"
+def standard_library_files() -> list[Path]:
+    "The source files of Python's standard library, where this Python keeps them, in mixed order"
     folder = Path(sysconfig.get_path('stdlib'))
     found = [p for p in folder.rglob('*.py') if p.is_file() and not _LEFT_OUT & set(p.relative_to(folder).parts)]
-    return mixed_order([p for p in found if not p.name.startswith('_sysconfigdata')], folder)
+    return _mixed_order([p for p in found if not p.name.startswith('_sysconfigdata')], folder)
 
 # %% ../nbs/40_data.ipynb #9988380c
 def standard_library() -> Text:  # some seven million characters
@@ -143,85 +121,45 @@ def standard_library() -> Text:  # some seven million characters
     return Text(read_files(paths, 'replace'), "Python's standard library", len(paths))
 
 # %% ../nbs/40_data.ipynb #4494e1ff
+@fits(text=Kind(str | bytes, 'text or bytes'), share=Number(above=0, below=1))
 def split_text(
-    text: str,  # all of it
-    share: float = 0.1,  # how much to set aside
-) -> tuple[str, str]:  # to train on, to test on
-    "The beginning and the end of a text; raises ValueError if the share leaves nothing on one side"
-    if not isinstance(text, (str, bytes)): raise TypeError(f'text: got {type(text).__name__}, expected a string')
-    if isinstance(share, bool) or not isinstance(share, (int, float)):
-        raise TypeError(f'held_out: got {in_short(share)}, expected a share between 0 and 1')
-    if not 0 < share < 1: raise ValueError(f'held_out: got {share}, expected a share between 0 and 1')
+    text: str,  # all of it, or bytes
+    share: float = 0.1,  # the fraction to hold out
+) -> tuple[str, str]:  # to train on, to validate on
+    "The beginning and the end of a text; raises ValueError if the fraction leaves nothing on one side"
     cut = len(text) - round(len(text) * share)
     if cut < 2 or len(text) - cut < 2:
-        raise ValueError(f'text: {len(text)} characters are too few to set a share of {share} aside')
+        raise ValueError(f'text: {len(text)} characters are too few to set a fraction of {share} aside')
     return text[:cut], text[cut:]
 
-# %% ../nbs/40_data.ipynb #f6f6d506
-@dataclass(frozen=True)
-class _DataSet:
-    "What a file of real data is, where it came from, and what may be done with it"
-    name: str  # what to ask for
-    file: str  # in the folder `datasets` of the package
-    source: str  # who made the data, and what carried it here
-    licence: str  # an SPDX name, or 'public domain'
-    description: str  # one line
-    sha256: str  # of the file, 64 hexadecimal digits
-
 # %% ../nbs/40_data.ipynb #b0e0a911
-_DATA_SETS = (
-    _DataSet('japanese_vowels', 'japanese_vowels.csv.gz',
-            'M. Kudo, J. Toyama and M. Shimbo (1999), UCI Machine Learning Repository, doi:10.24432/C5NS47; '
-            'as in aeon 1.6.0', 'CC-BY-4.0',
-            '640 utterances of two vowels by nine men: 12 LPC cepstrum coefficients over 7 to 29 steps',
-            'c08b6984ed725f268026e7a48d39e2e52781c1c9a6ebea3c29a53e2e0a6795e7'),
-    _DataSet('sunspots', 'sunspots.csv',
-            'National Geophysical Data Center of the United States; as in statsmodels 0.15.0', 'public domain',
-            'mean number of sunspots in each year from 1700 to 2008',
-            '74b8e3acb9886b68abe9c56f6081257d522e2cb2470f17dbf597b396f4ea1706'),
-    _DataSet('temperatures', 'temperatures.csv.gz',
-            'National Oceanic and Atmospheric Administration of the United States; as in vega_datasets 0.9.0',
-            'public domain', 'hourly temperatures over a year in Seattle and San Francisco, averages of many years',
-            '8717c61b38b227d93a696869deac9ab7f32292b7ce2d65c790d474f71d22f1d9'),
-    _DataSet('seattle_weather', 'seattle_weather.csv.gz',
-            'National Oceanic and Atmospheric Administration of the United States; as in vega_datasets 0.9.0',
-            'public domain', 'rain, highest and lowest temperature and wind in Seattle, each day of 2012 to 2015',
-            '5174189e6cc6312e46c789c138c679b2b6319eade9642960a0c61002858e1fef'),
-    _DataSet('census_names', 'census_names.csv.gz',
-            'Census of the United States, 1990; as in names 0.3.0', 'public domain',
-            'the first names of women and of men, and the 10,000 commonest surnames, commonest first',
-            '1d76b509b18f42632d5bc81312e01677b08885438ae62fee979cd20c39f1cbef'),
-)
+_DATA_SETS = {      # the files, each with its SHA-256; DATA.md beside them says where they came from
+    'japanese_vowels.csv.gz': 'c08b6984ed725f268026e7a48d39e2e52781c1c9a6ebea3c29a53e2e0a6795e7',
+    'sunspots.csv': '74b8e3acb9886b68abe9c56f6081257d522e2cb2470f17dbf597b396f4ea1706',
+    'temperatures.csv.gz': '8717c61b38b227d93a696869deac9ab7f32292b7ce2d65c790d474f71d22f1d9',
+    'seattle_weather.csv.gz': '5174189e6cc6312e46c789c138c679b2b6319eade9642960a0c61002858e1fef',
+    'census_names.csv.gz': '1d76b509b18f42632d5bc81312e01677b08885438ae62fee979cd20c39f1cbef'}
 
-# %% ../nbs/40_data.ipynb #9d4b4649
-def _data_set(name: str) -> _DataSet:
-    "The record of a data set; raises ValueError for a name that is none of theirs"
-    found = [record for record in _DATA_SETS if isinstance(name, str) and record.name == name]
-    if not found:
-        raise ValueError(f'data set: got {in_short(name)}, expected one of {", ".join(d.name for d in _DATA_SETS)}')
-    return found[0]
-
-# %% ../nbs/40_data.ipynb #1a5f1fa9
-def _read_data_set(name: str, folder: str | Path | None=None) -> list[list[str]]:
-    "The table of a data set; raises ValueError if its name is unknown or its file missing or damaged"
-    record = _data_set(name)
-    path = as_path(str(files('rnn_nbdev')/'datasets') if folder is None else folder, 'folder')/record.file
+# %% ../nbs/40_data.ipynb #f6f6d506
+def _read_data_set(name: str, folder: str | Path | None = None) -> list[list[str]]:
+    "The table of a data set; raises ValueError if its file is missing or damaged"
+    file, sha256 = next(item for item in _DATA_SETS.items() if item[0].startswith(f'{name}.'))
+    path = Path(folder or str(files('rnn_nbdev')/'datasets'))/file
     if not path.is_file():
         raise ValueError(f'data set {name}: no file {path}; it comes with the package: install it again')
     data = path.read_bytes()
     got = hashlib.sha256(data).hexdigest()
-    if got != record.sha256:
-        raise ValueError(f'data set {name}: {path} is damaged: SHA-256 {got[:12]}…, expected {record.sha256[:12]}…')
+    if got != sha256:
+        raise ValueError(f'data set {name}: {path} is damaged: SHA-256 {got[:12]}…, expected {sha256[:12]}…')
     text = (gzip.decompress(data) if path.suffix == '.gz' else data).decode('ascii')
     return list(csv.reader(text.splitlines()))[1:]
 
 # %% ../nbs/40_data.ipynb #c24e541c
+@fits(part=('train', 'test'))
 def japanese_vowels(
     part: str,  # 'train' or 'test', the published split
 ) -> tuple[list[NDArray], NDArray, list[str]]:  # utterances (T_i, 12), labels (m,) from 0, names of the labels
-    "Utterances, who spoke each, and what the speakers are called; raises ValueError for another part"
-    if not isinstance(part, str) or part not in ('train', 'test'):
-        raise ValueError(f"part: got {in_short(part)}, expected 'train' or 'test'")
+    "Utterances, who spoke each, and what the speakers are called"
     rows = [row for row in _read_data_set('japanese_vowels') if row[0] == part]
     starts = [i for i, row in enumerate(rows) if i == 0 or row[2] != rows[i - 1][2]]
     steps = np.array([row[3:] for row in rows], np.float64)
@@ -229,21 +167,20 @@ def japanese_vowels(
     return np.split(steps, starts[1:]), labels, [f'speaker {k}' for k in range(1, 10)]
 
 # %% ../nbs/40_data.ipynb #63c68812
-def sunspots() -> tuple[NDArray, NDArray]:  # years (309,), whole numbers; sunspots (309,)
+def sunspots() -> tuple[NDArray, NDArray]:  # years (309,), integers; sunspots (309,)
     "The mean number of sunspots in each year from 1700 to 2008"
     rows = _read_data_set('sunspots')
     return np.array([int(row[0]) for row in rows]), np.array([float(row[1]) for row in rows])
 
 # %% ../nbs/40_data.ipynb #e9cd5b55
+_PLACES = 'Seattle', 'San Francisco'
+
+@fits(place=_PLACES)
 def temperatures(
     place: str = 'Seattle',  # 'Seattle' or 'San Francisco'
 ) -> tuple[NDArray, NDArray]:  # times (8759,), datetime64 in hours; degrees Fahrenheit (8759,)
-    "Hourly temperatures over a year, averages of many years; raises ValueError for another place"
-    places = ['Seattle', 'San Francisco']
-    if not isinstance(place, str) or place not in places:
-        raise ValueError(f"place: got {in_short(place)}, expected 'Seattle' or 'San Francisco'")
-    rows = _read_data_set('temperatures')
-    column = 1 + places.index(place)
+    "Hourly temperatures over a year, averages of many years"
+    rows, column = _read_data_set('temperatures'), 1 + _PLACES.index(place)
     return np.array([row[0] for row in rows], 'datetime64[h]'), np.array([float(row[column]) for row in rows])
 
 # %% ../nbs/40_data.ipynb #d4dbdcc6
@@ -254,15 +191,15 @@ def seattle_weather() -> tuple[NDArray, NDArray, list[str]]:  # days (1461,), da
     return np.array([row[0] for row in rows], 'datetime64[D]'), np.array([row[1:] for row in rows], np.float64), names
 
 # %% ../nbs/40_data.ipynb #1dec880b
+_KINDS = 'female', 'male', 'surname'
+
 def census_names(
     kinds: Sequence[str] = ('female', 'male'),  # of 'female', 'male' and 'surname'
 ) -> tuple[list[str], NDArray, list[str]]:  # names in capitals, labels (m,) from 0, names of the labels
-    "Names, commonest first within each kind, and the kind of each; raises ValueError for other kinds or one twice"
-    every = ['female', 'male', 'surname']
-    listed = isinstance(kinds, (list, tuple)) and len(kinds) > 0
-    if not listed or any(k not in every or list(kinds).count(k) > 1 for k in kinds):
-        raise ValueError(f'kinds: got {in_short(kinds)}, expected some of {every}, each once')
-    kinds = list(kinds)
+    "Names, commonest first within each kind, and the kind of each"
+    listed = isinstance(kinds, list | tuple) and kinds
+    if not listed or any(k not in _KINDS or kinds.count(k) > 1 for k in kinds):
+        refuse('kinds', in_short(kinds), f'some of {list(_KINDS)}, each once')
     table = _read_data_set('census_names')
     found = [(row[1], label) for label, kind in enumerate(kinds) for row in table if row[0] == kind]
-    return [name for name, _ in found], np.array([label for _, label in found]), kinds
+    return [name for name, _ in found], np.array([label for _, label in found]), list(kinds)

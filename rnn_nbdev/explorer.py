@@ -16,13 +16,13 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
+from .board import INK, SOFT, Picture, draw_strip, draw_text, new_board, redraw_strip
+from .checks import Integer, Kind, Number, Word, fits, refuse, require
 from .gru import gru_cell_forward, gru_forward
 from .init import initialize_gru, initialize_lstm, initialize_rnn
 from .lstm import lstm_cell_forward, lstm_forward
-from .numerics import check_is, check_numbers, check_switches, in_short
 from .rnn import rnn_cell_forward, rnn_forward
-from .viz import (INK, SOFT, STYLES, Picture, draw_gru_cell, draw_lstm_cell, draw_rnn_cell, draw_strip,
-                           draw_text, new_board, redraw_strip)
+from .viz import STYLES, draw_gru_cell, draw_lstm_cell, draw_rnn_cell
 
 # %% auto #0
 __all__ = ['explore']
@@ -35,19 +35,11 @@ class _LiveCell(NamedTuple):
     x: NDArray                           # (n_x, 1, T)
     states: Mapping[str, NDArray]        # 'a' (n_a, 1), for the LSTM also 'c' (n_a, 1)
 
-_FORWARD: dict[str, tuple[Callable, Callable, Callable]] = {
-    'rnn': (initialize_rnn, rnn_forward, rnn_cell_forward), 'gru': (initialize_gru, gru_forward, gru_cell_forward),
-    'lstm': (initialize_lstm, lstm_forward, lstm_cell_forward)}
-
-def _functions(cell: Any) -> tuple[Callable, Callable, Callable]:
-    "How a cell is initialized, run and stepped. Raises ValueError"
-    if not isinstance(cell, str) or cell not in _FORWARD:
-        raise ValueError(f"cell: got {in_short(cell)}, expected one of {', '.join(map(repr, _FORWARD))}")
-    return _FORWARD[cell]
-
-def _wave(n_x: int, T: int = 16) -> NDArray:
-    "A sequence to read: in each feature a wave of its own length"
-    return np.array([np.sin(np.arange(T)/(1.5 + k)) for k in range(n_x)])[:, None, :]
+# %% ../nbs/14_explore.ipynb #2a522082
+_CELLS: dict[str, tuple[Callable, Callable, Callable, Callable]] = {
+    'rnn': (initialize_rnn, rnn_forward, rnn_cell_forward, draw_rnn_cell),
+    'gru': (initialize_gru, gru_forward, gru_cell_forward, draw_gru_cell),
+    'lstm': (initialize_lstm, lstm_forward, lstm_cell_forward, draw_lstm_cell)}
 
 def _units(parameters: Mapping[str, Any]) -> tuple[int, int]:
     "n_a and n_x, as the weights of any of the cells have them; 1 where they say nothing"
@@ -55,24 +47,19 @@ def _units(parameters: Mapping[str, Any]) -> tuple[int, int]:
     n_a, stacked = next((np.shape(p) for name, p in parameters.items() if np.ndim(p) == 2), (1, 2))
     return n_a, max(stacked - n_a, 1)
 
-# %% ../nbs/14_explore.ipynb #b5bdf623
+# %% ../nbs/14_explore.ipynb #e9703f76
 def _live_cell(cell: str='lstm', parameters: Mapping[str, NDArray] | None=None, x: NDArray | None=None,
                a0: NDArray | None=None, c0: NDArray | None=None) -> _LiveCell:
-    "A cell to explore; raises ValueError or TypeError where something doesn't fit; x (n_x, 1, T), a0 (n_a, 1)"
-    initialize, forward, _ = _functions(cell)
-    if x is not None and (np.ndim(x) != 3 or np.shape(x)[1] != 1):
-        raise ValueError(f'x: got shape {np.shape(x)}, expected (n_x, 1, T): one example is explored')
+    "A cell to explore, x (n_x, 1, T), a0 and c0 (n_a, 1); raises ArgumentError where something doesn't fit"
+    initialize, forward, *_ = _CELLS[cell]
     if parameters is None: parameters = initialize(np.random.default_rng(1), 1 if x is None else len(x), 3)
-    if not isinstance(parameters, Mapping):
-        raise TypeError(f'parameters: got {type(parameters).__name__}, expected a dictionary of arrays')
-    if c0 is not None and cell != 'lstm':
-        raise ValueError(f'c0: got {type(c0).__name__}, expected None: {cell!r} has no cell state')
     n_a, n_x = _units(parameters)
-    x = _wave(n_x) if x is None else x
+    if x is None: x = np.array([np.sin(np.arange(16)/(1.5 + k)) for k in range(n_x)])[:, None, :]    # a wave each
     states = {'a': np.zeros((n_a, 1)) if a0 is None else a0}
     if cell == 'lstm': states['c'] = np.zeros((n_a, 1)) if c0 is None else c0
-    extra = {'c0': states['c']} if cell == 'lstm' else {}
-    forward(x, states['a'], parameters, **extra)      # it refuses what doesn't fit
+    elif c0 is not None: refuse('c0', type(c0).__name__, f'None: {cell!r} has no cell state')
+    for name, state in states.items(): require(f'{n_a} 1', **{f'{name}0': state})
+    forward(x, states['a'], parameters, **({'c0': states['c']} if cell == 'lstm' else {}))    # refuses what doesn't fit
     return _LiveCell(cell, parameters, x, states)
 
 # %% ../nbs/14_explore.ipynb #e49dcf65
@@ -80,32 +67,19 @@ _PUSHES = {'rnn': ('x', 'a'), 'gru': ('x', 'a'), 'lstm': ('x', 'a', 'c')}
 _BIASES = {'rnn': {'ba': 'bias'}, 'gru': {'bu': 'update bias', 'br': 'reset bias', 'bc': 'candidate bias'},
            'lstm': {'bf': 'forget bias', 'bi': 'input bias', 'bo': 'output bias', 'bc': 'candidate bias'}}
 _WORDS = {'x': 'input', 'a': 'hidden state', 'c': 'cell state'}
+_Moves = Mapping[str, Any] | None
+_MOVES = Kind(Mapping, 'a dictionary such as {"bf": 2}')
 
-def _whole(name: str, value: Any, low: int, high: int) -> int:
-    "`value` if it is a whole number in this range. Raises ValueError"
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-        raise ValueError(f'{name}: got {in_short(value)}, expected a whole number from {low} to {high}')
-    return int(value)
-
-def _finite(name: str, value: Any) -> float:
-    "`value` as a finite number. Raises ValueError"
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(np.isfinite(value))
-    if not number: raise ValueError(f'{name}: got {in_short(value)}, expected a finite number')
-    return float(value)
-
-# %% ../nbs/14_explore.ipynb #d3bd7da3
-def _all_moves(live: _LiveCell, moves: Mapping[str, Any] | None=None) -> dict[str, Any]:
-    "`moves` with everything left out filled in: step 4, unit 0, nothing added; raises ValueError, TypeError"
-    check_is(_LiveCell, 'a cell from live_cell', live=live)
-    if moves is None: moves = {}
-    if not isinstance(moves, Mapping):
-        raise TypeError(f'moves: got {type(moves).__name__}, expected a dictionary such as {{"bf": 2}}')
-    added = [*_PUSHES[live.cell], *_BIASES[live.cell]]
-    unknown = [name for name in moves if name not in ('step', 'unit', *added)]
-    if unknown: raise ValueError(f"moves: got {unknown[0]!r}, expected some of step, unit, {', '.join(added)}")
+def _all_moves(live: _LiveCell, moves: _Moves=None) -> dict[str, Any]:
+    "`moves` with everything left out filled in: step 4, unit 0, nothing added; raises ArgumentError"
+    moves, added = {} if moves is None else moves, (*_PUSHES[live.cell], *_BIASES[live.cell])
+    require(_MOVES, moves=moves)
+    for name in moves: require(Word(('step', 'unit', *added)), moves=name)
     T, n_a = live.x.shape[2], len(live.states['a'])
-    step, unit = _whole('step', moves.get('step', min(4, T)), 1, T), _whole('unit', moves.get('unit', 0), 0, n_a - 1)
-    return {'step': step, 'unit': unit, **{name: _finite(name, moves.get(name, 0)) for name in added}}
+    filled = {'step': min(4, T), 'unit': 0, **dict.fromkeys(added, 0), **moves}
+    for name, value in filled.items():
+        require({'step': Integer(1, T), 'unit': Integer(0, n_a - 1)}.get(name, Number()), **{name: value})
+    return filled
 
 # %% ../nbs/14_explore.ipynb #56112c57
 class _MovedRun(NamedTuple):
@@ -113,20 +87,14 @@ class _MovedRun(NamedTuple):
     caches: list[tuple]             # of each step, as the cell's forward function gave it
     states: dict[str, NDArray]      # 'a' (n_a, T), for the LSTM also 'c' (n_a, T)
 
-def _step(live: _LiveCell, xt: NDArray, states: Mapping[str, NDArray], parameters: Mapping) -> tuple[dict, tuple]:
-    "One step of the cell: its states after it, and its cache"
-    *after, _, cache = _functions(live.cell)[2](xt, *states.values(), parameters)
-    return dict(zip(states, after)), cache
-
 def _pushed(array: NDArray, place: int, amount: float) -> NDArray:
     "A copy of a column with something added at one place"
     return array + amount*(np.arange(len(array)) == place)[:, None]
 
-# %% ../nbs/14_explore.ipynb #6a8a5b7f
-def _run_moved(live: _LiveCell, moves: Mapping[str, Any] | None=None, pushed: bool=True) -> _MovedRun:
+# %% ../nbs/14_explore.ipynb #d55539e1
+def _run_moved(live: _LiveCell, moves: _Moves=None, pushed: bool=True) -> _MovedRun:
     "The live cell over its whole sequence, with something moved"
-    check_switches(pushed=pushed)
-    move = _all_moves(live, moves)
+    move, step = _all_moves(live, moves), _CELLS[live.cell][2]
     parameters = {name: p + move[name] if name in _BIASES[live.cell] else p for name, p in live.parameters.items()}
     states, caches, found = dict(live.states), [], []
     for t in range(live.x.shape[2]):
@@ -134,23 +102,25 @@ def _run_moved(live: _LiveCell, moves: Mapping[str, Any] | None=None, pushed: bo
         if pushed and t + 1 == move['step']:
             xt = _pushed(xt, 0, move['x'])
             states = {name: _pushed(s, move['unit'], move[name]) for name, s in states.items()}
-        states, cache = _step(live, xt, states, parameters)
+        *after, _, cache = step(xt, *states.values(), parameters)
+        states = dict(zip(states, after))
         caches.append(cache)
         found.append(states)
     return _MovedRun(caches, {name: np.concatenate([s[name] for s in found], axis=1) for name in live.states})
 
 # %% ../nbs/14_explore.ipynb #0540584c
-def _push_left(live: _LiveCell, moves: Mapping[str, Any] | None=None) -> tuple[NDArray, NDArray]:
+def _push_left(live: _LiveCell, moves: _Moves=None) -> tuple[NDArray, NDArray]:
     "The unit's c (LSTM) or a over time, with the push and without it: their difference is what is remembered"
     unit, name = _all_moves(live, moves)['unit'], 'c' if live.cell == 'lstm' else 'a'
     return _run_moved(live, moves).states[name][unit], _run_moved(live, moves, pushed=False).states[name][unit]
 
-def _push_words(live: _LiveCell, moves: Mapping[str, Any] | None=None) -> str:
+# %% ../nbs/14_explore.ipynb #cd4eb7b7
+def _push_words(live: _LiveCell, moves: _Moves=None) -> str:
     "In words, by how much the push moves the unit at its step and at the end"
     (with_it, without), step, T = _push_left(live, moves), _all_moves(live, moves)['step'], live.x.shape[2]
     there, left = with_it[step - 1] - without[step - 1], with_it[-1] - without[-1]
-    share = f' ({left/there:z.0%})' if abs(there) > 1e-9 else ''
-    return f'{there:+z.3f} at step {step}, {left:+z.3f} at step {T}{share}'.replace('-', '−')
+    kept = f' ({left/there:z.0%})' if abs(there) > 1e-9 else ''
+    return f'{there:+z.3f} at step {step}, {left:+z.3f} at step {T}{kept}'.replace('-', '−')
 
 # %% ../nbs/14_explore.ipynb #1d75c0df
 _CACHE = {'rnn': 'a_next a_prev xt', 'gru': 'a_next a_prev ut rt cct qt xt',
@@ -166,21 +136,20 @@ _WIDTH, _MEMORY = 19.0, 10.0    # of a frame, and the height of its lowest part,
 
 def _inside_values(live: _LiveCell, cache: tuple) -> dict[str, NDArray]:
     "Gates, candidate, input and states of one step; for the plain network, the three parts of its sum"
-    check_is(_LiveCell, 'a cell from live_cell', live=live)
-    check_is(tuple, 'the cache of a step', cache=cache)
     v = {name: array[:, 0] for name, array in zip(_CACHE[live.cell].split(), cache) if array is not None}
     if live.cell != 'rnn': return v
     p = cache[-1]
     return {**v, 'from x': p['Wax'] @ v['xt'], 'from a': p['Waa'] @ v['a_prev'], 'ba': p['ba'][:, 0]}
 
 # %% ../nbs/14_explore.ipynb #c9c37242
-def _move_words(live: _LiveCell, moves: Mapping[str, Any] | None=None) -> list[str]:
+def _move_words(live: _LiveCell, moves: _Moves=None) -> list[str]:
     "What is moved, in words"
     move, words = _all_moves(live, moves), {**_WORDS, **_BIASES[live.cell]}
     told = [f'{words[name]} {value:+.2g}'.replace('-', '−')
             for name, value in move.items() if name in words and value]
     return [f"step {move['step']}, unit {move['unit']}", *(told or ['nothing added'])]
 
+# %% ../nbs/14_explore.ipynb #9e01b91b
 def _inside(ax: Axes, left: float, top: float, live: _LiveCell, values: Mapping[str, NDArray], frame: int) -> float:
     "The two rows of strips with their upper edge at `top`; gives the lower edge"
     for row in _INSIDE[live.cell]:
@@ -199,7 +168,8 @@ def _reach(values: Sequence[NDArray]) -> float:
     largest = max(float(np.abs(v).max()) for v in values)
     return 1.1 if largest <= 1.1 else float(np.ceil(2*largest)/2)
 
-def _memory(ax: Axes, live: _LiveCell, moves: Mapping[str, Any] | None) -> None:
+# %% ../nbs/14_explore.ipynb #3e6dc582
+def _memory(ax: Axes, live: _LiveCell, moves: _Moves) -> None:
     "The unit over time: with the push solid, without it dashed; a mark at the step"
     (with_it, without), step = _push_left(live, moves), _all_moves(live, moves)['step']
     steps = np.arange(live.x.shape[2]) + 1
@@ -214,14 +184,6 @@ def _memory(ax: Axes, live: _LiveCell, moves: Mapping[str, Any] | None) -> None:
     ax.spines[['top', 'right']].set_visible(False)
     ax.spines[['left', 'bottom']].set_color(SOFT)
 
-def _plain_title(live: _LiveCell) -> str:
-    "What the memory shows, without a formula"
-    return f"{'c' if live.cell == 'lstm' else 'a'} of the unit over the steps: with the push solid, without it dashed"
-
-def _memory_title(live: _LiveCell, moves: Mapping[str, Any] | None) -> str:
-    "What the lowest part of a frame shows"
-    return f"${'c' if live.cell == 'lstm' else 'a'}$ of unit {_all_moves(live, moves)['unit']} over the steps"
-
 # %% ../nbs/14_explore.ipynb #0936f8dc
 def _frame(picture: Picture, board: Axes, corner: tuple[float, float], live: _LiveCell, moves: Any, lines: int,
            k: int) -> None:
@@ -231,15 +193,16 @@ def _frame(picture: Picture, board: Axes, corner: tuple[float, float], live: _Li
         draw_text(board, left + 0.3, top - 1 - 1.6*row, text, size=8.5, ha='left', weight='bold' if row else 'normal')
     values = _inside_values(live, _run_moved(live, moves).caches[move['step'] - 1])
     low = _inside(board, left, top - 0.4 - 1.6*lines, live, values, k)
-    draw_text(board, left + 0.3, low - 1.2, _memory_title(live, moves), size=8.5, ha='left')
+    title = f"${'c' if live.cell == 'lstm' else 'a'}$ of unit {move['unit']} over the steps"
+    draw_text(board, left + 0.3, low - 1.2, title, size=8.5, ha='left')
     width, height = 10*picture.get_size_inches()
     place = ((left + 3.4)/width, (low - _MEMORY)/height, (_WIDTH - 4.6)/width, (_MEMORY - 2.4)/height)
     _memory(picture.add_axes(place), live, moves)
 
+# %% ../nbs/14_explore.ipynb #7bb33c99
 def _explore_frames(live: _LiveCell, frames: Sequence[Mapping[str, Any]]) -> Picture:
-    "The inside of a live cell and its memory, one small picture for each of several settings; raises ValueError"
-    if not isinstance(frames, list | tuple) or not frames:
-        raise ValueError(f'frames: got {in_short(frames)}, expected a list of moves, one or more')
+    "The inside of a live cell and its memory, one small picture for each of several settings; raises ArgumentError"
+    if not frames: refuse('frames', frames, 'a list of moves, one or more')
     lines = max(len(_move_words(live, moves)) for moves in frames)
     tall = [max(1.5*min(len(_inside_values(live, _run_moved(live).caches[0])[name]), 6) for name, _ in row) + 2.8
             for row in _INSIDE[live.cell]]
@@ -253,14 +216,7 @@ def _explore_frames(live: _LiveCell, frames: Sequence[Mapping[str, Any]]) -> Pic
     picture.alt = f'the inside and the memory of a live {live.cell.upper()} cell, frame by frame: {told}'
     return picture
 
-# %% ../nbs/14_explore.ipynb #0d64c819
-def _explore_frame(live: _LiveCell, moves: Mapping[str, Any] | None=None) -> Picture:
-    "The inside of a live cell at one step, and its memory of a push over time"
-    return _explore_frames(live, [{} if moves is None else moves])
-
 # %% ../nbs/14_explore.ipynb #2f667e6f
-_DIAGRAM = {'rnn': draw_rnn_cell, 'gru': draw_gru_cell, 'lstm': draw_lstm_cell}
-
 def _diagram_values(live: _LiveCell, cache: tuple) -> dict[str, NDArray]:
     "What every strip on the diagram of a cell shows at one step"
     v = _inside_values(live, cache)
@@ -276,15 +232,14 @@ def _diagram_values(live: _LiveCell, cache: tuple) -> dict[str, NDArray]:
 class _LiveDiagram:
     "The diagram of a live cell, of which only the strips are drawn again when something is moved"
     def __init__(self, live: _LiveCell) -> None:
-        check_is(_LiveCell, 'a cell from live_cell', live=live)
-        self.live, self.picture = live, _DIAGRAM[live.cell](_run_moved(live).caches[0])
+        self.live, self.picture = live, _CELLS[live.cell][3](_run_moved(live).caches[0])
         drawn = (*self.picture.axes[0].patches, *self.picture.axes[0].texts)
         self.strips = [artist for artist in drawn if (artist.get_gid() or '').endswith(']')]
         for strip in self.strips: strip.set_visible(False)
         self.rest = _pixels_of(self.picture)    # all but the strips
         for strip in self.strips: strip.set_visible(True)
 
-    def pixels(self, moves: Mapping[str, Any] | None=None) -> NDArray:
+    def pixels(self, moves: _Moves=None) -> NDArray:
         "The inside of the cell at the step"
         cache = _run_moved(self.live, moves).caches[_all_moves(self.live, moves)['step'] - 1]
         for name, values in _diagram_values(self.live, cache).items():
@@ -296,24 +251,21 @@ class _LiveDiagram:
         for strip in self.strips: strip.draw(renderer)
         return canvas.copy()
 
+# %% ../nbs/14_explore.ipynb #b917415d
 def _pixels_of(picture: Picture) -> NDArray:
     "The pixels of a whole picture"
-    check_is(Picture, 'a Picture', picture=picture)
     picture.savefig(out := io.BytesIO(), format='rgba', dpi=picture.dpi)
     return np.frombuffer(out.getvalue(), np.uint8).reshape(-1, round(picture.bbox.width), 4)
 
+# %% ../nbs/14_explore.ipynb #c33f0bea
 def _quick_png(pixels: NDArray) -> bytes:
     "A PNG made in little time rather than little space; pixels (height, width, 4)"
-    check_numbers(pixels, 'pixels')
-    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype != np.uint8:
-        raise ValueError(f'pixels: got {in_short(pixels)}, expected (height, width, 3 or 4) of uint8')
     Image.fromarray(pixels[:, :, :3]).save(out := io.BytesIO(), 'PNG', compress_level=1)
     return out.getvalue()
 
 # %% ../nbs/14_explore.ipynb #0524ffb7
-def _live_pictures(diagram: _LiveDiagram, moves: Mapping[str, Any] | None=None) -> tuple[bytes, bytes]:
+def _live_pictures(diagram: _LiveDiagram, moves: _Moves=None) -> tuple[bytes, bytes]:
     "What the sliders show: the inside of the cell at the step, and the unit's state over time"
-    check_is(_LiveDiagram, 'a LiveDiagram', diagram=diagram)
     memory = Picture(figsize=(5.2, 1.6))
     _memory(memory.add_axes((0.08, 0.14, 0.9, 0.8)), diagram.live, moves)
     return _quick_png(diagram.pixels(moves)), _quick_png(_pixels_of(memory))
@@ -325,6 +277,7 @@ def _widgets() -> Any:
     except ImportError: raise ImportError('the sliders need ipywidgets: pip install rnn_nbdev[explore]') from None
     return ipywidgets
 
+# %% ../nbs/14_explore.ipynb #95ed173b
 def _sliders(live: _LiveCell, moves: Mapping[str, Any]) -> dict[str, Any]:
     "A slider for each move, where it is now"
     w, start, words = _widgets(), _all_moves(live, moves), {**_WORDS, **_BIASES[live.cell]}
@@ -336,6 +289,7 @@ def _sliders(live: _LiveCell, moves: Mapping[str, Any]) -> dict[str, Any]:
     return whole | {name: w.FloatSlider(start[name], min=-r, max=r, step=0.1, description=words[name], style=style,
                                         readout_format='+.1f', layout=layout) for name, r in reach.items()}
 
+# %% ../nbs/14_explore.ipynb #691dc611
 class _Board:
     "The sliders, the pictures, and what connects them"
     def __init__(self, live: _LiveCell, moves: Mapping[str, Any]) -> None:
@@ -347,8 +301,10 @@ class _Board:
         for slider in self.sliders.values(): slider.observe(self.redraw, 'value')
         self.reset.on_click(self.again)
         self.redraw()
+        unit = 'c' if live.cell == 'lstm' else 'a'
+        title = f'{unit} of the unit over the steps: with the push solid, without it dashed'
         left = w.VBox([*self.sliders.values(), self.reset])
-        right = w.VBox([self.inside, w.Label(_plain_title(live)), self.memory, self.words])
+        right = w.VBox([self.inside, w.Label(title), self.memory, self.words])
         self.box = w.HBox([left, right], layout=w.Layout(flex_flow='row wrap', align_items='flex-start'))
 
     def redraw(self, _: Any = None) -> None:
@@ -366,6 +322,8 @@ class _Board:
         self.redraw()
 
 # %% ../nbs/14_explore.ipynb #228695d2
+@fits(cell=tuple(_CELLS), parameters=Kind(Mapping, 'a dictionary of arrays'), x='n_x 1 T', a0='n_a 1', c0='n_a 1',
+      moves=_MOVES, frames=list | tuple)
 def explore(
     cell: str = 'lstm',  # 'rnn', 'lstm' or 'gru'
     parameters: Mapping[str, NDArray] | None = None,  # as for its forward function; small random ones by default
@@ -375,7 +333,7 @@ def explore(
     moves: Mapping[str, Any] | None = None,  # where the sliders stand at first; by default the state is pushed by 1
     frames: Sequence[Mapping[str, Any]] | None = None,  # settings to show side by side, instead of sliders
 ) -> Any:  # sliders and pictures as one widget; with `frames` a Picture
-    "Play with a live cell; raises ImportError without ipywidgets, ValueError or TypeError where something doesn't fit"
+    "Play with a live cell; raises ImportError without ipywidgets, ArgumentError where something doesn't fit"
     live = _live_cell(cell, parameters, x, a0, c0)
     _all_moves(live, moves)
     if frames is not None: return _explore_frames(live, frames)

@@ -5,26 +5,20 @@
 # %% ../nbs/44_forecast.ipynb #d997f711
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from .init import check_sizes
-from .layers import Pass, Arrays, Chain, Dense
+from .checks import Cache, Floats, Integer, Number, fits, in_short, refuse, require, trusted
+from .layers import Arrays, Chain, Dense, Pass, join, of_layer
 from .networks import Dropout, stacked
-from rnn_nbdev.numerics import (
-    as_floating, check_cache, check_columns, check_kind, check_number, check_numbers, check_shapes, in_short,
-    new_sequence,
-)
-from .schedule import check_positive
-from .tasks import (HAS_SKLEARN, Batch, Member, NetworkTask, Saved, Scale, Watch, check_at_least_zero,
-                             check_fraction, check_target, forget, generator_of, options_known, scale_of,
-                             training_steps)
+from .numerics import new_sequence
+from .tasks import HAS_SKLEARN, Batch, Ensemble, NetworkTask, Scale, as_target, scale_of
 
 # %% auto #0
 __all__ = ['seasonal_naive', 'quantile_loss', 'quantile_loss_backward', 'skill', 'Forecaster', 'rolling_origin']
@@ -35,37 +29,49 @@ if HAS_SKLEARN:
     from sklearn.utils.validation import check_is_fitted, validate_data
 
 # %% ../nbs/44_forecast.ipynb #e1e9d140
-def seasonal_naive(
-    y: ArrayLike,  # the series so far, (T,) or (T, m)
-    season: int,  # steps after which it repeats itself, 1 for the last value
-    steps: int,  # how many to forecast
-) -> NDArray:  # (steps,) or (steps, m)
-    "The last season, again and again; raises TypeError or ValueError for no numbers, or fewer than a season"
-    check_sizes(season=season, steps=steps)
-    y = np.asarray(y)
-    if y.dtype.kind not in 'biuf': raise TypeError(f'y: got {y.dtype}, expected real numbers')
-    if y.ndim not in (1, 2): raise ValueError(f'y: got shape {y.shape}, expected (T,) or (T, m)')
-    if len(y) < season: raise ValueError(f'y: got {len(y)} steps, expected at least a season: {season}')
+@fits(y=Floats('T ...'), season=Integer(1), steps=Integer(1))
+def seasonal_naive(y: Any, season: int, steps: int) -> NDArray:
+    """The last season, again and again: a forecast of so many steps
+
+    `season` is the number of steps after which the series repeats itself, 1 for the last value."""
+    if len(y) < season: refuse('y', f'{len(y)} steps', f'at least a season: {season}')
     return y[len(y) - season + np.arange(steps) % season]
+
+# %% ../nbs/44_forecast.ipynb #f85e3680
+@fits(quantiles=Floats('n_q'), y=Floats('...'), y_pred=Floats('n_q ...'))
+def quantile_loss(y_pred: Any, y: Any, quantiles: Any) -> tuple[Any, tuple]:
+    """Mean quantile loss in units of y, and a cache: Koenker and Bassett 1978
+
+    `y_pred` are predicted quantiles, one row each, `y` the true values."""
+    if y_pred.shape[1:] != y.shape: refuse('y_pred', f'shape {y_pred.shape}', f'{(len(quantiles), *y.shape)}')
+    q = np.reshape(quantiles, (-1, *[1] * y.ndim)).astype(y_pred.real.dtype)
+    error = y - y_pred
+    slope = np.where(error.real >= 0, q, q - 1)
+    return np.mean(slope * error), (slope,)
+
+# %% ../nbs/44_forecast.ipynb #fc59f566
+@fits(dloss=Floats(''), cache=Cache('quantile_loss', 1))
+def quantile_loss_backward(dloss: Any, cache: tuple) -> dict[str, NDArray]:
+    "Gradients of the mean quantile loss, dy_pred and dy; dloss is its own gradient, 1 for the loss itself"
+    slope, = cache
+    derror = slope * slope.dtype.type(dloss) / slope.size
+    return {'dy_pred': -derror, 'dy': derror.sum(axis=0)}
 
 # %% ../nbs/44_forecast.ipynb #e6e73afe
 def _lags_of(season: int, window: int) -> NDArray:
-    "How many steps before the next one the values lie that a weighted sum takes in"
-    check_sizes(season=season, window=window)
+    "How many steps before the next one the values of the weighted sum lie, (lags,)"
     return np.union1d(np.arange(1, window + 1), [season])
 
-# %% ../nbs/44_forecast.ipynb #a3886d23
+# %% ../nbs/44_forecast.ipynb #f1a2b3c1
 def _sum_terms(past: NDArray, X: NDArray, lags: NDArray) -> NDArray:
-    "What is weighted and added up; past (season + window, m), X (m, k)"
+    "What is weighted and added up, (m, lags + k); past (season + window, m), X (m, k)"
     return np.concatenate([past[len(past) - lags].T, X], axis=1)
 
 # %% ../nbs/44_forecast.ipynb #a9956108
 _PENALTIES = tuple(10.0**k for k in range(4, -5, -1))
 
 def _ridge(A: NDArray, b: NDArray) -> tuple[NDArray, float]:
-    "Ridge regression, its penalty by generalized cross-validation: Golub, Heath and Wahba 1979, equation 1.4; A (n, k)"
-    check_numbers(A, 'A')
-    check_shapes({'b': b}, {'b': A.shape[:1]})
+    "Ridge regression of b (n,) on A (n, k), penalty by generalized cross-validation: weights (k,), constant"
     scale, left = scale_of(A), b - b.mean()
     U, s, Vt = np.linalg.svd(scale.apply(A), full_matrices=False)
     found = []
@@ -81,201 +87,117 @@ def _ridge(A: NDArray, b: NDArray) -> tuple[NDArray, float]:
 class _WeightedSum(NamedTuple):
     "A linear forecast of the next step"
     weights: NDArray  # of values and covariates, (lags + k,)
-    constant: float  # what is added
-    lags: NDArray  # how many steps before the next one the values lie
+    constant: float
+    lags: NDArray
 
     def ahead(self, past: NDArray, X: NDArray) -> NDArray:
-        "Step after step, each from what was known and said before it; past (season + window, m), X (steps, m, k)"
+        "Step after step, (steps, m), each from what came before and what was said; past (.., m), X (steps, m, k)"
         for row in X: past = np.concatenate([past, [_sum_terms(past, row, self.lags) @ self.weights + self.constant]])
         return past[len(past) - len(X):]
 
-# %% ../nbs/44_forecast.ipynb #95bad6e9
+# %% ../nbs/44_forecast.ipynb #f1a2b3c2
 def _weighted_sum(y: NDArray, X: NDArray, season: int, window: int) -> _WeightedSum:
-    "Fit a weighted sum of the past; raises ValueError for a series that is too short, or other covariates; y (T,)"
+    "The weighted sum of the past that fits a series best; y (T,), X (T, k)"
     lags = _lags_of(season, window)
-    for name, array in (('y', y), ('X', X)): check_numbers(array, name)
-    if len(y) <= lags[-1]: raise ValueError(f'y: got {len(y)} steps, expected more than season and window: {lags[-1]}')
-    if len(X) != len(y): raise ValueError(f'X: got {len(X)} rows, expected {len(y)}, one a step')
     known = np.arange(lags[-1], len(y))
     past = y[known + np.arange(-lags[-1], 0)[:, None]]
     return _WeightedSum(*_ridge(_sum_terms(past, X[known], lags), y[known]), lags)
 
-# %% ../nbs/44_forecast.ipynb #c9e5c510
-def _check_quantiles(quantiles: Any) -> NDArray:
-    "Quantiles as an array; raises TypeError or ValueError unless they are from 0 to 1, rise, and have the median"
-    try: q = np.asarray(quantiles, np.float64)
-    except (TypeError, ValueError): raise TypeError(f'quantiles: got {in_short(quantiles)}, expected numbers') from None
-    if q.ndim != 1 or not ((q > 0) & (q < 1)).all() or (np.diff(q) <= 0).any() or 0.5 not in q:
-        raise ValueError(f'quantiles: got {in_short(quantiles)}, '
-                         'expected shares between 0 and 1 that rise, 0.5 among them')
-    return q
-
-# %% ../nbs/44_forecast.ipynb #f85e3680
-def quantile_loss(
-    y_pred: ArrayLike,  # predicted quantiles, (n_q, ...)
-    y: ArrayLike,  # true values, (...)
-    quantiles: ArrayLike,  # shares, (n_q,)
-) -> tuple[Any, tuple]:  # loss in units of y, cache
-    "Mean quantile loss: Koenker and Bassett 1978; raises ValueError where shapes don't fit"
-    y_pred, y = check_columns(y_pred, 'y_pred'), as_floating(y, 'y')
-    quantiles = as_floating(quantiles, 'quantiles')
-    if y_pred.shape != (np.size(quantiles), *y.shape):
-        raise ValueError(f'y_pred: got shape {y_pred.shape}, expected {(np.size(quantiles), *y.shape)}')
-    q = np.reshape(quantiles, (-1, *[1] * y.ndim)).astype(y_pred.real.dtype)
-    error = y - y_pred
-    slope = np.where(error.real >= 0, q, q - 1)
-    return np.mean(slope * error), (slope,)
-
-# %% ../nbs/44_forecast.ipynb #fc59f566
-def quantile_loss_backward(
-    dloss: Any,  # gradient of the loss, one number; 1 for the loss itself
-    cache: tuple,  # from quantile_loss
-) -> dict[str, NDArray]:  # dy_pred (n_q, ...), dy (...)
-    "Gradient of the mean quantile loss with respect to predictions and true values"
-    check_cache(cache, 1, 'quantile_loss')
-    check_number(dloss, 'dloss')
-    slope, = cache
-    derror = slope * slope.dtype.type(dloss) / slope.size
-    return {'dy_pred': -derror, 'dy': derror.sum(axis=0)}
-
 # %% ../nbs/44_forecast.ipynb #ee6908f1
 class _SeriesScale(NamedTuple):
-    "The scales of a series: of values, of seasonal differences, of covariates"
+    "The scales of a series"
     value: Scale  # (1,)
-    change: float  # standard deviation of what the naive forecast is off by
+    change: float  # standard deviation of the errors of the seasonal-naive forecast
     covariates: Scale  # (k,)
 
 # %% ../nbs/44_forecast.ipynb #4ba4d65f
 def _naive_errors(y: NDArray, season: int, horizon: int) -> NDArray:
-    "By how much the seasonal-naive forecast is off, from every origin, at every step; raises ValueError without one"
-    check_sizes(season=season, horizon=horizon)
-    check_numbers(y, 'y')
-    if y.ndim != 1: raise ValueError(f'y: got shape {y.shape}, expected (T,)')
-    if len(y) <= season: raise ValueError(f'y: got {len(y)} steps, expected more than a season: {season}')
+    "By how much the seasonal-naive forecast is off, from every origin of y (T,), at every step"
     shifts = {season * (1 + k // season) for k in range(horizon)}
     return np.concatenate([y[shift:] - y[:-shift] for shift in sorted(shifts)])
 
-# %% ../nbs/44_forecast.ipynb #18d1d358
+# %% ../nbs/44_forecast.ipynb #f1a2b3c3
 def _series_scale(y: NDArray, X: NDArray, season: int, horizon: int) -> _SeriesScale:
-    "The scales of a series; a series that never changes gets 1; y (T,), X (T, k)"
-    check_numbers(X, 'X')
+    "The scales of a series, 1 for one that never changes; y (T,), X (T, k)"
     change = float(np.sqrt(np.mean(_naive_errors(y, season, horizon)**2)))
     return _SeriesScale(scale_of(y[:, None]), change or 1.0, scale_of(X))
 
 # %% ../nbs/44_forecast.ipynb #ba2a76e8
-def _stretch(y: NDArray, X: NDArray, season: int, scale: _SeriesScale, dtype: DTypeLike=np.float32) -> NDArray:
-    "What the network sees of several stretches of a series; raises ValueError where the shapes don't fit"
-    check_sizes(season=season)
-    for name, array in (('y', y), ('X', X)): check_numbers(array, name)
+def _network_input(y: NDArray, X: NDArray, season: int, scale: _SeriesScale, dtype: DTypeLike = np.float32) -> NDArray:
+    "What the network reads, (3 + k, m, window + steps); y (season + window, m), X (window + steps, m, k)"
     window = len(y) - season
-    if y.ndim != 2 or X.ndim != 3 or y.shape[1] != X.shape[1] or not 0 < window < len(X):
-        raise ValueError(f'X: got shape {X.shape} beside y of shape {y.shape}, expected (window + steps, m, k) beside '
-                         f'({season} + window, m)')
-    check_kind(scale, _SeriesScale, 'scale')
     x = new_sequence(3 + X.shape[2], y.shape[1], len(X), dtype)
-    values = np.concatenate([y[season:], seasonal_naive(y, season, len(X) - window)])
+    values = np.concatenate([y[season:], trusted(seasonal_naive)(y, season, len(X) - window)])
     x[0] = ((values - y[-1]) / scale.value.std).T
     x[1, :, :window] = ((y[season:] - y[:window]) / scale.change).T
     x[2, :, :window] = 1
     x[3:] = scale.covariates.apply(X).T
     return x
 
-# %% ../nbs/44_forecast.ipynb #fdc3d2e7
-class _Stretches(NamedTuple):
-    "Several stretches of a series, side by side"
+# %% ../nbs/44_forecast.ipynb #549c8131
+class _Examples(NamedTuple):
+    "Several parts of a series, side by side"
     past: NDArray  # known values, (season + window, m)
     covariates: NDArray  # of the window and of the steps ahead, (window + horizon, m, k)
-    future: NDArray  # what came, (horizon, m)
+    future: NDArray  # the true values, (horizon, m)
 
-# %% ../nbs/44_forecast.ipynb #549c8131
-def _stretches_at(y: NDArray, X: NDArray, known: NDArray, season: int, window: int, horizon: int) -> _Stretches:
-    "The stretches around several origins; raises ValueError for an origin that leaves no room for them; y (T,)"
-    check_sizes(season=season, window=window, horizon=horizon)
-    for name, array in (('y', y), ('X', X), ('known', known)): check_numbers(array, name)
-    if y.ndim != 1: raise ValueError(f'y: got shape {y.shape}, expected (T,)')
-    if len(X) != len(y): raise ValueError(f'X: got {len(X)} rows, expected {len(y)}, one a step')
-    if known.ndim != 1 or known.dtype.kind not in 'iu':
-        raise ValueError(f'known: got {known.dtype} of shape {known.shape}, expected whole numbers (m,)')
-    if len(known) and not season + window <= min(known) <= max(known) <= len(y) - horizon:
-        raise ValueError(f'known: got {min(known)} to {max(known)}, expected {season + window} to {len(y) - horizon}')
-    at = lambda first, last: known + np.arange(first, last)[:, None]
-    return _Stretches(y[at(-season - window, 0)], X[at(-window, horizon)], y[at(0, horizon)])
+# %% ../nbs/44_forecast.ipynb #f1a2b3c4
+def _examples_at(y: NDArray, X: NDArray, origins: NDArray, season: int, window: int, horizon: int) -> _Examples:
+    "The examples around several origins, (m,): the numbers of steps known there; y (T,), X (T, k)"
+    at = lambda first, last: origins + np.arange(first, last)[:, None]
+    return _Examples(y[at(-season - window, 0)], X[at(-window, horizon)], y[at(0, horizon)])
 
 # %% ../nbs/44_forecast.ipynb #c12306ea
 @dataclass(frozen=True)
 class _SeriesTask(NetworkTask):
-    "Predict quantiles of what follows a stretch of a series"
+    "Predict quantiles of what comes after an origin"
     network: Chain  # gives (n_q, m, T)
     y: NDArray  # the series, (T,)
     X: NDArray  # covariates, (T, k)
-    scale: _SeriesScale  # of the two
-    season: int  # steps after which the series repeats itself
+    scale: _SeriesScale
+    season: int
     window: int  # known steps that the network sees
     horizon: int  # steps ahead
-    quantiles: NDArray  # shares, (n_q,)
-    batch_size: int = 32  # stretches a step
+    quantiles: NDArray  # (n_q,)
+    batch_size: int = 32
     noise: float = 0.0  # standard deviation of what is added to what the network sees of the series
-    unit = 'stretch'
+    unit = 'example'
 
-    def new_round(self, rng: np.random.Generator) -> Arrays:
-        "Stretches drawn anew"
-        return {'known': rng.integers(self.season + self.window, len(self.y) - self.horizon + 1, self.batch_size)}
+    def new_epoch(self, rng: np.random.Generator) -> Arrays:
+        first, last = self.season + self.window, len(self.y) - self.horizon
+        return {'origins': rng.integers(first, last + 1, self.batch_size)}
 
-    def batch(self, carry: Arrays) -> Batch:
-        "Stretches, and by how much what followed was above the naive forecast"
-        past, X, future = _stretches_at(self.y, self.X, carry['known'], self.season, self.window, self.horizon)
-        change = (future - seasonal_naive(past, self.season, self.horizon)) / self.scale.change
-        return Batch(_stretch(past, X, self.season, self.scale), change.T.astype(np.float32))
-
-    def disturbed(self, x: NDArray, rng: np.random.Generator) -> NDArray:
-        "The input as it is shown in training"
-        if self.noise: x[:2, :, :self.window] += self.noise * rng.standard_normal((2, x.shape[1], self.window), x.dtype)
-        return x
+    def batch(self, carry: Arrays, rng: np.random.Generator | None = None) -> Batch:
+        "Examples, and by how much their future was above the naive forecast"
+        past, X, future = _examples_at(self.y, self.X, carry['origins'], self.season, self.window, self.horizon)
+        change = (future - trusted(seasonal_naive)(past, self.season, self.horizon)) / self.scale.change
+        x = _network_input(past, X, self.season, self.scale)
+        if self.noise and rng:
+            x[:2, :, :self.window] += self.noise * rng.standard_normal((2, x.shape[1], self.window), x.dtype)
+        return Batch(x, change.T.astype(np.float32))
 
     def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]:
         "The quantile loss of the steps ahead; z (n_q, m, T)"
-        loss, cache = quantile_loss(z[:, :, self.window:], batch.targets, self.quantiles)
+        loss, cache = trusted(quantile_loss)(z[:, :, self.window:], batch.targets, self.quantiles)
         dz = np.zeros_like(z)
-        dz[:, :, self.window:] = quantile_loss_backward(1.0, cache)['dy_pred']
+        dz[:, :, self.window:] = trusted(quantile_loss_backward)(1.0, cache)['dy_pred']
         return loss, dz
 
     def validation_loss(self, parameters: Arrays) -> float:
-        "The loss over stretches of the task's own series, 256 at most, without noise and dropout"
+        "The loss from 256 origins at most, without noise and dropout"
         first, last = self.season + self.window, len(self.y) - self.horizon
-        known = np.unique(np.linspace(first, last, min(256, last - first + 1)).round().astype(int))
-        batch = self.batch({'known': known})
-        return float(self.compared(self.network.forward(parameters, batch.x, how=Pass(training=False))[0], batch)[0])
+        origins = np.unique(np.linspace(first, last, min(256, last - first + 1)).round().astype(int))
+        batch = self.batch({'origins': origins})
+        return float(self.compared(self.network.forward(parameters, batch.x, None, Pass(training=False))[0], batch)[0])
 
-# %% ../nbs/44_forecast.ipynb #3a50e9a6
-def _split_series(task: _SeriesTask, fraction: float) -> tuple[_SeriesTask, _SeriesTask]:
-    "One series as two, that have no target in common; raises ValueError where one would be too short"
-    aside, before = max(task.horizon, round(fraction * len(task.y))), task.season + task.window
-    if len(task.y) - aside < before + task.horizon:
-        raise ValueError(f'validation_fraction: got {fraction}, expected less: {len(task.y) - aside} steps remain, '
-                         f'fewer than season + window + horizon: {before + task.horizon}')
-    start = len(task.y) - aside
-    return (replace(task, y=task.y[:start], X=task.X[:start]),
-            replace(task, y=task.y[start - before:], X=task.X[start - before:]))
-
-# %% ../nbs/44_forecast.ipynb #bd7d5211
-def _train_series(task: _SeriesTask, steps: int, learning_rate: float, weight_decay: float, seed: int,
-                  watch: Watch | None=None) -> tuple[Arrays, list[float]]:
-    "Train for so many steps, or until the watch ends it; raises FloatingPointError if a number is not finite"
-    history, every = [], max(1, steps // 20)
-    for parameters, loss in training_steps(task, steps, learning_rate, weight_decay, seed):
-        history.append(loss)
-        if watch and len(history) % every == 0 and watch.ended(parameters): break
-    return watch.best if watch else parameters, history
-
-# %% ../nbs/44_forecast.ipynb #20c286eb
-def _train_forecast(task: _SeriesTask, options: Mapping[str, Any], rng: np.random.Generator) -> Member:
-    "Train one network with a forecaster's options"
-    seed, fraction, watch = int(rng.integers(2**32)), options['validation_fraction'], None
-    if fraction:
-        task, aside = _split_series(task, fraction)
-        watch = Watch(aside, options['patience'])
-    learned = _train_series(task, options['steps'], options['learning_rate'], options['weight_decay'], seed, watch)
-    return Member(*learned, watch.losses if watch else [])
+    def split(self, fraction: float, rng: np.random.Generator) -> tuple[_SeriesTask, _SeriesTask]:
+        aside, before = max(self.horizon, round(fraction * len(self.y))), self.season + self.window
+        start = len(self.y) - aside
+        if start < before + self.horizon:
+            refuse('validation_fraction', fraction, f'less: {start} steps remain, fewer than '
+                                                    f'season + window + horizon: {before + self.horizon}')
+        return (replace(self, y=self.y[:start], X=self.X[:start]),
+                replace(self, y=self.y[start - before:], X=self.X[start - before:]))
 
 # %% ../nbs/44_forecast.ipynb #4c4533f7
 class _Forecast(NamedTuple):
@@ -285,14 +207,10 @@ class _Forecast(NamedTuple):
     naive: NDArray  # the seasonal-naive forecast, (steps,)
 
     @property
-    def median(self) -> NDArray:
-        "The forecast itself, (steps,)"
-        return self.quantiles[list(self.shares).index(0.5)]
+    def median(self) -> NDArray: return self.quantiles[list(self.shares).index(0.5)]
 
     @property
-    def interval(self) -> tuple[NDArray, NDArray]:
-        "The lowest and the highest of the quantiles, each (steps,)"
-        return self.quantiles[0], self.quantiles[-1]
+    def interval(self) -> tuple[NDArray, NDArray]: return self.quantiles[0], self.quantiles[-1]
 
     def __str__(self) -> str:
         names = ['step', 'naive', *(f'{share:.0%}' for share in self.shares)]
@@ -300,321 +218,96 @@ class _Forecast(NamedTuple):
         rows = [f'{k:>4}' + ''.join(f'{v:>10.4g}' for v in row) for k, row in enumerate(columns, 1)]
         return '\n'.join([names[0] + ''.join(f'{name:>10}' for name in names[1:]), *rows])
 
-# %% ../nbs/44_forecast.ipynb #8471afee
-def _in_words(step: Any) -> str:
-    "The distance of two times"
-    if step.dtype.kind != 'm' or np.datetime_data(step.dtype)[0] in 'YM': return str(step)
-    rounded = [step.astype(f'm8[{unit}]') for unit in ('D', 'h', 'm', 's')]
-    return str(next((d for d in rounded if d and d == step), step))
-
-def _check_even(t: NDArray, step: Any) -> None:
-    "Raise ValueError where times lie further apart, or closer together, than months or years of unequal length do"
-    gaps, usual = np.diff(t).astype(np.float64), float(step.astype(np.float64))
-    odd = np.flatnonzero(np.abs(gaps - usual) > usual / 2)
-    if len(odd):
-        raise ValueError(f'times: got {t[odd[0] + 1]} after {t[odd[0]]}, '
-                         f'expected even steps of about {_in_words(step)}: '
-                         'fill in what is missing, or give no times where only the order counts')
-
-def _usual_step(t: NDArray) -> Any:
-    "What lies between two times, as a rule: the median, and one of them; t (T,)"
-    return np.sort(np.diff(t))[(len(t) - 1) // 2] if len(t) > 1 else None
-
-def _check_times(times: Any, T: int, after: Any=None, step: Any=None) -> NDArray | None:
-    "Times as an array; raises ValueError or TypeError unless each is later than the one before, by even steps"
-    if times is None: return None
-    t = np.asarray(times)
-    if t.dtype.kind not in 'iufM': raise TypeError(f'times: got {t.dtype}, expected numbers or datetime64')
-    if t.shape != (T,): raise ValueError(f'times: got shape {t.shape}, expected {(T,)}, one a step')
-    if after is not None and (np.asarray(after).dtype.kind == 'M') != (t.dtype.kind == 'M'):
-        raise TypeError(f'times: got {t.dtype} after {np.asarray(after).dtype}, expected all numbers or all datetime64')
-    if after is not None:
-        both = np.result_type(t, np.asarray(after))
-        if step is not None: step = np.diff(np.array([after - step, after]).astype(both))[0]
-        t = np.concatenate([np.asarray(after, both)[None], t])
-    back = np.flatnonzero(~(t[1:] > t[:-1]))
-    if len(back): raise ValueError(f'times: got {t[back[0] + 1]} after {t[back[0]]}, expected times that only grow')
-    if len(t) > 1: _check_even(t, _usual_step(t) if step is None else step)
-    return t[len(t) - T:]
-
-# %% ../nbs/44_forecast.ipynb #19332e43
-def _as_series(y: Any) -> NDArray:
-    "A series as an array; raises TypeError or ValueError for what is none, is empty, or holds NaN"
-    if np.ndim(y) == 1 and not np.size(y): raise ValueError('y: got no steps, expected one or more')
-    y = check_target(y, np.size(y))
-    numbers = y.dtype.kind in 'biuf' or (y.dtype == object and all(isinstance(value, Real) for value in y))
-    if not numbers: raise TypeError(f'y: got {y.dtype}, expected real numbers')
-    return y.astype(np.float64)
-
 # %% ../nbs/44_forecast.ipynb #209032e0
-def skill(
-    error: float,  # of a forecast
-    baseline: float,  # of the baseline
-) -> float:  # 1 at best, 0 where both are the same
-    "By which share an error is below that of the baseline; 0 where both are zero; raises ValueError below 0"
-    check_at_least_zero(error=error, baseline=baseline)
+@fits(error=Number(0), baseline=Number(0))
+def skill(error: float, baseline: float) -> float:
+    "The fraction by which an error is below that of the baseline: 1 at best, 0 where both are the same"
     if baseline == 0: return 0.0 if error == 0 else float('-inf')
     return float(1 - error / baseline)
 
-# %% ../nbs/44_forecast.ipynb #eeb6a6ef
-def _changes_of(network: Chain, parameters: Mapping[str, NDArray], x: NDArray, window: int) -> NDArray:
-    "What a network says of the steps ahead, in double precision; network (n_q, m, T)"
-    double = {name: p.astype(np.float64) for name, p in parameters.items()}
-    return network.forward(double, x, how=Pass(training=False))[0][:, :, window:]
-
-# %% ../nbs/44_forecast.ipynb #33650950
-def _quantiles_ahead(forecaster: Any, past: NDArray, X: NDArray) -> tuple[NDArray, NDArray]:
-    "What a forecaster says of what follows each stretch, all members and the weighted sum together"
-    season, window, scale = forecaster.season, forecaster.window, forecaster.scale_
-    x = _stretch(past, X, season, scale, np.float64)
-    naive = seasonal_naive(past, season, len(X) - window).T
-    changes = np.mean([_changes_of(forecaster.network_, p, x, window) for p in forecaster.parameters_], axis=0)
-    quantiles = naive + scale.change * np.sort(changes, axis=0)
-    return quantiles + _toward_sum(forecaster, past, X, quantiles), naive
-
-# %% ../nbs/44_forecast.ipynb #f4caf00e
-def _toward_sum(forecaster: Any, past: NDArray, X: NDArray, quantiles: NDArray) -> Any:
-    "By how much the weighted sum moves all quantiles of each step; past (season + window, m), X (window + steps, m, k)"
-    if not forecaster.linear: return 0.0
-    median = quantiles[list(_check_quantiles(forecaster.quantiles)).index(0.5)]
-    steps = min(forecaster.horizon, median.shape[1])
-    said = forecaster.sum_.ahead(past, X[forecaster.window:][:steps]).T
-    move = forecaster.linear * (said - median[:, :steps])
-    return move[:, np.minimum(np.arange(median.shape[1]), steps - 1)]
-
 # %% ../nbs/44_forecast.ipynb #e2e607c4
 def _quantile_ranks(shares: NDArray, n: int) -> NDArray:
-    "Which of n errors, by size, each quantile is moved by; shares (n_q,)"
-    check_numbers(shares, 'shares')
-    check_sizes(n=n)
+    "Which of n errors, by size, moves each quantile of shares (n_q,)"
     return np.where(shares > 0.5, np.ceil((n + 1) * shares - 1e-9), np.floor((n + 1) * shares + 1e-9)).astype(int)
 
-# %% ../nbs/44_forecast.ipynb #99937633
+# %% ../nbs/44_forecast.ipynb #f1a2b3c5
 def _quantile_shifts(errors: NDArray, shares: NDArray) -> NDArray:
-    "By how much to move each quantile at each step ahead: Romano, Patterson and Candès 2019, theorem 2"
-    for name, array in (('errors', errors), ('shares', shares)): check_numbers(array, name)
-    if errors.ndim != 3 or len(errors) != len(shares):
-        raise ValueError(f'errors: got shape {errors.shape}, expected ({len(shares)}, n, horizon)')
+    "By how much to move each quantile at each step, (n_q, horizon); errors (n_q, n, horizon), shares (n_q,)"
     ranks = _quantile_ranks(shares, errors.shape[1])
-    if ranks.min() < 1 or ranks.max() > errors.shape[1]:
-        raise ValueError(f'errors: got {errors.shape[1]} origins, expected more for {shares[0]} to {shares[-1]}')
     moved = [np.sort(e, axis=0)[rank - 1] for e, rank in zip(errors, ranks)]
     return np.where((shares == 0.5)[:, None], 0.0, moved)
 
 # %% ../nbs/44_forecast.ipynb #b5e6f4af
 def _moved_quantiles(quantiles: NDArray, shifts: NDArray, shares: NDArray) -> NDArray:
-    "Quantiles after the correction; raises ValueError where shapes don't fit; quantiles (n_q, steps)"
-    for name, array in (('quantiles', quantiles), ('shifts', shifts), ('shares', shares)): check_numbers(array, name)
-    if not len(quantiles) == len(shifts) == len(shares):
-        raise ValueError(f'quantiles: got {len(quantiles)} beside {len(shifts)} shifts, expected {len(shares)} of both')
+    "Quantiles (n_q, steps) after the correction; beyond the horizon the last shift is kept; shifts (n_q, horizon)"
     middle = list(shares).index(0.5)
     step = np.minimum(np.arange(quantiles.shape[1]), shifts.shape[1] - 1)
     moved, median = quantiles + shifts[:, step], quantiles[middle]
     return np.concatenate([np.sort(np.minimum(moved[:middle], median), axis=0), median[None],
                            np.sort(np.maximum(moved[middle + 1:], median), axis=0)])
 
-# %% ../nbs/44_forecast.ipynb #77021df2
-class _ForecastOptions(Saved):
-    "The options of a forecaster"
-    @options_known
-    def __init__(self, horizon: int=12, season: int=1, window: int=24, quantiles: Sequence[float]=(0.1, 0.5, 0.9),
-                 units: int=32, layers: int=1, cell: str='gru', linear: float=0.5, dropout: float=0.1,
-                 noise: float=0.1, steps: int=500, batch_size: int=32, learning_rate: float=0.005,
-                 weight_decay: float=0.01, members: int=2, calibration: int=0, calibration_every: int=1,
-                 validation_fraction: float=0.0, patience: int=5, random_state: Any=None) -> None:
-        self.horizon, self.season, self.window, self.quantiles = horizon, season, window, quantiles
-        self.units, self.layers, self.cell, self.dropout, self.noise = units, layers, cell, dropout, noise
-        self.steps, self.batch_size, self.learning_rate = steps, batch_size, learning_rate
-        self.weight_decay, self.members, self.linear, self.random_state = weight_decay, members, linear, random_state
-        self.calibration, self.calibration_every = calibration, calibration_every
-        self.validation_fraction, self.patience = validation_fraction, patience
+# %% ../nbs/44_forecast.ipynb #19332e43
+#| code-fold: true
+def _as_series(y: Any) -> NDArray:
+    "A series as an array (T,) of finite numbers"
+    if np.ndim(y) == 1 and not np.size(y): refuse('y', 'no steps', 'one or more')
+    y = as_target(y, np.size(y))
+    numbers = y.dtype.kind in 'biuf' or (y.dtype == object and all(isinstance(value, Real) for value in y))
+    if not numbers: refuse('y', y.dtype, 'real numbers')
+    return y.astype(np.float64)
 
-    def __sklearn_tags__(self) -> Any:  # an object
-        "What scikit-learn wants to know about an estimator"
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
+# %% ../nbs/44_forecast.ipynb #f1a2b3c6
+#| code-fold: true
+def _as_shares(quantiles: Any) -> NDArray:
+    "Quantiles as an array (n_q,) of fractions that rise, the median among them"
+    try: q = np.asarray(quantiles, np.float64)
+    except (TypeError, ValueError): refuse('quantiles', in_short(quantiles), 'numbers')
+    if q.ndim != 1 or not ((q > 0) & (q < 1)).all() or (np.diff(q) <= 0).any() or 0.5 not in q:
+        refuse('quantiles', in_short(quantiles), 'fractions between 0 and 1 that rise, 0.5 among them')
+    return q
 
-# %% ../nbs/44_forecast.ipynb #ccce81c3
-def _check_forecast_options(options: Mapping[str, Any]) -> None:
-    "Raise TypeError or ValueError for an option that makes no sense"
-    sizes = ('horizon', 'season', 'window', 'units', 'layers', 'steps', 'batch_size', 'members', 'calibration_every',
-             'patience')
-    check_sizes(**{name: options[name] for name in sizes})
-    check_positive(learning_rate=options['learning_rate'])
-    check_at_least_zero(noise=options['noise'], weight_decay=options['weight_decay'])
-    check_fraction(validation_fraction=options['validation_fraction'])
-    check_at_least_zero(linear=options['linear'])
-    if options['linear'] > 1: raise ValueError(f"linear: got {options['linear']}, expected a share from 0 to 1")
-    q, n = _check_quantiles(options['quantiles']), options['calibration']
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
-        raise ValueError(f'calibration: got {in_short(n)}, expected a whole number of past origins, 0 for none')
-    if n == 0: return
-    ranks = _quantile_ranks(q, int(n))
-    if ranks.min() < 1 or ranks.max() > n:
-        least = int(np.ceil(1 / min(*q, *(1 - q)) - 1 - 1e-9))
-        raise ValueError(f'calibration: got {n} origins, expected 0, or {least} or more for {q[0]} to {q[-1]}')
+# %% ../nbs/44_forecast.ipynb #8471afee
+#| code-fold: true
+def _in_words(step: Any) -> str:
+    "The distance of two times"
+    if step.dtype.kind != 'm' or np.datetime_data(step.dtype)[0] in 'YM': return str(step)
+    rounded = [step.astype(f'm8[{unit}]') for unit in ('D', 'h', 'm', 's')]
+    return str(next((d for d in rounded if d and d == step), step))
 
-# %% ../nbs/44_forecast.ipynb #f23ae9f1
-def _calibration_distances(options: Mapping[str, Any]) -> NDArray:
-    "How many steps before the end of the known series each origin lies that corrects the intervals"
-    every = options['calibration_every']
-    nearest = -(-options['horizon'] // every) * every
-    return nearest + every * np.arange(options['calibration'])
+# %% ../nbs/44_forecast.ipynb #f1a2b3c7
+#| code-fold: true
+def _usual_step(t: NDArray) -> Any:
+    "What lies between two times (T,), as a rule: the median, and one of them"
+    return np.sort(np.diff(t))[(len(t) - 1) // 2]
 
-# %% ../nbs/44_forecast.ipynb #73372921
-def _check_covariates(forecaster: Any, X: Any, T: int | None, reset: bool=False) -> NDArray:
-    "Covariates, looked at; raises ValueError where they are missing or not as many as fitted; X (T, k)"
-    known = None if reset else forecaster.n_features_in_
-    if known == 0 and X is not None: raise ValueError('X: got covariates, expected None, as in fit')
-    if known and X is None:
-        raise ValueError(f'X: got None, expected the covariates of each step, ({T or "steps"}, {known})')
-    if type(X) is dict: raise TypeError('X: got a dictionary, expected (T, k)')
-    if np.asarray(X).dtype.kind in 'US': raise TypeError('X: got text, expected numeric covariates')
-    if X is not None and np.ndim(X) != 2:
-        raise ValueError(f'X: got shape {np.shape(X)}, expected a 2D array (T, k). '
-                         'Reshape your data: X[:, None] for one covariate')
-    if X is None:
-        forecaster.n_features_in_ = 0
-        return np.zeros((forecaster.horizon if T is None else T, 0))
-    if np.ma.is_masked(X): raise ValueError('X: got masked entries, expected numbers alone')
-    X = validate_data(forecaster, X, reset=reset, dtype=np.float64)
-    if T is not None and len(X) != T: raise ValueError(f'X: got {len(X)} rows, expected {T}, one a step')
-    return X
-
-# %% ../nbs/44_forecast.ipynb #c7b4127b
-class _KnownSeries(_ForecastOptions):
-    "A forecaster's memory: the end of the series"
-    n_features_in_: int  # covariates
-    last_y_: NDArray  # values, as many as are needed
-    last_X_: NDArray  # their covariates
-    since_: int  # steps that became known since it was fitted
-    last_time_: Any  # of the last step; None where no times are given
-    time_step_: Any = None  # from one to the next
-
-    def keep(self, X: NDArray, y: NDArray, times: NDArray | None) -> None:
-        "Remember the end of the known series: what forecasts start from; X (T, k), y (T,)"
-        distances = _calibration_distances(self.get_params())
-        needed = self.season + self.window + (int(distances[-1]) if len(distances) else 0)
-        self.last_y_, self.last_X_ = y[max(0, len(y) - needed):].copy(), X[max(0, len(X) - needed):].copy()
-        self.last_time_ = None if times is None else times[-1]
-        if times is None: self.time_step_ = None
-        elif len(times) > 1: self.time_step_ = _usual_step(times)
-
-    def extended(self, X: Any, y: Any, times: Any=None) -> Self:
-        "The same weights, with more of the series known; raises TypeError or ValueError for what doesn't fit; X (T, k)"
-        check_is_fitted(self)
-        y = _as_series(y)
-        X, t = _check_covariates(self, X, len(y)), _check_times(times, len(y), self.last_time_, self.time_step_)
-        longer = copy(self)
-        longer.keep(np.concatenate([self.last_X_, X]), np.concatenate([self.last_y_, y]), t)
-        longer.since_ = self.since_ + len(y)
-        return longer
-
-# %% ../nbs/44_forecast.ipynb #1b3b6746
-def _rehearsed(forecaster: Any, X: NDArray, y: NDArray) -> Any:
-    "The same forecaster, fitted to what came before the origins that correct the intervals; X (T, k), y (T,)"
-    distances = _calibration_distances(forecaster.get_params())
-    if not len(distances): return None
-    stop = len(y) - int(distances[-1])
-    return clone(forecaster).set_params(calibration=0).fit(X[:stop] if X.shape[1] else None, y[:stop])
-
-# %% ../nbs/44_forecast.ipynb #b7c5e9a5
-def _past_errors(forecaster: Any) -> NDArray:
-    "What came less each quantile, from the origins that correct the intervals, by networks that hadn't seen it"
-    f, distances = forecaster, _calibration_distances(forecaster.get_params())
-    parts = (f, distances[distances <= f.since_]), (f.rehearsal_, distances[distances > f.since_])
-    return np.concatenate([_errors_at(f, by, d) for by, d in parts if len(d)], axis=1)
-
-# %% ../nbs/44_forecast.ipynb #50d46885
-def _errors_at(known: _KnownSeries, by: Any, distances: NDArray) -> NDArray:
-    "What came less each quantile that a forecaster would have given; distances (n,)"
-    y, X, origins = known.last_y_, known.last_X_, len(known.last_y_) - distances
-    past, covariates, future = _stretches_at(y, X, origins, known.season, known.window, known.horizon)
-    return future.T - _quantiles_ahead(by, past, covariates)[0]
-
-# %% ../nbs/44_forecast.ipynb #39122d23
-def _forecast_record(f: Any) -> dict[str, Any]:
-    "What fit left behind, but for the weights"
-    names, t, step = getattr(f, 'feature_names_in_', None), f.last_time_, f.time_step_
-    return {'n_features_in_': int(f.n_features_in_), 'since_': f.since_, 'history_': f.history_,
-            'held_out_history_': f.held_out_history_, 'last_y': f.last_y_.tolist(), 'last_X': f.last_X_.tolist(),
-            'time': None if t is None else [str(t), t.dtype.str],
-            'step': None if step is None else [step.astype(np.int64 if step.dtype.kind == 'm' else step.dtype).item(),
-                                               step.dtype.str], 'value': f.scale_.value.as_lists(),
-            'change': f.scale_.change, 'covariates': f.scale_.covariates.as_lists(),
-            'names': None if names is None else names.tolist(),
-            'sum': f.sum_ and [f.sum_.weights.tolist(), f.sum_.constant]}
-
-# %% ../nbs/44_forecast.ipynb #13fdd966
-def _restore_forecast(f: Any, learned: Mapping[str, Any]) -> None:
-    "Set what fit would have left behind, but for the weights"
-    for name in ('n_features_in_', 'since_', 'history_', 'held_out_history_'): setattr(f, name, learned[name])
-    if learned['names'] is not None: f.feature_names_in_ = np.array(learned['names'], object)
-    value, covariates = (Scale(*map(np.array, learned[name])) for name in ('value', 'covariates'))
-    f.scale_ = _SeriesScale(value, learned['change'], covariates)
-    f.last_y_ = np.array(learned['last_y'])
-    f.last_X_ = np.array(learned['last_X'], np.float64).reshape(len(f.last_y_), -1)
-    time, step = learned['time'], learned.get('step')
-    f.last_time_ = None if time is None else np.array(time[0]).astype(time[1])[()]
-    f.time_step_ = None if step is None else np.array(*step)[()]
-    f.sum_ = learned['sum'] and _WeightedSum(np.array(learned['sum'][0]), learned['sum'][1], _lags_of(f.season, f.window))
-    f.quantiles, f.network_ = tuple(f.quantiles), _forecast_network(f)
-
-# %% ../nbs/44_forecast.ipynb #12a14d99
-def _forecast_network(f: Any) -> Chain:
-    "The network that the options describe"
-    recurrent = stacked(3 + f.n_features_in_, f.units, f.cell, f.layers, dropout=f.dropout)
-    return Chain({'recurrent': recurrent, 'dropout': Dropout(f.dropout), 'output': Dense(f.units, len(f.quantiles))})
-
-# %% ../nbs/44_forecast.ipynb #55abf477
-def _learn_series(f: Any, X: NDArray, y: NDArray) -> None:
-    "Train all members; X (T, k), y (T,)"
-    rng, q = generator_of(f.random_state), _check_quantiles(f.quantiles)
-    f.scale_, f.network_ = _series_scale(y, X, f.season, f.horizon), _forecast_network(f)
-    f.sum_ = _weighted_sum(y, X, f.season, f.window) if f.linear else None
-    task = _SeriesTask(f.network_, y, X, f.scale_, f.season, f.window, f.horizon, q, f.batch_size, f.noise)
-    members = [_train_forecast(task, f.get_params(), rng) for _ in range(f.members)]
-    f.parameters_ = [m.parameters for m in members]
-    f.history_, f.held_out_history_ = [m.history for m in members], [m.held_out for m in members]
-
-# %% ../nbs/44_forecast.ipynb #c5e3d0e1
-class _ForecastFile(_KnownSeries):
-    "What a forecaster writes to a file and takes back"
-    def learned(self) -> dict[str, Any]:  # as JSON can hold it
-        "What fit left behind, but for the weights"
-        return {**_forecast_record(self), 'rehearsal': self.rehearsal_ and self.rehearsal_.learned()}
-
-    def restore(self, learned: Mapping[str, Any]) -> None:
-        "Set what fit would have left behind, but for the weights"
-        _restore_forecast(self, learned)
-        self.rehearsal_ = learned['rehearsal'] and clone(self).set_params(calibration=0)
-        if self.rehearsal_: self.rehearsal_.restore(learned['rehearsal'])
-
-# %% ../nbs/44_forecast.ipynb #cadef0f8
-def _check_enough(options: Mapping[str, Any], T: int) -> None:
-    "Raise ValueError for a series that is too short to learn from"
-    least = options['season'] + options['window'] + options['horizon']
-    name, distances = 'season + window + horizon', _calibration_distances(options)
-    if len(distances): least, name = least + int(distances[-1]), f'{name}, and {distances[-1]} for the calibration'
-    if T < least: raise ValueError(f'y: got n_samples = {T} steps, expected at least {name}: {least}')
-
-# %% ../nbs/44_forecast.ipynb #481866c8
-def _check_series(f: Any, X: Any, y: Any, times: Any) -> tuple[NDArray, NDArray, NDArray | None]:
-    "Options and data, looked at; raises TypeError or ValueError for what can't be learned from; X (T, k), y (T,)"
-    _check_forecast_options(f.get_params())
-    y = _as_series(y)
-    X, times = _check_covariates(f, X, len(y), reset=True), _check_times(times, len(y))
-    _check_enough(f.get_params(), len(y))
-    return X, y, times
-
-# %% ../nbs/44_forecast.ipynb #63a9cf46
-def _corrected_quantiles(f: Any, quantiles: NDArray, shares: NDArray) -> NDArray:
-    "Quantiles, moved by past errors where the forecaster has a calibration; quantiles (n_q, steps), shares (n_q,)"
-    return _moved_quantiles(quantiles, _quantile_shifts(_past_errors(f), shares), shares) if f.calibration else quantiles
+# %% ../nbs/44_forecast.ipynb #f1a2b3c8
+#| code-fold: true
+def _as_times(times: Any, T: int, after: Any = None, step: Any = None) -> NDArray | None:
+    "Times as an array (T,), each later than the one before, `after` before the first, by even steps; None for None"
+    if times is None: return None
+    t = np.asarray(times)
+    if t.dtype.kind not in 'iufM': refuse('times', t.dtype, 'numbers or datetime64')
+    if t.shape != (T,): refuse('times', f'shape {t.shape}', f'{(T,)}, one a step')
+    if after is not None:
+        before = np.asarray(after)
+        if (before.dtype.kind == 'M') != (t.dtype.kind == 'M'):
+            refuse('times', f'{t.dtype} after {before.dtype}', 'all numbers or all datetime64')
+        both = np.result_type(t, before)
+        if step is not None: step = np.diff(np.array([after - step, after]).astype(both))[0]
+        t = np.concatenate([before.astype(both)[None], t])
+    back = np.flatnonzero(~(t[1:] > t[:-1]))
+    if len(back): refuse('times', f'{t[back[0] + 1]} after {t[back[0]]}', 'times that only grow')
+    if len(t) == 1: return t
+    step = _usual_step(t) if step is None else step
+    gaps, usual = np.diff(t).astype(np.float64), float(step.astype(np.float64))
+    odd = np.flatnonzero(np.abs(gaps - usual) > usual / 2)      # months and years differ by less
+    if len(odd):
+        refuse('times', f'{t[odd[0] + 1]} after {t[odd[0]]}', f'even steps of about {_in_words(step)}: fill in what is '
+                                                              'missing, or give no times where only the order counts')
+    return t[len(t) - T:]
 
 # %% ../nbs/44_forecast.ipynb #fea774ea
-class Forecaster(_ForecastFile):
+class Forecaster(Ensemble):
     """Says what comes next in a series, and how far off it may be
 
     Covariates stand before the series, as in scikit-learn; where there are none, None:
@@ -624,50 +317,196 @@ class Forecaster(_ForecastFile):
 
     with y of shape (T,), X of (T, k), and X_ahead of (steps, k), the covariates of the steps to come.
 
-    `cell` is 'rnn', 'lstm' or 'gru'; `noise` is the standard deviation of what is added to the scaled data in training;
-    `members` are networks whose quantiles are averaged; `calibration` is a number of past origins, `calibration_every`
-    steps apart, whose errors correct the intervals; with `validation_fraction`, a share of the series is set aside, and
-    training ends after `patience` looks, of twenty in all, without a lower loss there."""
-    def fit(self,
-            X: Any,  # covariates that are known in advance, (T, k), or None for none
-            y: Any,  # the series, (T,)
-            times: Any = None,  # of each step, only to be checked: they must grow, without a gap; None for none
-            ) -> Self:  # the estimator itself
-        "Learn from a series; raises TypeError or ValueError, before any work, for what can't be learned from"
-        forget(self)
-        X, y, t = _check_series(self, X, y, times)
-        self.rehearsal_, self.since_ = _rehearsed(self, X, y), 0
-        self.keep(X, y, t)
-        _learn_series(self, X, y)
-        return self
+    `season` is the number of steps after which the series repeats itself, `window` how many known steps the network
+    sees; `cell` is 'rnn', 'lstm' or 'gru'; `noise` is the standard deviation of what is added to the scaled data in
+    training; `members` is the size of the ensemble, networks whose quantiles are averaged; `linear`, from 0 to 1, the
+    part of the weighted sum. `calibration` is a number of past origins, `calibration_every` steps apart, whose errors
+    correct the intervals. With `validation_fraction`, that fraction of the series is held out, and training stops after
+    `patience` validations, of twenty in all, without a lower loss."""
+    _declared: ClassVar = {
+        **Ensemble._declared, 'calibration': Integer(0), 'linear': Number(0, 1),
+        **dict.fromkeys(('horizon', 'season', 'window', 'steps', 'calibration_every'), Integer(1))}
+    n_features_in_: int     # covariates
+    last_y_: NDArray        # the end of the known series, as far as forecasts need it
+    last_X_: NDArray        # its covariates
+    since_: int             # steps that became known since fit
 
-    def forecast(self,
-                 X: Any = None,  # covariates of the steps ahead, (steps, k); None if there are none
-                 steps: int | None = None,  # how many; as many as X has rows, or the horizon, by default
-                 ) -> _Forecast:  # quantiles and the baseline
-        "What comes after the end of the known series, in its own units; raises NotFittedError before fit"
+    def __init__(self, horizon: int = 12, season: int = 1, window: int = 24,
+                 quantiles: Sequence[float] = (0.1, 0.5, 0.9), units: int = 32, layers: int = 1, cell: str = 'gru',
+                 linear: float = 0.5, dropout: float = 0.1, noise: float = 0.1, steps: int = 500, batch_size: int = 32,
+                 learning_rate: float = 0.005, weight_decay: float = 0.01, members: int = 2, calibration: int = 0,
+                 calibration_every: int = 1, validation_fraction: float = 0.0, patience: int = 5,
+                 random_state: Any = None) -> None:
+        self.horizon, self.season, self.window, self.quantiles = horizon, season, window, quantiles
+        self.units, self.layers, self.cell, self.dropout, self.noise = units, layers, cell, dropout, noise
+        self.steps, self.batch_size, self.learning_rate = steps, batch_size, learning_rate
+        self.weight_decay, self.members, self.linear, self.random_state = weight_decay, members, linear, random_state
+        self.calibration, self.calibration_every = calibration, calibration_every
+        self.validation_fraction, self.patience = validation_fraction, patience
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+    def fit(self, X: Any, y: Any, times: Any = None) -> Self:
+        "Learn from a series (T,), its covariates (T, k), or None, and its times (T,), which are only checked, or None"
+        self._begin()
+        y, seen, shares = _as_series(y), copy(self), _as_shares(self.quantiles)
+        X, t = seen._covariates(X, len(y), reset=True), _as_times(times, len(y))
+        form = {name: value for name, value in vars(seen).items() if name.endswith('_')}
+        needed, name = self.season + self.window + self.horizon + self._reach(), 'season + window + horizon'
+        if self.calibration: name += f', and {self._reach()} for the calibration'
+        if len(y) < needed: refuse('y', f'n_samples = {len(y)} steps', f'at least {name}: {needed}')
+        scale, network = _series_scale(y, X, self.season, self.horizon), self._network(X.shape[1])
+        record = {'n_features_in_': 0, **form, **self._end(X, y, t), 'since_': 0, 'scale_': scale,
+                  'sum_': _weighted_sum(y, X, self.season, self.window) if self.linear else None,
+                  'rehearsal_': self._rehearsal(X, y) if self.calibration else None}
+        steps = self.season, self.window, self.horizon
+        task = _SeriesTask(network, y, X, scale, *steps, shares, self.batch_size, self.noise)
+        return self._remember({**record, **self._train(task, self.steps, max(1, self.steps // 20))})
+
+    def extended(self, X: Any, y: Any, times: Any = None) -> Self:
+        "The same weights, with more of the series known: covariates (T, k) or None, values (T,), times (T,) or None"
         check_is_fitted(self)
-        if steps is not None: check_sizes(steps=steps)
-        ahead, shares = _check_covariates(self, X, steps), _check_quantiles(self.quantiles)
-        past, known = self.last_y_[-self.season - self.window:, None], self.last_X_[-self.window:]
-        quantiles, naive = _quantiles_ahead(self, past, np.concatenate([known, ahead])[:, None])
-        return _Forecast(shares, _corrected_quantiles(self, quantiles[:, 0], shares), naive[0])
+        y = _as_series(y)
+        X, t = self._covariates(X, len(y)), _as_times(times, len(y), self.last_time_, self.time_step_)
+        end = self._end(np.concatenate([self.last_X_, X]), np.concatenate([self.last_y_, y]), t)
+        return copy(self)._remember({**end, 'since_': self.since_ + len(y)})
 
-    def predict(self,
-                X: Any = None,  # covariates of the steps ahead, (steps, k); None for the horizon without covariates
-                ) -> NDArray:  # (steps,)
-        "The median of what comes next"
+    def forecast(self, X: Any = None, steps: int | None = None) -> _Forecast:
+        "What comes after the known series: with covariates (steps, k) or None, for so many steps, or the horizon"
+        check_is_fitted(self)
+        if steps is not None: require(Integer(1), steps=steps)
+        ahead, shares = self._covariates(X, steps), _as_shares(self.quantiles)
+        past, known = self.last_y_[-self.season - self.window:, None], self.last_X_[-self.window:]
+        quantiles, naive = self._quantiles_ahead(past, np.concatenate([known, ahead])[:, None])
+        found = quantiles[:, 0]
+        if self.calibration: found = _moved_quantiles(found, _quantile_shifts(self._past_errors(), shares), shares)
+        return _Forecast(shares, found, naive[0])
+
+    def predict(self, X: Any = None) -> NDArray:
+        "The median of what comes next, (steps,), with covariates (steps, k); None for the horizon without covariates"
         return self.forecast(X).median
 
-    def score(self,
-              X: Any,  # covariates of the steps ahead, (steps, k), or None
-              y: Any,  # what came, (steps,)
-              ) -> float:  # 1 at best; 0 is as good as the baseline
-        "The skill: 1 less the ratio of mean absolute error to that of the seasonal-naive forecast"
+    def score(self, X: Any, y: Any) -> float:
+        "The skill on what came, (steps,), with its covariates (steps, k) or None"
         check_is_fitted(self)
         y = _as_series(y)
         found = self.forecast(X, len(y))
         return skill(np.abs(found.median - y).mean(), np.abs(found.naive - y).mean())
+
+    def _begin(self) -> None:
+        super()._begin()
+        shares, n = _as_shares(self.quantiles), self.calibration
+        ranks = _quantile_ranks(shares, n)
+        if n and (ranks.min() < 1 or ranks.max() > n):
+            least = int(np.ceil(1 / min(*shares, *(1 - shares)) - 1 - 1e-9))
+            refuse('calibration', f'{n} origins', f'0, or {least} or more for {shares[0]} to {shares[-1]}')
+
+    def _covariates(self, X: Any, T: int | None, reset: bool = False) -> NDArray:
+        "Covariates as an array (T, k); after fit (not reset), only as many as were fitted"
+        known = None if reset else self.n_features_in_
+        if known == 0 and X is not None: refuse('X', 'covariates', 'None, as in fit')
+        if known and X is None: refuse('X', 'None', f'the covariates of each step, ({T or "steps"}, {known})')
+        if X is None: return np.zeros((self.horizon if T is None else T, 0))
+        if type(X) is dict: refuse('X', 'a dictionary', '(T, k)')
+        if np.asarray(X).dtype.kind in 'US': refuse('X', 'text', 'numeric covariates')
+        if np.ndim(X) != 2:
+            refuse('X', f'shape {np.shape(X)}', 'a 2D array (T, k). Reshape your data: X[:, None] for one covariate')
+        if np.ma.is_masked(X): refuse('X', 'masked entries', 'numbers alone')
+        X = validate_data(self, X, reset=reset, dtype=np.float64)
+        if T is not None and len(X) != T: refuse('X', f'{len(X)} rows', f'{T}, one a step')
+        return X
+
+    def _network(self, k: int) -> Chain:
+        recurrent = stacked(3 + k, self.units, str(self.cell), self.layers, dropout=self.dropout)
+        output = Dense(self.units, len(self.quantiles))
+        return Chain({'recurrent': recurrent, 'dropout': Dropout(self.dropout), 'output': output})
+
+    def _distances(self) -> NDArray:
+        "How many steps before the end of the known series each origin lies that corrects the intervals"
+        nearest = -(-self.horizon // self.calibration_every) * self.calibration_every
+        return nearest + self.calibration_every * np.arange(self.calibration)
+
+    def _reach(self) -> int: return int(self._distances().max(initial=0))
+
+    def _end(self, X: NDArray, y: NDArray, times: NDArray | None) -> dict[str, Any]:
+        "What the record says of the known series: its end; X (T, k), y (T,)"
+        needed = self.season + self.window + self._reach()
+        end = {'last_y_': y[-needed:].copy(), 'last_X_': X[-needed:].copy(), 'last_time_': None, 'time_step_': None}
+        if times is None: return end
+        step = _usual_step(times) if len(times) > 1 else self.time_step_
+        return {**end, 'last_time_': times[-1], 'time_step_': step}
+
+    def _rehearsal(self, X: NDArray, y: NDArray) -> Self:
+        "The same forecaster, fitted to what came before the origins that correct the intervals; X (T, k), y (T,)"
+        stop = len(y) - self._reach()
+        return clone(self).set_params(calibration=0).fit(X[:stop] if X.shape[1] else None, y[:stop])
+
+    def _past_errors(self) -> NDArray:
+        "What came less each quantile, (n_q, n, horizon), by networks that hadn't seen it"
+        distances = self._distances()
+        parts = (self, distances[distances <= self.since_]), (self.rehearsal_, distances[distances > self.since_])
+        return np.concatenate([self._errors_of(by, d) for by, d in parts if len(d)], axis=1)
+
+    def _errors_of(self, by: Forecaster, distances: NDArray) -> NDArray:
+        origins = len(self.last_y_) - distances
+        known = self.last_y_, self.last_X_, origins
+        past, covariates, future = _examples_at(*known, self.season, self.window, self.horizon)
+        return future.T - by._quantiles_ahead(past, covariates)[0]
+
+    def _quantiles_ahead(self, past: NDArray, X: NDArray) -> tuple[NDArray, NDArray]:
+        "Quantiles (n_q, m, steps) and baseline (m, steps); past (season + window, m), X (window + steps, m, k)"
+        x = _network_input(past, X, self.season, self.scale_, np.float64)
+        naive = seasonal_naive(past, self.season, len(X) - self.window).T
+        found = []
+        for parameters in self.parameters_:
+            double = {name: p.astype(np.float64) for name, p in parameters.items()}
+            found.append(self.network_.forward(double, x, None, Pass(training=False))[0][:, :, self.window:])
+        quantiles = naive + self.scale_.change * np.sort(np.mean(found, axis=0), axis=0)
+        return quantiles + self._toward_sum(past, X, quantiles), naive
+
+    def _toward_sum(self, past: NDArray, X: NDArray, quantiles: NDArray) -> Any:
+        "By how much the weighted sum moves all quantiles of each step, (m, steps)"
+        if not self.linear: return 0.0
+        median = quantiles[list(_as_shares(self.quantiles)).index(0.5)]
+        steps = min(self.horizon, median.shape[1])
+        said = self.sum_.ahead(past, X[self.window:][:steps]).T
+        move = self.linear * (said - median[:, :steps])
+        return move[:, np.minimum(np.arange(median.shape[1]), steps - 1)]
+
+    def _weights(self) -> Arrays:
+        return super()._weights() | (join({'rehearsal': self.rehearsal_._weights()}) if self.rehearsal_ else {})
+
+    def _learned(self) -> dict[str, Any]:
+        names, t, step, weighted = getattr(self, 'feature_names_in_', None), self.last_time_, self.time_step_, self.sum_
+        whole = lambda step: step.astype(np.int64) if step.dtype.kind == 'm' else step
+        return {**{name: getattr(self, name) for name in _AS_THEY_ARE},
+                'last_y': self.last_y_.tolist(), 'last_X': self.last_X_.tolist(),
+                'time': None if t is None else [str(t), t.dtype.str],
+                'step': None if step is None else [whole(step).item(), step.dtype.str],
+                'value': self.scale_.value.as_lists(), 'change': self.scale_.change,
+                'covariates': self.scale_.covariates.as_lists(), 'names': None if names is None else names.tolist(),
+                'sum': weighted and [weighted.weights.tolist(), weighted.constant],
+                'rehearsal': self.rehearsal_ and self.rehearsal_._learned()}
+
+    def _record(self, learned: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
+        record, k = {name: learned[name] for name in _AS_THEY_ARE}, learned['n_features_in_']
+        if learned['names'] is not None: record['feature_names_in_'] = np.array(learned['names'], object)
+        value, covariates = (Scale.from_lists(learned[name]) for name in ('value', 'covariates'))
+        time, step, said, rehearsed = (learned.get(name) for name in ('time', 'step', 'sum', 'rehearsal'))
+        rehearsal = rehearsed and clone(self).set_params(calibration=0)
+        if rehearsal: rehearsal._remember(rehearsal._record(rehearsed, of_layer(arrays, 'rehearsal')))
+        last_y = np.array(learned['last_y'])
+        return {**record, 'scale_': _SeriesScale(value, learned['change'], covariates),
+                'last_y_': last_y, 'last_X_': np.reshape(learned['last_X'], (len(last_y), k)),
+                'last_time_': None if time is None else np.array(time[0]).astype(time[1])[()],
+                'time_step_': None if step is None else np.array(*step)[()], 'rehearsal_': rehearsal,
+                'sum_': said and _WeightedSum(np.array(said[0]), said[1], _lags_of(self.season, self.window)),
+                **self._networks(self._network(k), arrays)}
+
+_AS_THEY_ARE = 'n_features_in_', 'since_', 'history_', 'held_out_history_'                          # JSON holds them
 
 # %% ../nbs/44_forecast.ipynb #24d33d4c
 class _RollingOrigin(NamedTuple):
@@ -679,12 +518,12 @@ class _RollingOrigin(NamedTuple):
     width: NDArray  # of the interval, (m, horizon)
     nominal: float  # how often it should
 
-    def mean_absolute(self) -> tuple[NDArray, NDArray]:  # of the forecast, of the baseline, each (m,)
-        "The mean absolute error from each origin"
+    def mean_absolute(self) -> tuple[NDArray, NDArray]:
+        "The mean absolute error from each origin, of the forecast and of the baseline, each (m,)"
         return np.abs(self.errors).mean(axis=1), np.abs(self.naive_errors).mean(axis=1)
 
-    def skill(self) -> float:  # 1 at best, 0 is as good as the baseline
-        "By which share the mean absolute error over all origins is below that of the baseline"
+    def skill(self) -> float:
+        "The fraction by which the mean absolute error over all origins is below that of the baseline"
         return skill(np.abs(self.errors).mean(), np.abs(self.naive_errors).mean())
 
     def __str__(self) -> str:
@@ -696,8 +535,9 @@ class _RollingOrigin(NamedTuple):
                 f'  within the {self.nominal:.0%} interval, {self.width.mean():.4g} wide: {self.inside.mean():.0%}')
 
 # %% ../nbs/44_forecast.ipynb #dea47ab9
+@fits(forecaster=Forecaster, first=Integer(1), every=Integer(1), refit=bool)
 def rolling_origin(
-    forecaster: Any,  # a Forecaster; it stays as it is
+    forecaster: Forecaster,  # stays as it is
     X: Any,  # covariates, (T, k), or None
     y: Any,  # the series, (T,)
     first: int,  # steps known at the first origin: what is learned from
@@ -705,16 +545,12 @@ def rolling_origin(
     refit: bool = False,  # whether to learn anew at each origin
     times: Any = None,  # of each step, only to be checked; None where none are given
 ) -> _RollingOrigin:  # errors of forecast and baseline from each origin
-    "Forecasts from many origins beside what came; raises ValueError where the series leaves no room for one"
-    if not isinstance(forecaster, Forecaster):
-        raise TypeError(f'forecaster: got {type(forecaster).__name__}, expected a Forecaster')
+    "Forecasts from many origins beside what came"
     y, horizon = _as_series(y), forecaster.horizon
-    check_sizes(first=first, every=every)
     if X is not None and np.shape(X)[:1] != y.shape:
-        raise ValueError(f'X: got {(np.shape(X) or (0,))[0]} rows, expected {len(y)}, one a step')
-    _check_times(times, len(y))
-    if first + horizon > len(y):
-        raise ValueError(f'first: got {first}, expected at most {len(y) - horizon}: {len(y)} steps less the horizon')
+        refuse('X', f'{(np.shape(X) or (0,))[0]} rows', f'{len(y)}, one a step')
+    _as_times(times, len(y))
+    if first + horizon > len(y): refuse('first', first, f'at most {len(y) - horizon}: {len(y)} steps less the horizon')
     part = lambda start, stop: None if X is None else X[start:stop]
     origins, here = np.arange(first, len(y) - horizon + 1, every), clone(forecaster).fit(part(0, first), y[:first])
     found = []
@@ -725,10 +561,10 @@ def rolling_origin(
     came = np.array([y[origin:origin + horizon] for origin in origins])
     return _compared(origins, came, found)
 
-# %% ../nbs/44_forecast.ipynb #77498971
+# %% ../nbs/44_forecast.ipynb #f1a2b3c9
 def _compared(origins: NDArray, came: NDArray, found: Sequence[_Forecast]) -> _RollingOrigin:
     "Forecasts beside what came; origins (m,), came (m, horizon)"
     median, naive = (np.array([getattr(f, name) for f in found]) for name in ('median', 'naive'))
     low, high = (np.array([f.interval[side] for f in found]) for side in (0, 1))
     return _RollingOrigin(origins, came - median, came - naive, (low <= came) & (came <= high), high - low,
-                         float(found[0].shares[-1] - found[0].shares[0]))
+                          float(found[0].shares[-1] - found[0].shares[0]))

@@ -7,39 +7,34 @@ from __future__ import annotations
 
 import functools
 import math
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from rnn_nbdev.jit import (
-    BACK, COMPILES, FIRST, INNER, LAST, LEAST, OPTIONS, PARTS, WORK, Work, add_shards, address, borrowed,
-    by_itself, claim, compiled, cut, fetch_back, fetch_parts, fetch_work, for_reading, most_threads, multiply, no_back,
-    no_work, pack_gates, pack_rows, panel_width, peek, run, share_lines, wake_up,
+from .checks import Number, fits, require
+from rnn_nbdev.gemm import (
+    COMPILES, OPTIONS, address, c_ordered, compiled, compiled_separately, instruction, multiply, pack_columns,
+    pack_rows, panel_width, unowned, unwrapped, version,
 )
-from .kernels import FLOATS, rooms
-from .losses import check_classes, target_weights
-from .numerics import check_cache, check_number, check_shapes
+from .kernels import FLOATS, borrow, borrow_many
+from .losses import Classes, Mask, target_weights
+from rnn_nbdev.threads import (
+    FIRST, LAST, OPERATIONS, add_shares, claim, cut, fetch_like, most_threads, run, share_lines, wake_up,
+)
 
 # %% auto #0
-__all__ = ['as_float', 'fast_exp', 'worth_compiled', 'jit_affine_forward', 'jit_affine_backward', 'jit_output_loss',
-           'jit_output_loss_backward', 'fused_adam']
+__all__ = []
 
 # %% ../nbs/18_fused.ipynb #fbbb5e8c
 if COMPILES:
     from llvmlite import ir
-    from numba import njit, types
-    from numba.extending import intrinsic, overload
+    from numba import types
+    from numba.extending import overload
 
 # %% ../nbs/18_fused.ipynb #784bb9fe
-_CAREFUL: Any = {**OPTIONS, 'fastmath': {'contract', 'nsz'}}   # fuse multiply and add, forget -0
+_CAREFUL: Any = {**OPTIONS, 'fastmath': {'contract', 'nsz'}}   # fuse multiply and add, ignore the sign of zero
 _EXACT: Any = {**OPTIONS, 'fastmath': False}                   # each operation rounds as it does in NumPy
-_STAMP = Path(compiled.__code__.co_filename).stat().st_mtime_ns
-
-def _within(f: Any, options: Any=INNER) -> Any:
-    "Compile a function as a part of others, which are kept with all their parts"
-    return njit(**options)(f) if COMPILES else f
 
 # %% ../nbs/18_fused.ipynb #48e44bb9
 _EXP = (0.5000000078, 0.1666666616, 0.04166627018,
@@ -48,23 +43,19 @@ _LOWEST = -87.0                       # below it 2^n leaves the range of float32
 _LN2 = 0.693145751953125, 1.428606820309417e-06       # ln 2 in two parts: n times the first is exact
 
 # %% ../nbs/18_fused.ipynb #0c1c64fc
-def _as_float(typingctx: Any, k: Any) -> Any:
-    "The float whose bits are those of a whole number"
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.FloatType())
-    return types.float32(types.int32), emit
-
-as_float: Any = intrinsic(_as_float) if COMPILES else _as_float
+@instruction(lambda k: types.float32(types.int32))
+def _as_float(code: Any, k: Any) -> Any:
+    "The float whose bits are those of an integer"
+    return code.builder.bitcast(k, ir.FloatType())
 
 # %% ../nbs/18_fused.ipynb #ebae3fb6
-def fast_exp(
-    x: float,  # 0 or below
-) -> float:  # e^x, of the same type
-    "The exponential function: by powers where compiled for float32, the machine's own for float64"
+def _exp(x: float) -> float:
+    "e^x for x <= 0: by powers where compiled for float32, the machine's own for float64"
     return math.exp(x)
 
-def _fast_exp(x: Any) -> Any:
-    "What `fast_exp` compiles to"
+# %% ../nbs/18_fused.ipynb #a77ebb26
+def _compiled_exp(x: Any) -> Any:
+    "What `_exp` compiles to"
     def exact(x: Any) -> Any: return math.exp(x)
     c0, c1, c2, c3, c4, c5 = map(np.float32, _EXP)
     low, high_part, low_part = np.float32(_LOWEST), *map(np.float32, _LN2)
@@ -77,38 +68,72 @@ def _fast_exp(x: Any) -> Any:
         r = y - n * high_part
         r = r - n * low_part
         e = one + (r + r*r * (c0 + r*(c1 + r*(c2 + r*(c3 + r*(c4 + r*c5))))))
-        return zero if x < low else e * as_float((np.int32(n) + bias) << places)
+        return zero if x < low else e * _as_float((np.int32(n) + bias) << places)
     return by_powers if x == types.float32 else exact
 
-if COMPILES: overload(fast_exp, jit_options=_CAREFUL)(_fast_exp)
+# %% ../nbs/18_fused.ipynb #ec8f536a
+if COMPILES: overload(_exp, jit_options=_CAREFUL)(_compiled_exp)
 
-# %% ../nbs/18_fused.ipynb #6f71bcb7
+# %% ../nbs/18_fused.ipynb #0b8d4be1
 _BLOCK = 96          # rows that are taken at a time
 
-@_within
-def _block_scores(work: Any, start: int, rows: int, to: int, ld: int) -> None:
-    "The scores of a block, each row with those that fill its last panel; work (1, N, n_x)"
-    X, B, size = work.X, work.B1, work.X.itemsize
-    n_x, one, x = X.shape[2], X.dtype.type(1), address(X) + start*X.shape[2]*size
-    stride = B.shape[1] * B.shape[2]
-    multiply(one, rows, to, ld, address(work.b1), 0, x, n_x, 1, n_x, x, 0, 0, address(B), stride, len(B))
+class _Rows(NamedTuple):
+    "The arrays of a pass over N rows; those with one block for each share begin with that axis"
+    X: NDArray  # what goes in, (N, n_x)
+    B: NDArray  # packed weights, as columns, (panels, n_x, width)
+    b: NDArray  # biases, (panels * width,)
+    Z: NDArray  # out: logits, (N, n_y), or for the loss the exponentials of all in the panels, (N, panels * width)
+    block: NDArray  # logits of a block, (shares, _BLOCK, panels * width)
+    top: NDArray  # space for the highest logit, (shares, width)
+    targets: NDArray  # right class of each row, (N,)
+    weights: NDArray  # what each row counts in the mean, (N,)
+    sums: NDArray  # out: sum of each row's exponentials, (N,)
+    losses: NDArray  # out: loss of each share, (shares,)
+    dZ: NDArray  # gradient of the logits, (N, n_y)
+    dblock: NDArray  # gradient of a block's logits, (shares, _BLOCK, panels * width)
+    F: NDArray  # packed weights, as rows, (x_panels, n_y, width)
+    dX: NDArray  # out: gradient of X, (N, n_x)
+    P: NDArray  # space for a block of it, (shares, _BLOCK, x_panels * width)
+    PX: NDArray  # a block of X, packed, (shares, x_panels, _BLOCK, width)
+    dW: NDArray  # out: gradient of the weights, (shares, n_y, x_panels * width)
+    db: NDArray  # out: gradient of the biases, and space for that of a block, (shares, 2 n_y)
+    zero: NDArray  # zeros, (x_panels * width,)
 
-# %% ../nbs/18_fused.ipynb #7164f2cc
-@_within
-def _dense_shard(work: Any, p: int, m0: int, m1: int) -> None:
-    "The scores of some rows; work (1, N, n_y)"
-    Z, P = borrowed(work.Z), borrowed(work.S)[p]
+# %% ../nbs/18_fused.ipynb #4176c733
+@functools.cache
+def _no_rows(dtype: DTypeLike) -> _Rows:
+    "Arrays of the right types with nothing in them"
+    dimensions = 2, 3, 1, 2, 3, 2, 1, 1, 1, 1, 2, 3, 3, 2, 3, 4, 3, 2, 1
+    kind = lambda name: np.int64 if name == 'targets' else dtype
+    return _Rows(*(np.empty((0,) * d, kind(name)) for name, d in zip(_Rows._fields, dimensions)))
+
+_fetch = fetch_like(_no_rows)
+
+# %% ../nbs/18_fused.ipynb #6f71bcb7
+@unwrapped
+def _block_logits(work: Any, start: int, rows: int, to: int, ld: int) -> None:
+    "The logits of a block, each row with those that fill its last panel"
+    X, B, size = work.X, work.B, work.X.itemsize
+    n_x, one, stride = X.shape[1], X.dtype.type(1), B.shape[1] * B.shape[2]
+    x = address(X) + start*n_x*size
+    multiply(one, rows, to, ld, address(work.b), 0, x, n_x, 1, n_x, x, 0, 0, address(B), stride, len(B))
+
+# %% ../nbs/18_fused.ipynb #8320d954
+@unwrapped
+def _logits(work: Any, p: int, m0: int, m1: int) -> None:
+    "The logits of some rows"
+    Z, block = unowned(work.Z), unowned(work.block)[p]
     for start in range(m0, m1, _BLOCK):
         rows = min(_BLOCK, m1 - start)
-        _block_scores(work, start, rows, address(P), P.shape[1])
+        _block_logits(work, start, rows, address(block), block.shape[1])
         for r in range(rows):
-            scores, z = P[r], Z[0, start + r]
-            for j in range(len(z)): z[j] = scores[j]
+            logits, z = block[r], Z[start + r]
+            for j in range(len(z)): z[j] = logits[j]
 
 # %% ../nbs/18_fused.ipynb #0ee02adb
-@_within
+@unwrapped
 def _highest(z: NDArray, top: NDArray) -> Any:
-    "The highest score"
+    "The highest logit"
     n = len(top)
     for j in range(n): top[j] = z[j]
     for first in range(n, len(z), n):
@@ -120,19 +145,20 @@ def _highest(z: NDArray, top: NDArray) -> Any:
         for j in range(n): low[j] = high[j] if high[j] > low[j] else low[j]  # noqa: FURB136
     return top[0]
 
-@functools.partial(_within, options=_CAREFUL)
+# %% ../nbs/18_fused.ipynb #d919f9ee
+@functools.partial(unwrapped, options=_CAREFUL)
 def _exponentials(z: NDArray, h: Any) -> None:
     "The exponentials of a row, in place"
-    for j in range(len(z)): z[j] = fast_exp(z[j] - h)
+    for j in range(len(z)): z[j] = _exp(z[j] - h)
 
 # %% ../nbs/18_fused.ipynb #5c390b11
-@_within
-def _loss_shard(work: Any, p: int, m0: int, m1: int) -> None:
-    "The loss of some rows; out: e^(score - highest) of each in Z (1, N, panels * width), their sums brc, final_a[p, 0]"
-    E, k, w, s, top, loss = borrowed(work.Z)[0], work.counts, work.b2, work.brc, borrowed(work.S)[p, 0], 0.0
+@unwrapped
+def _losses(work: Any, p: int, m0: int, m1: int) -> None:
+    "The loss of some rows, with e^(logit - highest) of each in Z, and the sums of these"
+    E, k, w, s, top, loss = unowned(work.Z), work.targets, work.weights, work.sums, unowned(work.top)[p], 0.0
     for start in range(m0, m1, _BLOCK):
         rows = min(_BLOCK, m1 - start)
-        _block_scores(work, start, rows, address(E) + start*E.shape[1]*E.itemsize, E.shape[1])
+        _block_logits(work, start, rows, address(E) + start*E.shape[1]*E.itemsize, E.shape[1])
         for r in range(start, start + rows):
             e, total = E[r], E.dtype.type(0)
             h, right = _highest(e, top), e[k[r]]
@@ -140,28 +166,28 @@ def _loss_shard(work: Any, p: int, m0: int, m1: int) -> None:
             for j in range(len(e)): total += e[j]
             s[r] = total
             loss += w[r] * (math.log(total) + h - right)
-    work.final_a[p, 0] = loss
+    work.losses[p] = loss
 
 # %% ../nbs/18_fused.ipynb #4bfbc568
-@_within
+@unwrapped
 def _block_gradient(work: Any, D: NDArray, start: int, rows: int) -> None:
-    "From the exponentials of some rows to the gradient of their scores; D (BLOCK, panels * width)"
-    E, k, w, s = borrowed(work.Z)[0], work.counts, work.b2, work.brc
+    "From the exponentials of some rows to the gradient of their logits; D (_BLOCK, panels * width)"
+    E, k, w, s = unowned(work.Z), work.targets, work.weights, work.sums
     for r in range(rows):
         e, d, row = E[start + r], D[r], start + r
         share = w[row] / s[row]
         for j in range(len(d)): d[j] = share * e[j]
         d[k[row]] -= w[row]
 
-# %% ../nbs/18_fused.ipynb #cdf3a95a
-@_within
-def _dense_shard_back(work: Any, back: Any, p: int, m0: int, m1: int, loss: bool) -> None:
-    "From the gradients of the scores of some rows to those of the rows, the weights and the biases; back (1, N, n_y)"
-    X, dZ, dX, P, D = work.X[0], borrowed(back.dA), borrowed(back.dX)[0], borrowed(back.P)[p], borrowed(back.D)[p]
-    Fx, PX, dfull, one, size = back.Fx, back.PX[p], back.dfull[p], X.dtype.type(1), X.itemsize
-    n_x, n_y, ldp, width, stride = X.shape[1], Fx.shape[1], P.shape[1], Fx.shape[2], PX.shape[1] * Fx.shape[2]
-    none, db, block, ldd = np.intp(0), back.db[p, :n_y], back.db[p, n_y:], D.shape[1] if loss else n_y
-    f, b, zero, total, panels = address(Fx), address(PX), address(back.zero), address(dfull), len(Fx)
+# %% ../nbs/18_fused.ipynb #5147c032
+@unwrapped
+def _rows_back(work: Any, p: int, m0: int, m1: int, loss: bool) -> None:
+    "From the gradients of the logits of some rows to those of the rows, the weights and the biases"
+    X, dZ, dX, F = work.X, unowned(work.dZ), unowned(work.dX), work.F
+    D, P, PX, dW = unowned(work.dblock)[p], unowned(work.P)[p], work.PX[p], work.dW[p]
+    one, size, n_x, ldp, (panels, n_y, width) = X.dtype.type(1), X.itemsize, X.shape[1], P.shape[1], F.shape
+    none, db, block, ldd = np.intp(0), work.db[p, :n_y], work.db[p, n_y:], D.shape[1] if loss else n_y
+    f, b, zero, total, stride = address(F), address(PX), address(work.zero), address(dW), PX.shape[1] * width
     for start in range(m0, m1, _BLOCK):
         rows = min(_BLOCK, m1 - start)
         if loss: _block_gradient(work, D, start, rows)
@@ -169,7 +195,7 @@ def _dense_shard_back(work: Any, back: Any, p: int, m0: int, m1: int, loss: bool
         to = address(dX) + start*n_x*size if n_x == ldp else address(P)
         multiply(one, rows, to, ldp, zero, 0, d, ldd, 1, n_y, d, 0, 0, f, n_y * width, panels)
         for r in range(rows):
-            product, dx, dz = P[r], dX[start + r], D[r] if loss else dZ[0, start + r]
+            product, dx, dz = P[r], dX[start + r], D[r] if loss else dZ[start + r]
             for j in range(n_x if n_x < ldp else 0): dx[j] = product[j]
             for j in range(n_y): block[j] = dz[j] if r == 0 else block[j] + dz[j]
         for j in range(n_y): db[j] += block[j]            # a sum of sums: fewer roundings than one long sum
@@ -177,122 +203,103 @@ def _dense_shard_back(work: Any, back: Any, p: int, m0: int, m1: int, loss: bool
         multiply(one, n_y, total, ldp, total, ldp, d, 1, ldd, rows, d, 0, 0, b, stride, panels)
 
 # %% ../nbs/18_fused.ipynb #f08cc566
-_SCORES, _SCORES_BACK, _LOSS, _LOSS_BACK = range(4)
+_LOGITS, _LOGITS_BACK, _LOSS, _LOSS_BACK = range(4)
 
-def _make_rows_job(kind: int, dtype: DTypeLike, stamp: int) -> Any:
+def _make_job(kind: int, dtype: DTypeLike, version: int) -> Any:
     "What each thread does that takes part"
     one = np.dtype(dtype).type(1)
-    def job(board: int, me: int) -> None:
-        if stamp < 0: return                   # never: but so it is known to the job, and the job by it
-        work, back = fetch_work(one, peek(board + 8*WORK)), fetch_back(one, peek(board + 8*BACK))
-        parts = fetch_parts(one, peek(board + 8*PARTS))
-        p = claim(parts, me)
+    def job(place: int, me: int) -> None:
+        if version < 0: return                   # never: it makes the version a part of what is compiled
+        work, shares = _fetch(one, place)
+        p = claim(shares, me)
         while p >= 0:
-            m0, m1 = parts[p, FIRST], parts[p, LAST]
-            if kind == _SCORES: _dense_shard(work, p, m0, m1)
-            elif kind == _LOSS: _loss_shard(work, p, m0, m1)
-            else: _dense_shard_back(work, back, p, m0, m1, kind == _LOSS_BACK)
-            p = claim(parts, me)
+            m0, m1 = shares[p, FIRST], shares[p, LAST]
+            if kind == _LOGITS: _logits(work, p, m0, m1)
+            elif kind == _LOSS: _losses(work, p, m0, m1)
+            else: _rows_back(work, p, m0, m1, kind == _LOSS_BACK)
+            p = claim(shares, me)
     return job
 
+# %% ../nbs/18_fused.ipynb #ef371aee
 @functools.cache
-def _rows_job(kind: int, dtype: DTypeLike) -> Any:
+def _job_of(kind: int, dtype: DTypeLike) -> Any:
     "The job of a kind, compiled when it is first asked for"
-    return by_itself(_make_rows_job(kind, dtype, _STAMP), types.void(types.intp, types.intp))
+    made = _make_job(kind, dtype, version(compiled, most_threads))
+    return compiled_separately(made, types.void(types.intp, types.intp))
 
 # %% ../nbs/18_fused.ipynb #39c61a9f
 def _row_shares(N: int, W: NDArray, threads: int | None) -> NDArray:
     "How the rows of an output layer are shared among threads"
-    return share_lines(cut(None, N, threads or min(most_threads(), 1 + 2 * W.size * N // LEAST)) or [(0, 0)])
+    return share_lines(cut(None, N, threads or min(most_threads(), 1 + 2 * W.size * N // OPERATIONS)) or [(0, 0)])
 
 # %% ../nbs/18_fused.ipynb #276ec1f9
-def worth_compiled(
-    a: NDArray,  # (n_a, m) or (n_a, m, T)
-    W: NDArray,  # (n_y, n_a)
-    b: NDArray,  # (n_y, 1)
-    least: int = LEAST,  # operations that are worth it
-) -> bool:  # whether the compiled output layer can be used, and is worth it
-    "Whether all are plain arrays that fit, of one type, float32 or float64, and there is enough to do"
+def worth_compiled(a: NDArray, W: NDArray, b: NDArray, least: int = OPERATIONS) -> bool:
+    "Whether all are plain arrays that fit, of one type, float32 or float64, and there are so many operations to do"
     if not all(type(array) is np.ndarray and array.dtype == a.dtype for array in (a, W, b)): return False
     fits = a.ndim > 1 and W.shape[1:] == a.shape[:1] and b.shape == (*W.shape[:1], 1)
     return a.dtype in FLOATS and fits and 2 * a.size * len(W) >= least
 
 # %% ../nbs/18_fused.ipynb #773d178f
-def _rows_work(a: NDArray, W: NDArray, b: NDArray, filler: float) -> Work:
-    "The arrays that both passes forward begin with; a (n_a, m), W (n_y, n_a), b (n_y, 1)"
-    B, bias = pack_gates({'c': (np.ascontiguousarray(W), b[:, 0])}, 'c')
+def _new_rows(a: NDArray, W: NDArray, b: NDArray, filler: float) -> _Rows:
+    "What both forward passes begin with; a (n_a, m), W (n_y, n_a), b (n_y, 1)"
+    width, W = panel_width(a.dtype), np.ascontiguousarray(W)
+    panels = -(-len(W) // width)
+    B, bias = borrow((panels, len(a), width), a.dtype), np.zeros(panels * width, a.dtype)
+    B[-1, :, len(W) - (panels - 1) * width:] = 0
+    pack_columns(W, 0, a.dtype.type(1), B)
+    bias[:len(W)] = b[:, 0]
     bias[len(W):] = filler
-    return no_work(a.dtype)._replace(X=for_reading(a.T).reshape(1, -1, len(a)), B1=B, b1=bias)
+    return _no_rows(a.dtype)._replace(X=c_ordered(a.T).reshape(-1, len(a)), B=B, b=bias)
 
-def _dense_back(kind: int, work: Work, W: NDArray, parts: NDArray, shape: tuple[int, ...],
-                **given: NDArray) -> dict[str, NDArray]:
-    "Back through the rows, whatever the gradient of their scores comes from; W (n_y, n_a)"
-    (_, N, n_x), n_y, dtype, shares = work.X.shape, len(W), work.X.dtype, len(parts)
-    help, width = wake_up(shares), panel_width(dtype)
-    panels, ldd = -(-n_x // width), work.Z.shape[2] if kind == _LOSS_BACK else 0
-    Fx, P, PX, dX, D = rooms(dtype, (panels, n_y, width), (shares, _BLOCK, panels * width),
-                             (shares, panels, _BLOCK, width), (1, N, n_x), (shares, _BLOCK, ldd))
-    pack_rows(np.ascontiguousarray(W), 0, n_x, Fx, 0)
-    dfull, db, zero = (np.zeros(shape, dtype) for shape in (
-        (shares, n_y, panels * width), (shares, 2*n_y), (1, panels * width)))
-    back = no_back(dtype)._replace(Fx=Fx, dX=dX, P=P, PX=PX, dfull=dfull, db=db, zero=zero, D=D, **given)
-    run(help, _rows_job(kind, dtype), 'rnn', work, back, parts)
-    return {'da': dX.reshape(shape[::-1]).T, 'dW': add_shards(dfull)[:, :n_x], 'db': add_shards(db)[:n_y, None]}
+# %% ../nbs/18_fused.ipynb #e67bc58d
+def _back(kind: int, work: _Rows, W: NDArray, shares: NDArray, shape: tuple[int, ...]) -> dict[str, NDArray]:
+    "Back through the rows, whatever the gradient of their logits comes from; W (n_y, n_a)"
+    (N, n_x), n_y, dtype, S, helped = work.X.shape, len(W), work.X.dtype, len(shares), wake_up(len(shares))
+    width = panel_width(dtype)
+    panels, ldd = -(-n_x // width), work.Z.shape[1] if kind == _LOSS_BACK else 0
+    F, P, PX, dX, dblock = borrow_many(dtype, (panels, n_y, width), (S, _BLOCK, panels * width),
+                                       (S, panels, _BLOCK, width), (N, n_x), (S, _BLOCK, ldd))
+    pack_rows(np.ascontiguousarray(W), 0, n_x, F, 0)
+    dW, db, zero = (np.zeros(size, dtype) for size in ((S, n_y, panels * width), (S, 2*n_y), panels * width))
+    work = work._replace(F=F, dX=dX, P=P, PX=PX, dW=dW, db=db, zero=zero, dblock=dblock)
+    run(helped, _job_of(kind, dtype), work, shares)
+    return {'da': dX.reshape(shape[::-1]).T, 'dW': add_shares(dW)[:, :n_x], 'db': add_shares(db)[:n_y, None]}
 
 # %% ../nbs/18_fused.ipynb #683a4088
-def jit_affine_forward(
-    a: NDArray,  # (n_a, m) or (n_a, m, T)
-    W: NDArray,  # (n_y, n_a)
-    b: NDArray,  # (n_y, 1)
-    threads: int | None = None,  # how many threads; None to choose by the work there is
-) -> tuple[NDArray, tuple]:  # z (n_y, m) or (n_y, m, T), cache
-    "The scores W a + b, compiled; for arrays that fit and are of one type, float32 or float64"
-    parts = _row_shares(a.size // max(len(a), 1), W, threads)
-    help, work = wake_up(len(parts)), _rows_work(a, W, b, 0)
-    Z, S = rooms(a.dtype, (1, work.X.shape[1], len(W)), (len(parts), _BLOCK, work.b1.size))
-    work = work._replace(Z=Z, S=S)
-    run(help, _rows_job(_SCORES, a.dtype), 'rnn', work, no_back(a.dtype), parts)
-    return work.Z.reshape(*a.T.shape[:-1], len(W)).T, (a.shape, work, W, parts)
+def jit_affine_forward(a: NDArray, W: NDArray, b: NDArray, threads: int | None = None) -> tuple[NDArray, tuple]:
+    "The logits W a + b, compiled, and the cache; a (n_a, m) or (n_a, m, T), W (n_y, n_a), b (n_y, 1), of one dtype"
+    shares = _row_shares(a.size // max(len(a), 1), W, threads)
+    helped, work = wake_up(len(shares)), _new_rows(a, W, b, 0)
+    Z, block = borrow_many(a.dtype, (len(work.X), len(W)), (len(shares), _BLOCK, work.b.size))
+    run(helped, _job_of(_LOGITS, a.dtype), work._replace(Z=Z, block=block), shares)
+    return Z.reshape(*a.T.shape[:-1], len(W)).T, (a.shape, work, W, shares)
 
-def jit_affine_backward(
-    dz: NDArray,  # gradient of the scores, (n_y, m) or (n_y, m, T)
-    cache: tuple,  # from jit_affine_forward
-) -> dict[str, NDArray]:  # da, shape of a; dW (n_y, n_a); db (n_y, 1)
-    "Back through the scores, compiled"
-    shape, work, W, parts = cache
-    check_shapes({'dz': dz}, {'dz': (len(W), *shape[1:])})
-    return _dense_back(_SCORES_BACK, work, W, parts, shape, dA=for_reading(dz.T).reshape(1, -1, len(W)))
+# %% ../nbs/18_fused.ipynb #aa5163c0
+def jit_affine_backward(dz: NDArray, cache: tuple) -> dict[str, NDArray]:
+    "The gradients da, dW and db from that of the logits; dz (n_y, m) or (n_y, m, T)"
+    shape, work, W, shares = cache
+    return _back(_LOGITS_BACK, work._replace(dZ=c_ordered(dz.T).reshape(-1, len(W))), W, shares, shape)
 
 # %% ../nbs/18_fused.ipynb #6da5d65b
-def jit_output_loss(
-    a: NDArray,  # (n_a, m) or (n_a, m, T)
-    W: NDArray,  # (n_y, n_a)
-    b: NDArray,  # (n_y, 1)
-    targets: ArrayLike,  # right classes, whole numbers, (m,) or (m, T)
-    mask: ArrayLike | None = None,  # which targets count, shape of targets; None for all
-    threads: int | None = None,  # how many threads; None to choose by the work there is
-) -> tuple[Any, tuple]:  # loss in nats a target, cache
-    "Mean cross-entropy of softmax(W a + b), compiled; for arrays that fit; raises as `cross_entropy` for the targets"
-    classes = check_classes(targets, a.shape[1:], len(W)).astype(np.int64, copy=False)
-    weights, number = target_weights(mask, classes.shape, a.dtype), a.dtype.type
-    parts = _row_shares(classes.size, W, threads)
-    help, work, shares = wake_up(len(parts)), _rows_work(a, W, b, -math.inf), len(parts)
-    k, w = (for_reading(array.T).reshape(-1) for array in (classes, weights))
-    E, s, top = rooms(a.dtype, (1, k.size, work.b1.size), (k.size,), (shares, 1, panel_width(a.dtype)))
-    work = work._replace(counts=k, b2=w, Z=E, brc=s, S=top, final_a=np.zeros((shares, 1), a.dtype))
-    run(help, _rows_job(_LOSS, a.dtype), 'rnn', work, no_back(a.dtype), parts)
-    return number(work.final_a.sum()), (a.shape, work, W, parts)
+@fits(a='n_a *k', W='n_y n_a', b='n_y 1', targets=Classes('*k'), mask=Mask('*k'))
+def jit_output_loss(a: NDArray, W: NDArray, b: NDArray, targets: NDArray, mask: NDArray | None = None,
+                    threads: int | None = None) -> tuple[Any, tuple]:
+    "Mean cross-entropy of softmax(W a + b), compiled, and the cache; arrays as above, targets and mask (m,) or (m, T)"
+    classes, weights = targets.astype(np.int64, copy=False), target_weights(mask, targets.shape, a.dtype)
+    shares = _row_shares(classes.size, W, threads)
+    helped, work, losses = wake_up(len(shares)), _new_rows(a, W, b, -math.inf), np.zeros(len(shares), a.dtype)
+    k, w = (c_ordered(array.T).reshape(-1) for array in (classes, weights))
+    Z, sums, top = borrow_many(a.dtype, (k.size, work.b.size), (k.size,), (len(shares), panel_width(a.dtype)))
+    work = work._replace(targets=k, weights=w, Z=Z, sums=sums, top=top, losses=losses)
+    run(helped, _job_of(_LOSS, a.dtype), work, shares)
+    return a.dtype.type(losses.sum()), (a.shape, work, W, shares)
 
-def jit_output_loss_backward(
-    dloss: Any,  # gradient of the loss, one number; 1 for the loss itself
-    cache: tuple,  # from jit_output_loss
-) -> dict[str, NDArray]:  # da, shape of a; dW (n_y, n_a); db (n_y, 1)
-    "Back from the loss to the states and the output weights, compiled"
-    check_cache(cache, 4, 'jit_output_loss')
-    check_number(dloss, 'dloss')
-    shape, work, W, parts = cache
-    work = work._replace(b2=work.b2 * work.b2.dtype.type(dloss))
-    return _dense_back(_LOSS_BACK, work, W, parts, shape)
+# %% ../nbs/18_fused.ipynb #0c1ad665
+def jit_output_loss_backward(dloss: Any, cache: tuple) -> dict[str, NDArray]:
+    "The gradients da, dW and db from that of the loss"
+    shape, work, W, shares = cache
+    require(Number(most=math.inf), dloss=dloss)
+    return _back(_LOSS_BACK, work._replace(weights=work.weights * work.X.dtype.type(dloss)), W, shares, shape)
 
 # %% ../nbs/18_fused.ipynb #f8921544
 @functools.partial(compiled, options=_EXACT)
@@ -306,19 +313,11 @@ def _adam_loop(old: tuple, new: tuple, numbers: tuple) -> None:
         p_new[j] = p[j] * kept - rate * (v_new[j] / v_part / (np.sqrt(s_new[j] / s_part) + epsilon))
 
 # %% ../nbs/18_fused.ipynb #1336403a
-def fused_adam(
-    p: NDArray,  # a parameter, float32 or float64
-    g: NDArray,  # its gradient, of the same type and order in memory, as are
-    means: tuple[NDArray, ...],  # mean and mean square of the gradients so far
-    betas: tuple[float, float],  # memory of the mean, of the mean square
-    epsilon: float,  # added to the root
-    decay: float,  # share of the parameter taken off
-    rate: float,  # step size
-    t: int,  # which step this is, from 1
-) -> tuple[NDArray, ...]:  # the new parameter, then the new means
-    "A step of Adam for one array: Kingma and Ba 2015, algorithm 1; bit by bit what NumPy makes of the same equations"
+def fused_adam(p: NDArray, g: NDArray, means: tuple[NDArray, ...], betas: tuple[float, float], epsilon: float,
+               decay: float, rate: float, t: int) -> tuple[NDArray, ...]:
+    "Step t of Adam for an array, its gradient, mean and mean square: new parameter and means, bit by bit as in NumPy"
     number, (b1, b2), new = p.dtype.type, betas, tuple(np.empty_like(p) for _ in range(3))
     numbers = b1, 1 - b1, b2, 1 - b2, 1 - b1**t, 1 - b2**t, epsilon, 1 - decay, rate
     flat = lambda a: (a if a.flags.c_contiguous else a.T).reshape(-1)
-    _adam_loop(tuple(for_reading(flat(a)) for a in (p, g, *means)), tuple(map(flat, new)), tuple(map(number, numbers)))
+    _adam_loop(tuple(c_ordered(flat(a)) for a in (p, g, *means)), tuple(map(flat, new)), tuple(map(number, numbers)))
     return new

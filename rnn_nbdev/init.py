@@ -5,121 +5,87 @@
 # %% ../nbs/03_init.ipynb #7f9eac4b
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .numerics import in_short
+from .checks import Integer, Kind, Number, fits, in_short, refuse
 
 # %% auto #0
-__all__ = ['check_sizes', 'check_dtype', 'check_draw', 'glorot', 'orthogonal', 'initialize_rnn', 'initialize_lstm',
-           'initialize_gru']
+__all__ = ['GENERATOR', 'FloatType', 'glorot', 'orthogonal', 'initialize_rnn', 'initialize_lstm', 'initialize_gru']
 
-# %% ../nbs/03_init.ipynb #810b99f5
-def check_sizes(
-    **sizes: object,  # by name
-) -> None:
-    "Raise ValueError unless every size is a whole number of at least 1"
-    for name, n in sizes.items():
-        if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
-            raise ValueError(f'{name}: got {in_short(n)}, expected a whole number of at least 1')
+# %% ../nbs/03_init.ipynb #d5a7bd8b
+class FloatType:
+    "A floating-point dtype: weights between -1 and 1 cast to integers would all be zeros"
+    def __call__(self, name: str, value: Any, call: Any = None) -> Any:
+        try: kind = '' if value is None else np.dtype(value).kind
+        except TypeError: kind = ''
+        return value if kind == 'f' else refuse(name, in_short(value), 'a floating-point type')
 
-# %% ../nbs/03_init.ipynb #cca3990c
-def check_dtype(
-    dtype: DTypeLike,  # number type
-    kinds: str = 'f',  # NumPy's letters of those that will do
-) -> None:
-    "Raise TypeError unless `dtype` is a floating-point type"
-    try: kind = None if dtype is None else np.dtype(dtype).kind
-    except TypeError: kind = None
-    if kind is None or kind not in kinds:
-        raise TypeError(f'dtype: got {in_short(dtype)}, expected a floating-point type')
-
-def check_draw(
-    rng: np.random.Generator,  # source of randomness
-    dtype: DTypeLike,  # number type
-) -> None:
-    "Raise TypeError unless `rng` can be drawn from and `dtype` can hold weights"
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f'rng: got {type(rng).__name__}, expected a numpy.random.Generator')
-    check_dtype(dtype)
+GENERATOR = Kind(np.random.Generator, 'a numpy.random.Generator')
 
 # %% ../nbs/03_init.ipynb #fa03028f
-def glorot(
-    rng: np.random.Generator,  # source of randomness
-    n_out: int,  # rows
-    n_in: int,  # columns
-    dtype: DTypeLike = np.float64,  # number type
-) -> NDArray:  # (n_out, n_in)
-    "Uniform weights with variance 2 / (n_in + n_out): Glorot and Bengio 2010, equation 16"
-    check_draw(rng, dtype)
-    check_sizes(n_out=n_out, n_in=n_in)
+@fits(rng=GENERATOR, n_out=Integer(1), n_in=Integer(1), dtype=FloatType())
+def glorot(rng: np.random.Generator, n_out: int, n_in: int, dtype: DTypeLike = np.float64) -> NDArray:
+    "Uniform weights (n_out, n_in) with variance 2 / (n_in + n_out): Glorot and Bengio 2010, equation 16"
     limit = np.sqrt(6 / (n_in + n_out))
     return rng.uniform(-limit, limit, (n_out, n_in)).astype(dtype)
 
 # %% ../nbs/03_init.ipynb #16f4da62
-def orthogonal(
-    rng: np.random.Generator,  # source of randomness
-    n: int,  # rows and columns
-    dtype: DTypeLike = np.float64,  # number type
-) -> NDArray:  # (n, n)
-    "A random orthogonal matrix, each equally likely: Mezzadri 2007, section 5"
-    check_draw(rng, dtype)
-    check_sizes(n=n)
+@fits(rng=GENERATOR, n=Integer(1), dtype=FloatType())
+def orthogonal(rng: np.random.Generator, n: int, dtype: DTypeLike = np.float64) -> NDArray:
+    "A random orthogonal matrix (n, n), each equally likely: Mezzadri 2007, section 5"
     Q, R = np.linalg.qr(rng.standard_normal((n, n)))
     return (Q * np.where(np.diag(R) < 0, -1, 1)).astype(dtype)
 
 # %% ../nbs/03_init.ipynb #446609db
-def _output_layer(rng: np.random.Generator, n_a: int, n_y: int | None, weight: str='Wy',
-                  dtype: DTypeLike=np.float64) -> dict[str, NDArray]:
-    "Parameters of the softmax output layer"
+def _output_layer(rng: np.random.Generator, n_a: int, n_y: int | None, weight: str,
+                  dtype: DTypeLike) -> dict[str, NDArray]:
+    "Parameters of the softmax output layer: weight (n_y, n_a) and by (n_y, 1)"
     return {} if n_y is None else {weight: glorot(rng, n_y, n_a, dtype), 'by': np.zeros((n_y, 1), dtype)}
 
 # %% ../nbs/03_init.ipynb #722c1c84
-def initialize_rnn(
-    rng: np.random.Generator,  # source of randomness
-    n_x: int,  # input features
-    n_a: int,  # size of the hidden state
-    n_y: int | None = None,  # classes; None for no output layer
-    dtype: DTypeLike = np.float64,  # number type
-) -> dict[str, NDArray]:  # Wax (n_a, n_x), Waa (n_a, n_a), ba (n_a, 1), and Wya, by with an output layer
-    "Parameters of the plain recurrent network; raises ValueError for a size below 1"
-    check_sizes(n_x=n_x, n_a=n_a, n_y=1 if n_y is None else n_y)
+_SIZES = {'rng': GENERATOR, 'n_x': Integer(1), 'n_a': Integer(1), 'n_y': Integer(1), 'dtype': FloatType()}
+
+@fits(**_SIZES)
+def initialize_rnn(rng: np.random.Generator, n_x: int, n_a: int, n_y: int | None = None,
+                   dtype: DTypeLike = np.float64) -> dict[str, NDArray]:
+    """Parameters of the vanilla RNN for n_x input features, hidden size n_a, and n_y classes, None for no output layer
+
+    Gives a dictionary: Wax (n_a, n_x), Waa (n_a, n_a), ba (n_a, 1), and for an output layer Wya (n_y, n_a),
+    by (n_y, 1).
+    """
     return {'Wax': glorot(rng, n_a, n_x, dtype), 'Waa': orthogonal(rng, n_a, dtype), 'ba': np.zeros((n_a, 1), dtype),
             **_output_layer(rng, n_a, n_y, 'Wya', dtype)}
 
 # %% ../nbs/03_init.ipynb #2eb8bcbe
-def _stacked_weights(rng: np.random.Generator, n_x: int, n_a: int, dtype: DTypeLike=np.float64) -> NDArray:
-    "Weights that act on [a_prev; x]: orthogonal on the state, Glorot on the input"
+def _stacked_weights(rng: np.random.Generator, n_x: int, n_a: int, dtype: DTypeLike) -> NDArray:
+    "Weights (n_a, n_a + n_x) that act on [a_prev; x]: orthogonal on the state, Glorot on the input"
     return np.concatenate([orthogonal(rng, n_a, dtype), glorot(rng, n_a, n_x, dtype)], axis=1)
 
 # %% ../nbs/03_init.ipynb #2d040ca0
-def initialize_lstm(
-    rng: np.random.Generator,  # source of randomness
-    n_x: int,  # input features
-    n_a: int,  # size of the hidden state
-    n_y: int | None = None,  # classes; None for no output layer
-    forget_bias: float = 1.0,  # where the forget gate's bias starts
-    dtype: DTypeLike = np.float64,  # number type
-) -> dict[str, NDArray]:  # Wf Wi Wc Wo (n_a, n_a + n_x), bf bi bc bo (n_a, 1), and Wy, by with an output layer
-    "Parameters of the LSTM; raises ValueError for a size below 1"
-    check_sizes(n_x=n_x, n_a=n_a, n_y=1 if n_y is None else n_y)
-    if not isinstance(forget_bias, (int, float, np.number)) or not np.isfinite(forget_bias):
-        raise ValueError(f'forget_bias: got {in_short(forget_bias)}, expected a finite number')
+@fits(**_SIZES, forget_bias=Number())
+def initialize_lstm(rng: np.random.Generator, n_x: int, n_a: int, n_y: int | None = None, forget_bias: float = 1.0,
+                    dtype: DTypeLike = np.float64) -> dict[str, NDArray]:
+    """Parameters of the LSTM for n_x input features, hidden size n_a, and n_y classes, None for no output layer
+
+    The forget gate's bias bf starts at forget_bias, all others at 0. Gives a dictionary: Wf Wi Wc Wo (n_a, n_a + n_x),
+    bf bi bc bo (n_a, 1), and for an output layer Wy (n_y, n_a), by (n_y, 1).
+    """
     gates = {f'W{g}': _stacked_weights(rng, n_x, n_a, dtype) for g in 'fico'}
     biases = {f'b{g}': np.full((n_a, 1), forget_bias if g == 'f' else 0, dtype) for g in 'fico'}
-    return {**gates, **biases, **_output_layer(rng, n_a, n_y, dtype=dtype)}
+    return {**gates, **biases, **_output_layer(rng, n_a, n_y, 'Wy', dtype)}
 
 # %% ../nbs/03_init.ipynb #46b27568
-def initialize_gru(
-    rng: np.random.Generator,  # source of randomness
-    n_x: int,  # input features
-    n_a: int,  # size of the hidden state
-    n_y: int | None = None,  # classes; None for no output layer
-    reset_after: bool = False,  # whether the reset gate acts after the product with the state
-    dtype: DTypeLike = np.float64,  # number type
-) -> dict[str, NDArray]:  # Wu Wr Wc (n_a, n_a + n_x), bu br bc (n_a, 1), brc if reset_after, Wy, by if n_y
-    "Parameters of the GRU; raises ValueError for a size below 1"
-    check_sizes(n_x=n_x, n_a=n_a, n_y=1 if n_y is None else n_y)
+@fits(**_SIZES, reset_after=bool)
+def initialize_gru(rng: np.random.Generator, n_x: int, n_a: int, n_y: int | None = None, reset_after: bool = False,
+                   dtype: DTypeLike = np.float64) -> dict[str, NDArray]:
+    """Parameters of the GRU for n_x input features, hidden size n_a, and n_y classes, None for no output layer
+
+    Gives a dictionary: Wu Wr Wc (n_a, n_a + n_x), bu br bc (n_a, 1), with reset_after brc (n_a, 1), the bias inside the
+    reset gate, and for an output layer Wy (n_y, n_a), by (n_y, 1).
+    """
     gates = {f'W{g}': _stacked_weights(rng, n_x, n_a, dtype) for g in 'urc'}
     biases = {name: np.zeros((n_a, 1), dtype) for name in ('bu', 'br', 'bc') + (('brc',) if reset_after else ())}
-    return {**gates, **biases, **_output_layer(rng, n_a, n_y, dtype=dtype)}
+    return {**gates, **biases, **_output_layer(rng, n_a, n_y, 'Wy', dtype)}

@@ -16,39 +16,28 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .gru import gru_cell_backward, gru_cell_forward, gru_shapes
-from .lstm import lstm_cell_backward, lstm_cell_forward, stacked_shapes
-from .numerics import check_named, check_numbers, check_shapes, floating_dtype, in_short
-from .rnn import as_columns, check_affine, rnn_cell_backward, rnn_cell_forward, rnn_shapes
+from .checks import Shape, fits, refuse, require, trusted
+from .gru import GRU, gru_cell_backward, gru_cell_forward
+from .lstm import LSTM, lstm_cell_backward, lstm_cell_forward
+from .numerics import floating_dtype
+from .rnn import RNN, rnn_cell_backward, rnn_cell_forward
 
 # %% auto #0
-__all__ = ['GATES', 'FLOATS', 'stack_gates', 'unstack_gates', 'room', 'rooms', 'pack_parameters', 'state_names', 'cell_shapes',
-           'check_lengths', 'check_tokens', 'check_real', 'Call', 'check_call', 'Plan', 'gather', 'scatter',
-           'textbook_cells', 'upstream', 'textbook_forward', 'textbook_backward', 'Input', 'make_input', 'plan_of',
-           'drop_rows', 'by_name', 'numpy_forward', 'input_gradient', 'numpy_backward', 'numpy_affine_forward',
-           'numpy_affine_backward', 'stream_call', 'stream_state', 'NumpyStream']
+__all__ = []
 
 # %% ../nbs/15_kernels.ipynb #b8e426c7
 GATES = MappingProxyType({'rnn': ('a',), 'lstm': tuple('ofic'), 'gru': tuple('cur'), 'gru_after': tuple('cur')})
 
 # %% ../nbs/15_kernels.ipynb #a487f0df
-def stack_gates(
-    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-    parameters: Mapping[str, NDArray],  # textbook names
-) -> tuple[NDArray, NDArray]:  # weights (G n_a, n_a + n_x), biases (G n_a,)
-    "The weights of all gates one below the other, in the order of GATES"
+def stack_gates(cell: str, parameters: Mapping[str, NDArray]) -> tuple[NDArray, NDArray]:
+    "The weights (G n_a, n_a + n_x) and biases (G n_a,) of all gates one below the other, in the order of GATES"
     if cell == 'rnn': return np.concatenate((parameters['Waa'], parameters['Wax']), axis=1), parameters['ba'][:, 0]
     return (np.concatenate([parameters[f'W{g}'] for g in GATES[cell]]),
             np.concatenate([parameters[f'b{g}'][:, 0] for g in GATES[cell]]))
 
 # %% ../nbs/15_kernels.ipynb #75d49ae9
-def unstack_gates(
-    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-    full: NDArray,  # (G n_a, n_a + n_x)
-    b: NDArray,  # (G n_a,)
-    brc: NDArray | None = None,  # (n_a,)
-) -> dict[str, NDArray]:  # textbook names
-    "The inverse of `stack_gates`"
+def unstack_gates(cell: str, full: NDArray, b: NDArray, brc: NDArray | None = None) -> dict[str, NDArray]:
+    "The inverse of `stack_gates`: parameters by the textbook's names; brc (n_a,)"
     n_a = len(full) // len(GATES[cell])
     b = b[:, None]
     if cell == 'rnn': return {'Wax': full[:, n_a:], 'Waa': full[:, :n_a], 'ba': b}
@@ -57,66 +46,56 @@ def unstack_gates(
     return {**{f'W{g}': full[r] for g, r in rows.items()}, **{f'b{g}': b[r] for g, r in rows.items()}, **inside}
 
 # %% ../nbs/15_kernels.ipynb #d439c5b7
-class _Block:
-    "Memory that goes back into store when the last array on it is gone"
+class _Borrowed:
+    "Memory that goes back into the pool when the last array on it is gone"
 
-    def __init__(self, spare: dict[int, NDArray], raw: NDArray) -> None:
-        self.spare, self.raw, self.__array_interface__ = spare, raw, raw.__array_interface__
+    def __init__(self, pool: dict[int, NDArray], raw: NDArray) -> None:
+        self.pool, self.raw, self.__array_interface__ = pool, raw, raw.__array_interface__
 
     def __del__(self) -> None:
-        self.spare[id(self.raw)] = self.raw
-        while sum(raw.size for raw in list(self.spare.values())) > 2**28: self.spare.pop(next(iter(self.spare)), None)
+        self.pool[id(self.raw)] = self.raw
+        while sum(raw.size for raw in list(self.pool.values())) > 2**28: self.pool.pop(next(iter(self.pool)), None)
 
 # %% ../nbs/15_kernels.ipynb #faf6fa78
 @functools.cache
-def _spare(process: int) -> dict[int, NDArray]:
-    "The store"
+def _pool(process: int) -> dict[int, NDArray]:
+    "The buffer pool of a process"
     return {}
 
+# %% ../nbs/15_kernels.ipynb #4140170b
 _LINE = 64    # bytes in a line of a cache: a vector that begins with a line is read at once, any other in two parts
 
-def room(
-    shape: tuple[int, ...],  # of the array
-    dtype: DTypeLike,  # its number type
-) -> NDArray:  # whatever was there before
-    "An uninitialized array, on memory that was used before where some of about this size is in store"
+def borrow(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+    "An uninitialized array, on a buffer from the pool where there is one of about this size"
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     if size < 2**16: return np.empty(shape, dtype)
-    spare, raw = _spare(os.getpid()), None
-    fits = [key for key, stored in list(spare.items()) if size + _LINE <= stored.size <= size + _LINE + size // 4]
-    while fits and raw is None: raw = spare.pop(fits.pop(), None)         # another thread may have been faster
-    block = _Block(spare, np.empty(size + _LINE, np.uint8) if raw is None else raw)
-    first = -block.raw.ctypes.data % _LINE
-    return np.asarray(block)[first:first + size].view(dtype).reshape(shape)
+    pool, raw = _pool(os.getpid()), None
+    near = [key for key, buffer in list(pool.items()) if size + _LINE <= buffer.size <= size + _LINE + size // 4]
+    while near and raw is None: raw = pool.pop(near.pop(), None)          # another thread may have been faster
+    buffer = _Borrowed(pool, np.empty(size + _LINE, np.uint8) if raw is None else raw)
+    first = -buffer.raw.ctypes.data % _LINE
+    return np.asarray(buffer)[first:first + size].view(dtype).reshape(shape)
 
 # %% ../nbs/15_kernels.ipynb #3f071ed7
-def rooms(
-    dtype: DTypeLike,  # their number type
-    *shapes: tuple[int, ...],  # of the arrays
-) -> list[NDArray]:  # whatever was there before
-    "Several uninitialized arrays side by side on one block"
+def borrow_many(dtype: DTypeLike, *shapes: tuple[int, ...]) -> list[NDArray]:
+    "Several uninitialized arrays side by side on one buffer"
     step = _LINE // np.dtype(dtype).itemsize
     sizes = [math.prod(shape) for shape in shapes]
     starts = [0, *itertools.accumulate(-(-size // step) * step for size in sizes)]
-    block = room((starts[-1],), dtype)
-    return [block[start:start + size].reshape(shape) for start, size, shape in zip(starts, sizes, shapes)]
+    buffer = borrow((starts[-1],), dtype)
+    return [buffer[start:start + size].reshape(shape) for start, size, shape in zip(starts, sizes, shapes)]
 
 # %% ../nbs/15_kernels.ipynb #bc386a10
 class _Packed(NamedTuple):
     "A cell's parameters as the kernels want them; G is the number of gates"
-    full: NDArray  # (G n_a, n_a + n_x): the gates' weights one below the other, acting on [a_prev; x]
-    W: NDArray  # (G n_a, n_a + n_x + 1): the same and the bias, acting on [a_prev; x; 1], with the half of each sigmoid
-    Wa: NDArray  # (n_a, G n_a): the transposed weights on the state, in the order in which the way back wants them
-    d: NDArray | None = None  # (n_a, m): what the gates see of each state's units is multiplied by this; None for 1
+    full: NDArray   # (G n_a, n_a + n_x): the gates' weights one below the other, acting on [a_prev; x]
+    W: NDArray      # (G n_a, n_a + n_x + 1): the same and the bias, acting on [a_prev; x; 1], each sigmoid's halved
+    Wa: NDArray     # (n_a, G n_a): the transposed weights on the state, in the order that the backward pass wants
 
 # %% ../nbs/15_kernels.ipynb #e5ebfcc1
-def pack_parameters(
-    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-    parameters: Mapping[str, NDArray],  # textbook names
-    m: int = 2,  # examples
-) -> _Packed:  # the same numbers, ready for the kernels
-    "A cell's parameters as the kernels want them"
+def pack_parameters(cell: str, parameters: Mapping[str, NDArray], m: int = 2) -> _Packed:
+    "A cell's parameters as the kernels want them, for m examples"
     full, b = stack_gates(cell, parameters)
     n = len(full) // len(GATES[cell])
     scale = np.repeat(np.array([1 if g in 'ac' else 0.5 for g in GATES[cell]], full.dtype), n)[:, None]
@@ -128,23 +107,15 @@ def pack_parameters(
         Wa = np.roll(Wa, -n, axis=1)
     return _Packed(full, np.asarray(W, order='F' if m == 1 else 'C'), np.ascontiguousarray(Wa))
 
-# %% ../nbs/15_kernels.ipynb #9ee04d99
-def _as_seen(a: NDArray, packed: _Packed) -> NDArray:
-    "States without the units that are left out; a (n_a, k)"
-    return a if packed.d is None else a * packed.d[:, :a.shape[-1]]
-
-# %% ../nbs/15_kernels.ipynb #9e5fec88
-def _as_seen_back(da: NDArray, packed: _Packed) -> NDArray:
-    "Back through `as_seen`, in place; da (n_a, k)"
-    if packed.d is not None: da *= packed.d[:, :da.shape[1]]
-    return da
-
-# %% ../nbs/15_kernels.ipynb #688d8a31
-def _step_column(R: NDArray, H: NDArray, t: int, k: int, packed: _Packed) -> NDArray:
-    "What the gates of a step see: the state, the input and a one; R (B + 1, n_a + n_x + 1 or more, m)"
-    n, K = H.shape[1], packed.W.shape[1]
-    if packed.d is not None: np.multiply(H[t, :, :k], packed.d[:, :k], out=R[t, :n, :k])
-    return R[t, :K, :k]
+# %% ../nbs/15_kernels.ipynb #592d97d0
+class _Steps(NamedTuple):
+    "The arrays on which a kernel takes B steps, in place"
+    counts: NDArray   # (B,): how many examples still run at each step
+    Z: NDArray        # gates, (B, G n_a, m), followed by q where the GRU's reset is after; empty for the vanilla RNN
+    R: NDArray        # what the gates see, [a; x; 1], (B + 1, n_a + n_x + 1, m); in the GRU with r * a below
+    H: NDArray        # states a, (B + 1, n_a, m): the first rows of R, by themselves in the backward pass
+    C: NDArray        # states c, (B + 1, n_a, m); LSTM only
+    S: NDArray        # LSTM: tanh(c), (B, n_a, m); GRU: r * a as rows, (B, m, n_a)
 
 # %% ../nbs/15_kernels.ipynb #94e6a5c1
 def _half_up(z: NDArray) -> None:
@@ -153,12 +124,12 @@ def _half_up(z: NDArray) -> None:
     z += z.dtype.type(0.5)
 
 # %% ../nbs/15_kernels.ipynb #cbaf1d48
-def _lstm_steps(Z: NDArray, R: NDArray, H: NDArray, C: NDArray, S: NDArray, packed: _Packed, counts: NDArray) -> None:
-    "Some steps of the LSTM, in place; Z (B, 4 n_a, m), R (B + 1, n_a + n_x + 1, m), H (B + 1, n_a, m), S (B, n_a, m)"
-    n = H.shape[1]
+def _lstm_steps(packed: _Packed, steps: _Steps) -> None:
+    "Some steps of the LSTM"
+    (counts, Z, R, H, C, S), n = steps, steps.H.shape[1]
     for t, k in enumerate(counts):
         z, s, c = Z[t, :, :k], S[t, :, :k], C[t + 1, :, :k]
-        np.matmul(packed.W, _step_column(R, H, t, k, packed), out=z)
+        np.matmul(packed.W, R[t, :, :k], out=z)
         np.tanh(z, out=z)
         _half_up(z[:3*n])
         np.multiply(z[n:2*n], C[t, :, :k], out=c)
@@ -174,9 +145,9 @@ def _gates_derivative(Z: NDArray, dZ: NDArray, sigmoids: slice, tanhs: slice) ->
     np.subtract(1, dZ[:, tanhs], out=dZ[:, tanhs])                             # 1 - c^2
 
 # %% ../nbs/15_kernels.ipynb #452deb41
-def _lstm_steps_back(dA: NDArray | None, dstate: list[NDArray], dZ: NDArray, Z: NDArray, H: NDArray, C: NDArray,
-                     S: NDArray, packed: _Packed, counts: NDArray) -> None:
+def _lstm_steps_back(packed: _Packed, steps: _Steps, dA: NDArray | None, dstate: list[NDArray], dZ: NDArray) -> None:
     "Back through some steps of the LSTM, in place; dA (B, n_a, m), dstate (n_a, m), dZ (B, 4 n_a, m)"
+    counts, Z, C, S = steps.counts, steps.Z, steps.C, steps.S
     B, n, m = S.shape
     _gates_derivative(Z, dZ, slice(3*n), slice(3*n, None))
     dZ[:, :n] *= S
@@ -194,26 +165,25 @@ def _lstm_steps_back(dA: NDArray | None, dstate: list[NDArray], dZ: NDArray, Z: 
         by_gate[t, 0, :, :k] *= da
         by_gate[t, 1:, :, :k] *= dc
         dc *= Z[t, n:2*n, :k]
-        _as_seen_back(np.matmul(packed.Wa, dZ[t, :, :k], out=da), packed)
+        np.matmul(packed.Wa, dZ[t, :, :k], out=da)
 
 # %% ../nbs/15_kernels.ipynb #5128b569
-def _rnn_steps(Z: NDArray, R: NDArray, H: NDArray, C: NDArray, S: NDArray, packed: _Packed, counts: NDArray) -> None:
-    "Some steps of the plain network, in place; R (B + 1, n_a + n_x + 1, m), H (B + 1, n_a, m), counts (B,)"
-    for t, k in enumerate(counts):
-        a = np.matmul(packed.W, _step_column(R, H, t, k, packed), out=H[t + 1, :, :k])
+def _rnn_steps(packed: _Packed, steps: _Steps) -> None:
+    "Some steps of the vanilla RNN"
+    for t, k in enumerate(steps.counts):
+        a = np.matmul(packed.W, steps.R[t, :, :k], out=steps.H[t + 1, :, :k])
         np.tanh(a, out=a)
 
 # %% ../nbs/15_kernels.ipynb #d78781a6
-def _rnn_steps_back(dA: NDArray | None, dstate: list[NDArray], dZ: NDArray, Z: NDArray, H: NDArray, C: NDArray,
-                    S: NDArray, packed: _Packed, counts: NDArray) -> None:
-    "Back through some steps of the plain network, in place; dA (B, n_a, m), dstate (n_a, m), dZ (B, n_a, m)"
-    _gates_derivative(H[1:], dZ, slice(0), slice(None))
+def _rnn_steps_back(packed: _Packed, steps: _Steps, dA: NDArray | None, dstate: list[NDArray], dZ: NDArray) -> None:
+    "Back through some steps of the vanilla RNN, in place; dA (B, n_a, m), dstate (n_a, m), dZ (B, n_a, m)"
+    _gates_derivative(steps.H[1:], dZ, slice(0), slice(None))
     for t in reversed(range(len(dZ))):
-        k = counts[t]
+        k = steps.counts[t]
         da = dstate[0][:, :k]
         if dA is not None: da += dA[t, :, :k]
         dZ[t, :, :k] *= da
-        _as_seen_back(np.matmul(packed.Wa, dZ[t, :, :k], out=da), packed)
+        np.matmul(packed.Wa, dZ[t, :, :k], out=da)
 
 # %% ../nbs/15_kernels.ipynb #98b02723
 def _mix(a: NDArray, c: NDArray, u: NDArray, a_prev: NDArray) -> None:
@@ -223,11 +193,12 @@ def _mix(a: NDArray, c: NDArray, u: NDArray, a_prev: NDArray) -> None:
     a += a_prev
 
 # %% ../nbs/15_kernels.ipynb #93f6c56b
-def _gru_steps(Z: NDArray, R: NDArray, H: NDArray, C: NDArray, S: NDArray, packed: _Packed, counts: NDArray) -> None:
-    "Some steps of the GRU whose reset acts before the product, in place; Z (B, 3 n_a, m)"
+def _gru_steps(packed: _Packed, steps: _Steps) -> None:
+    "Some steps of the GRU whose reset acts before the product"
+    counts, Z, R, H = steps[:4]
     n, K = H.shape[1], packed.W.shape[1]
     for t, k in enumerate(counts):
-        c, ur, seen = Z[t, :n, :k], Z[t, n:, :k], _step_column(R, H, t, k, packed)
+        c, ur, seen = Z[t, :n, :k], Z[t, n:, :k], R[t, :K, :k]
         np.matmul(packed.W[n:], seen, out=ur)
         np.tanh(ur, out=ur)
         _half_up(ur)
@@ -246,11 +217,11 @@ def _gru_derivatives(dZ: NDArray, Z: NDArray, a_prev: NDArray, reset: NDArray) -
     dZ[:, 2*n:3*n] *= reset                       # r: reset r (1 - r)
 
 # %% ../nbs/15_kernels.ipynb #d69b8eb2
-def _gru_steps_back(dA: NDArray | None, dstate: list[NDArray], dZ: NDArray, Z: NDArray, H: NDArray, C: NDArray,
-                    S: NDArray, packed: _Packed, counts: NDArray) -> None:
+def _gru_steps_back(packed: _Packed, steps: _Steps, dA: NDArray | None, dstate: list[NDArray], dZ: NDArray) -> None:
     "Back through some steps of the GRU whose reset acts before the product, in place; dA (B, n_a, m), dstate (n_a, m)"
+    counts, Z, H = steps.counts, steps.Z, steps.H
     n, P = H.shape[1], np.empty(H.shape[1:], Z.dtype)
-    _gru_derivatives(dZ, Z, H[:-1], _as_seen(H[:-1], packed))
+    _gru_derivatives(dZ, Z, H[:-1], H[:-1])
     keep = 1 - Z[:, n:2*n]
     for t in reversed(range(len(dZ))):
         k = counts[t]
@@ -262,16 +233,15 @@ def _gru_steps_back(dA: NDArray | None, dstate: list[NDArray], dZ: NDArray, Z: N
         d[2*n:] *= ds
         ds *= Z[t, 2*n:, :k]
         da *= keep[t, :, :k]
-        da += _as_seen_back(ds, packed)
-        da += _as_seen_back(np.matmul(packed.Wa[:, n:], d[n:], out=p), packed)
+        da += ds
+        da += np.matmul(packed.Wa[:, n:], d[n:], out=p)
 
 # %% ../nbs/15_kernels.ipynb #99c3f503
-def _gru_after_steps(Z: NDArray, R: NDArray, H: NDArray, C: NDArray, S: NDArray, packed: _Packed,
-                     counts: NDArray) -> None:
-    "Some steps of the GRU whose reset acts after the product, in place; Z (B, 4 n_a, m), R (B + 1, n_a + n_x + 1, m)"
-    n = H.shape[1]
+def _gru_after_steps(packed: _Packed, steps: _Steps) -> None:
+    "Some steps of the GRU whose reset acts after the product"
+    (counts, Z, R, H), n = steps[:4], steps.H.shape[1]
     for t, k in enumerate(counts):
-        z, a, seen = Z[t, :, :k], H[t + 1, :, :k], _step_column(R, H, t, k, packed)
+        z, a, seen = Z[t, :, :k], H[t + 1, :, :k], R[t, :, :k]
         c, ur, q = z[:n], z[n:3*n], z[3*n:]
         np.matmul(packed.W[n:], seen, out=z[n:])
         np.matmul(packed.W[:n, n:], seen[n:], out=c)
@@ -282,9 +252,10 @@ def _gru_after_steps(Z: NDArray, R: NDArray, H: NDArray, C: NDArray, S: NDArray,
         _mix(a, c, ur[:n], H[t, :, :k])
 
 # %% ../nbs/15_kernels.ipynb #7ed6819b
-def _gru_after_steps_back(dA: NDArray | None, dstate: list[NDArray], dZ: NDArray, Z: NDArray, H: NDArray, C: NDArray,
-                          S: NDArray, packed: _Packed, counts: NDArray) -> None:
+def _gru_after_steps_back(packed: _Packed, steps: _Steps, dA: NDArray | None, dstate: list[NDArray],
+                          dZ: NDArray) -> None:
     "Back through some steps of the GRU whose reset acts after the product, in place; dA (B, n_a, m), dstate (n_a, m)"
+    counts, Z, H = steps.counts, steps.Z, steps.H
     n, P = H.shape[1], np.empty(H.shape[1:], Z.dtype)
     _gru_derivatives(dZ, Z, H[:-1], Z[:, 3*n:])
     keep = 1 - Z[:, n:2*n]
@@ -297,211 +268,156 @@ def _gru_after_steps_back(dA: NDArray | None, dstate: list[NDArray], dZ: NDArray
         d[2*n:3*n] *= d[:n]
         np.multiply(d[:n], Z[t, 2*n:3*n, :k], out=d[3*n:])
         da *= keep[t, :, :k]
-        da += _as_seen_back(np.matmul(packed.Wa, d[n:], out=p), packed)
+        da += np.matmul(packed.Wa, d[n:], out=p)
 
 # %% ../nbs/15_kernels.ipynb #4ee8bf8e
 _STEPS = MappingProxyType({'rnn': (_rnn_steps, _rnn_steps_back), 'lstm': (_lstm_steps, _lstm_steps_back),
                           'gru': (_gru_steps, _gru_steps_back), 'gru_after': (_gru_after_steps, _gru_after_steps_back)})
 
 # %% ../nbs/15_kernels.ipynb #8fb28a3f
-def state_names(
-    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-) -> tuple[str, ...]:  # ('a',), or ('a', 'c') for the LSTM
-    "The names of what a cell carries from step to step"
+_SHAPES = MappingProxyType({'rnn': RNN, 'lstm': LSTM, 'gru': {name: shape for name, shape in GRU.items() if '?' not in name},
+                            'gru_after': {name.partition('?')[0]: shape for name, shape in GRU.items()}})
+
+def cell_shapes(cell: str, n_x: int, n_a: int) -> dict[str, tuple[int, ...]]:
+    "The shape of each parameter of a cell, by the textbook's names, without an output layer"
+    sizes = {'1': 1, 'n_x': n_x, 'n_a': n_a, 'n_a+n_x': n_a + n_x}
+    return {name: tuple(sizes[size] for size in shape.split()) for name, shape in _SHAPES[cell].items()}
+
+# %% ../nbs/15_kernels.ipynb #d4a838cb
+def state_names(cell: str) -> tuple[str, ...]:
+    "The names of what a cell carries from step to step: ('a',), or ('a', 'c') for the LSTM"
     return ('a', 'c') if cell == 'lstm' else ('a',)
 
-# %% ../nbs/15_kernels.ipynb #f560572f
-def cell_shapes(
-    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-    n_x: int,  # input features
-    n_a: int,  # size of the state
-) -> dict[str, tuple[int, ...]]:  # shape of each parameter
-    "The shape that each parameter of a cell should have, without an output layer"
-    if cell not in GATES: raise ValueError(f'cell: got {cell!r}, expected one of {", ".join(GATES)}')
-    if cell == 'rnn': return rnn_shapes(n_x, n_a, {})
-    return stacked_shapes('fico', n_x, n_a, {}) if cell == 'lstm' else gru_shapes(n_x, n_a, {}, cell == 'gru_after')
-
 # %% ../nbs/15_kernels.ipynb #18707f27
-def check_lengths(
-    lengths: ArrayLike,  # steps of each example, (m,)
-    m: int,  # examples
-    T: int,  # steps there are
-) -> NDArray:  # the same as an array of whole numbers
-    "The lengths of a batch of sequences; raises ValueError unless they are m whole numbers from 0 to T"
+def check_lengths(lengths: ArrayLike, m: int, T: int) -> NDArray:
+    "The lengths of a batch as an array; raises ArgumentError unless they are m integers from 0 to T"
     lengths = np.asarray(lengths)
     if lengths.shape != (m,) or lengths.dtype.kind not in 'iu':
-        raise ValueError(f'lengths: got shape {lengths.shape} of {lengths.dtype}, expected ({m},) whole numbers')
+        refuse('lengths', f'shape {lengths.shape} of {lengths.dtype}', f'({m},) integers')
     if m and (lengths.min() < 0 or lengths.max() > T):
-        raise ValueError(f'lengths: got {lengths.min()} to {lengths.max()}, expected 0 to {T}')
+        refuse('lengths', f'{lengths.min()} to {lengths.max()}', f'0 to {T}')
     return lengths.astype(np.int64)
 
 # %% ../nbs/15_kernels.ipynb #ea16bfa7
-def check_tokens(
-    x: ArrayLike,  # tokens, (m, T)
-    table: NDArray,  # one column a token, (n_x, n_tokens)
-) -> NDArray:  # the tokens as an array
-    "Token numbers; raises TypeError or ValueError unless they are whole numbers in two dimensions, the table numbers"
+def check_tokens(x: ArrayLike, table: NDArray) -> NDArray:
+    "Tokens (m, T) as an array; raises ArgumentError unless they are integers and the table (n_x, n_tokens) numbers"
     x = np.asarray(x)
     if x.ndim != 2 or x.dtype.kind not in 'iu':
-        raise ValueError(f'x: got shape {x.shape} of {x.dtype}, expected (m, T) whole numbers, since there is a table')
-    if (kind := np.asarray(table).dtype).kind not in 'biufc': raise TypeError(f'table: got {kind}, expected numbers')
-    if np.ndim(table) != 2 or 0 in np.shape(table):
-        raise ValueError(f'table: got shape {np.shape(table)}, expected (n_x, n_tokens), one or more of each')
+        refuse('x', f'shape {x.shape} of {x.dtype}', '(m, T) integers, since there is a table')
+    require('n_x n_tokens', table=table)
     return x
 
 # %% ../nbs/15_kernels.ipynb #d0a31d07
-def _check_range(tokens: NDArray, table: NDArray) -> NDArray:
-    "The tokens; raises ValueError where one has no column in the table; table (n_x, n_tokens)"
+def _in_table(tokens: NDArray, table: NDArray) -> NDArray:
+    "The tokens; raises ArgumentError where one has no column in the table; table (n_x, n_tokens)"
     if tokens.size and (tokens.min() < 0 or tokens.max() >= table.shape[1]):
-        raise ValueError(f'x: got tokens {tokens.min()} to {tokens.max()}, expected 0 to {table.shape[1] - 1}')
+        refuse('x', f'tokens {tokens.min()} to {tokens.max()}', f'0 to {table.shape[1] - 1}')
     return tokens
 
 # %% ../nbs/15_kernels.ipynb #62f83cff
-def _check_cell(cell: str) -> None:
-    "Raise ValueError unless there is such a cell"
-    if not isinstance(cell, str) or cell not in GATES:
-        raise ValueError(f'cell: got {in_short(cell)}, expected one of {", ".join(GATES)}')
-
-def _check_state(cell: str, state: Mapping[str, NDArray], m: int) -> int:
-    "The size of the state; raises ValueError where an array is missing or doesn't fit; state (n_a, m)"
-    check_named(state, 'state')
-    if 'a' not in state or np.ndim(state['a']) != 2 or not len(state['a']):
-        given = {name: np.shape(s) for name, s in state.items()}
-        raise ValueError(f'state: got {given}, expected a with shape (n_a, {m}), n_a being 1 or more')
-    n_a = len(state['a'])
-    check_shapes(state, {name: (n_a, m) for name in state_names(cell)})
-    return n_a
-
-def check_real(
-    given: Any,  # what came
-    dtype: np.dtype,  # what is computed in
-    name: str,  # what the error calls it
-) -> None:
-    "Raise TypeError for complex numbers where real ones are computed in: NumPy would forget the imaginary part"
-    if np.iscomplexobj(given) and dtype.kind != 'c':
-        raise TypeError(f'{name}: got {np.asarray(given).dtype}, expected real numbers')
+def _like(name: str, given: Any, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
+    "What is given, as an array of this dtype; refused unless it has this shape, complex where real ones are computed in"
+    if type(given) is np.ndarray and given.shape == shape and given.dtype == dtype: return given
+    array = np.asarray(given)
+    if array.dtype.kind not in 'biufc': refuse(name, array.dtype, 'numbers')
+    if array.shape != shape: refuse(name, f'shape {array.shape}', str(shape))
+    if array.dtype.kind == 'c' != dtype.kind: refuse(name, array.dtype, 'real numbers')
+    return array.astype(dtype)
 
 # %% ../nbs/15_kernels.ipynb #4761d9f7
 FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 
 class Call(NamedTuple):
-    "A checked call: everything in one floating type"
-    cell: str  # 'rnn', 'lstm', 'gru' or 'gru_after'
-    x: NDArray  # (n_x, m, T), or tokens (m, T) where there is a table
-    state: dict[str, NDArray]  # a (n_a, m), and c for the LSTM
-    parameters: dict[str, NDArray]  # textbook names, without output layer
-    lengths: NDArray | None  # (m,)
-    table: NDArray | None  # (n_x, n_tokens)
-    dtype: np.dtype  # float32 or float64
-    m: int  # examples
-    T: int  # steps
-    n_a: int  # size of the state
-    drop: NDArray | None = None  # (n_a, m): what the gates see of each state's units is multiplied by this
+    "A cell over a sequence, checked, every array in one dtype: what each engine's forward pass takes"
+    cell: str                           # 'rnn', 'lstm', 'gru' or 'gru_after'
+    x: NDArray                          # (n_x, m, T), or tokens (m, T) where there is a table
+    state: dict[str, NDArray]           # a (n_a, m), and c for the LSTM
+    parameters: dict[str, NDArray]      # textbook names, without output layer
+    lengths: NDArray | None             # steps of each example, (m,); None for all
+    reverse: bool                       # whether to begin at each example's own end
+    training: bool                      # whether a backward pass follows
+    outputs: bool                       # whether to give every step's output; the final state alone otherwise
+    table: NDArray | None               # (n_x, n_tokens): the input is the token's column
+    dtype: np.dtype
+    m: int                              # examples
+    T: int                              # steps
+    n_a: int                            # hidden size
 
 # %% ../nbs/15_kernels.ipynb #b97d93ed
-def check_call(
-    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-    x: ArrayLike,  # (n_x, m, T), or tokens (m, T) where there is a table
-    state: Mapping[str, NDArray],  # a (n_a, m), and c for the LSTM
-    parameters: Mapping[str, NDArray],  # textbook names, without output layer
-    lengths: ArrayLike | None = None,  # steps of each example, (m,)
-    table: NDArray | None = None,  # (n_x, n_tokens)
-    drop: ArrayLike | None = None,  # (n_a, m): what the gates see of each state's units is multiplied by this
-) -> Call:  # the same, checked
-    "The arguments of a pass in one floating type; ValueError where something doesn't fit, TypeError for no numbers"
-    _check_cell(cell)
-    check_named(parameters, 'parameters')
-    x = np.asarray(x) if table is None else check_tokens(x, table)
-    if x.ndim != (3 if table is None else 2) or 0 in x.shape:
-        words = '(n_x, m, T)' if table is None else '(m, T)'
-        raise ValueError(f'x: got shape {x.shape}, expected {words}, one or more of each')
-    if x.dtype.kind not in 'biufc': raise TypeError(f'x: got {x.dtype}, expected numbers')
-    n_x, m, T = (len(x) if table is None else len(table)), *x.shape[-2:]
-    n_a = _check_state(cell, state, m)
-    shapes = cell_shapes(cell, n_x, n_a)
-    check_shapes(parameters, shapes)
-    given = {name: np.asarray(parameters[name]) for name in shapes}
-    states = {name: np.asarray(state[name]) for name in state_names(cell)}
-    numbers = [x if table is None else table, *states.values(), *given.values()]
-    kinds = {np.asarray(array).dtype for array in numbers}
-    dtype = kinds.pop() if len(kinds) == 1 and kinds <= {*FLOATS} else floating_dtype(*numbers)
-    if drop is not None:
-        check_shapes({'drop': drop}, {'drop': (n_a, m)})
-        check_real(drop, dtype, 'drop')
-    cast = lambda arrays: {name: array.astype(dtype, copy=False) for name, array in arrays.items()}
-    return Call(cell, x.astype(dtype, copy=False) if table is None else x, cast(states), cast(given),
-                None if lengths is None else check_lengths(lengths, m, T),
-                None if table is None else np.asarray(table).astype(dtype, copy=False), dtype, m, T, n_a,
-                None if drop is None else np.asarray(drop).astype(dtype, copy=False))
+class _Integers(Shape):
+    "An array of integers, which stay integers"
+    plain = 'iu'
+
+# %% ../nbs/15_kernels.ipynb #272e492e
+@functools.cache
+def _fitting(cell: str, tokens: bool) -> Any:
+    "What fits a cell, declared: a function that hands the arrays on, x first, then all that are of one dtype"
+    x: Any = {'table': 'n_x n_tokens', 'x': _Integers('m T')} if tokens else {'x': 'n_x m T'}
+    @fits(**x, state=dict.fromkeys(state_names(cell), 'n_a m'), parameters=_SHAPES[cell])
+    def arrays(x: NDArray, state: Mapping, parameters: Mapping, table: NDArray | None) -> tuple[Any, ...]:
+        return x, x if table is None else table, *map(state.get, state_names(cell)), *map(parameters.get, _SHAPES[cell])
+    return arrays
+
+# %% ../nbs/15_kernels.ipynb #50868480
+def checked_call(cell: str, x: ArrayLike, state: Mapping[str, NDArray], parameters: Mapping[str, NDArray],
+                 lengths: ArrayLike | None = None, reverse: bool = False, training: bool = True, outputs: bool = True,
+                 table: NDArray | None = None) -> Call:
+    "The call that these arguments make; raises ArgumentError where a shape doesn't fit or something is no number"
+    given = np.asarray(x) if table is None else check_tokens(x, table)
+    seen, *arrays = _fitting(cell, table is not None)(given, state, parameters, table)
+    dtypes, (m, T), names = {array.dtype for array in arrays}, seen.shape[-2:], state_names(cell)
+    dtype = dtypes.pop() if len(dtypes) == 1 and dtypes <= {*FLOATS} else floating_dtype(*arrays)
+    first, *rest = (array.astype(dtype, copy=False) for array in arrays)
+    return Call(cell, first if table is None else seen, dict(zip(names, rest)), dict(zip(_SHAPES[cell], rest[len(names):])),
+                None if lengths is None else check_lengths(lengths, m, T), reverse, training, outputs,
+                None if table is None else first, dtype, m, T, len(rest[0]))
 
 # %% ../nbs/15_kernels.ipynb #493d9089
 class Plan(NamedTuple):
     "In which order the examples and their steps are taken"
-    counts: NDArray  # (T,): how many examples still run at each step taken
-    lengths: NDArray  # (m,): steps of each example, in the order of `order`
-    order: NDArray  # (m,): the examples, longest first
-    time: NDArray  # (T, m): where in time an example's step stands
-    valid: NDArray  # (T, m): whether the step is one of the example's own
+    counts: NDArray    # (T,): how many examples still run at each step taken
+    lengths: NDArray   # (m,): steps of each example, in the order of `order`
+    order: NDArray     # (m,): the examples, longest first
+    time: NDArray      # (T, m): where in time an example's step stands
+    valid: NDArray     # (T, m): whether the step is one of the example's own
 
 # %% ../nbs/15_kernels.ipynb #9e020b41
-def _make_plan(lengths: NDArray | None, m: int, T: int, reverse: bool=False, sort: bool=True) -> Plan:
-    "The order in which the steps are taken; lengths (m,)"
-    lengths = np.full(m, T) if lengths is None else lengths
+def _make_plan(call: Call, sort: bool = True) -> Plan:
+    "The order in which the steps of a call are taken"
+    m, T = call.m, call.T
+    lengths = np.full(m, T) if call.lengths is None else call.lengths
     order = np.argsort(-lengths, kind='stable') if sort else np.arange(m)
     steps, lengths = np.arange(T)[:, None], lengths[order]
     valid = steps < lengths
-    time = np.where(valid, lengths - 1 - steps if reverse else steps, 0)
+    time = np.where(valid, lengths - 1 - steps if call.reverse else steps, 0)
     return Plan(valid.sum(axis=1), lengths, order, time, valid)
 
+# %% ../nbs/15_kernels.ipynb #dbe38947
+def plan_of(call: Call) -> Plan | None:
+    "The order of a call's steps; None where steps and examples are taken as they lie in memory"
+    return None if call.lengths is None and not call.reverse else _make_plan(call)
+
 # %% ../nbs/15_kernels.ipynb #df09e507
-def gather(
-    x: NDArray,  # (n, m, T), or tokens (m, T)
-    plan: Plan,  # the order of the steps
-) -> NDArray:  # (T, m, n), or (T, m): zero where an example has no step
-    "A sequence in the order in which its steps are taken, time outermost"
+def gather(x: NDArray, plan: Plan | None) -> NDArray:
+    "A sequence (n, m, T), or tokens (m, T), in the order of its steps, time outermost; zero where there is no step"
+    if plan is None: return x.T
     rows = x.T[plan.time, plan.order]
     rows[~plan.valid] = 0
     return rows
 
 # %% ../nbs/15_kernels.ipynb #40adc5c5
-def scatter(
-    rows: NDArray,  # (T, m, n), in the order in which steps are taken
-    plan: Plan,  # the order of the steps
-) -> NDArray:  # (n, m, T), zero where an example has no step
-    "The inverse of `gather`: each step back at its place in time"
+def scatter(rows: NDArray, plan: Plan | None) -> NDArray:
+    "The inverse of `gather`: each step of rows (T, m, n) back at its place in time, (n, m, T)"
+    if plan is None: return rows.T
     x, (s, j) = np.zeros_like(rows), np.nonzero(plan.valid)
     x[plan.time[s, j], plan.order[j]] = rows[s, j]
     return x.T
 
-# %% ../nbs/15_kernels.ipynb #7fbd8ce9
-def _drop_columns(parameters: Mapping[str, NDArray], d: NDArray) -> dict[str, NDArray]:
-    "A cell's weights with units of the state left out; of those weights' gradients, the gradients of the whole ones"
-    on_state = lambda W: W * np.append(d, np.ones(W.shape[1] - len(d), d.dtype))
-    return {name: on_state(p) if name[0] == 'W' and name != 'Wax' else p for name, p in parameters.items()}
-
-# %% ../nbs/15_kernels.ipynb #264802cb
-def _one_by_one(step: Any, step_back: Any, drop: NDArray) -> tuple[Any, Any]:
-    "A step of all examples, each by itself with the columns of its weights multiplied; drop (n_a, m)"
-    def own(arrays: Mapping, i: int) -> dict: return {name: a[:, i:i + 1] for name, a in arrays.items()}
-    def together(parts: list) -> dict: return {n: np.concatenate([p[n] for p in parts], axis=1) for n in parts[0]}
-    def step_each(xt: NDArray, state: Mapping, parameters: Mapping) -> tuple[dict, list]:
-        ran = [step(xt[:, i:i + 1], own(state, i), _drop_columns(parameters, d)) for i, d in enumerate(drop.T)]
-        return together([new for new, _ in ran]), [cache for _, cache in ran]
-    def step_each_back(dstate: Mapping, caches: list) -> tuple[NDArray, dict, dict]:
-        ran = [step_back(own(dstate, i), cache) for i, cache in enumerate(caches)]
-        whole = [_drop_columns({name[1:]: g for name, g in grads.items()}, d) for (_, _, grads), d in zip(ran, drop.T)]
-        sums = {f'd{name}': np.sum([g[name] for g in whole], axis=0) for name in whole[0]}
-        return np.concatenate([dxt for dxt, _, _ in ran], axis=1), together([before for _, before, _ in ran]), sums
-    return step_each, step_each_back
-
 # %% ../nbs/15_kernels.ipynb #3d6407f8
-def textbook_cells(
-    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-    drop: NDArray | None = None,  # (n_a, m): what the gates see of each state's units is multiplied by this
-) -> tuple[Any, Any]:  # one step forward, one step back
-    "A cell's textbook functions, both with the same arguments: the state as a dictionary"
-    forward: Any = {'rnn': rnn_cell_forward, 'lstm': lstm_cell_forward}.get(cell, gru_cell_forward)
-    backward: Any = {'rnn': rnn_cell_backward, 'lstm': lstm_cell_backward}.get(cell, gru_cell_backward)
+def textbook_cells(cell: str) -> tuple[Any, Any]:
+    "A cell's textbook functions without their checks, both with the same arguments: the state as a dictionary"
+    steps: Any = {'rnn': (rnn_cell_forward, rnn_cell_backward), 'lstm': (lstm_cell_forward, lstm_cell_backward)}
+    forward, backward = map(trusted, steps.get(cell, (gru_cell_forward, gru_cell_backward)))
     options = {'reset_after': cell == 'gru_after'} if cell.startswith('gru') else {}
     def step(xt: NDArray, state: Mapping, parameters: Mapping) -> tuple[dict, tuple]:
         *states, _, cache = forward(xt, *state.values(), parameters, **options)
@@ -509,66 +425,40 @@ def textbook_cells(
     def step_back(dstate: Mapping, cache: tuple) -> tuple[NDArray, dict, dict]:
         grads = backward(*dstate.values(), cache)
         return grads.pop('dxt'), {name: grads.pop(f'd{name}_prev') for name in dstate}, grads
-    return (step, step_back) if drop is None else _one_by_one(step, step_back, drop)
+    return step, step_back
 
 # %% ../nbs/15_kernels.ipynb #4fdc93c3
-def upstream(
-    call: Call,  # the call on whose way back we are
-    da: NDArray | None,  # gradient of the outputs, (n_a, m, T)
-    dstate: Mapping[str, NDArray] | None,  # gradient of the final state
-) -> tuple[NDArray | None, dict[str, NDArray]]:  # da, and dstate with zeros for what is missing
-    "The gradients that come from above; raises ValueError where a shape doesn't fit, TypeError for complex numbers"
-    if da is not None: check_shapes({'da': da}, {'da': (call.n_a, call.m, call.T)})
-    if dstate is not None: check_named(dstate, 'dstate')
-    dstate = dstate or {}
-    for name, d in {'da': da, **{f'd{name}': d for name, d in dstate.items()}}.items():
-        check_real(d, call.dtype, name)
-    unknown = sorted(set(dstate) - set(call.state))
-    if unknown: raise ValueError(f'dstate: got {unknown[0]}, expected {" and ".join(call.state)}')
-    shape = call.n_a, call.m
-    given = {name: np.zeros(shape) if dstate.get(name) is None else dstate[name] for name in call.state}
-    check_shapes({f'd{n}': d for n, d in given.items()}, {f'd{n}': shape for n in given})
-    return (None if da is None else np.asarray(da, call.dtype),
-            {name: np.asarray(d, call.dtype) for name, d in given.items()})
+def upstream(call: Call, da: NDArray | None,
+             dstate: Mapping[str, NDArray] | None) -> tuple[NDArray | None, dict[str, NDArray]]:
+    "The gradients from above, checked, with zeros for what is missing; da (n_a, m, T), dstate (n_a, m)"
+    shape, given = (call.n_a, call.m), dstate or {}
+    if unknown := sorted(set(given) - set(call.state)): refuse('dstate', unknown[0], ' and '.join(call.state))
+    end = {name: np.zeros(shape, call.dtype) if given.get(name) is None else _like(f'd{name}', given[name], shape, call.dtype)
+           for name in call.state}
+    return None if da is None else _like('da', da, (*shape, call.T), call.dtype), end
 
 # %% ../nbs/15_kernels.ipynb #a881956f
-def textbook_forward(
-    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-    x: NDArray,  # (n_x, m, T), or tokens (m, T) where there is a table
-    state: Mapping[str, NDArray],  # a (n_a, m), and c for the LSTM
-    parameters: Mapping[str, NDArray],  # textbook names, without output layer
-    lengths: ArrayLike | None = None,  # steps of each example, (m,)
-    reverse: bool = False,  # whether to begin at each example's own end
-    training: bool = True,  # whether the way back will be taken
-    outputs: bool = True,  # whether to give every step's output; the final state alone otherwise
-    table: NDArray | None = None,  # (n_x, n_tokens)
-    drop: ArrayLike | None = None,  # (n_a, m): what the gates see of each state's units is multiplied by this
-) -> tuple[NDArray | None, dict[str, NDArray], Any]:  # a (n_a, m, T), final state, cache
-    "A cell over a sequence, by the textbook's own step: what every kernel has to equal"
-    call = check_call(cell, x, state, parameters, lengths, table, drop)
-    plan = _make_plan(call.lengths, call.m, call.T, reverse, sort=False)
+def textbook_forward(call: Call) -> tuple[NDArray | None, dict[str, NDArray], Any]:
+    "A cell over a sequence by the textbook's own step: outputs (n_a, m, T), final state, cache"
+    plan = _make_plan(call, sort=False)
     rows = gather(call.x, plan)
-    if call.table is not None: rows = call.table.T[_check_range(rows, call.table)]
-    step, now, states, caches = textbook_cells(cell, call.drop)[0], call.state, [], []
+    if call.table is not None: rows = call.table.T[_in_table(rows, call.table)]
+    step, now, states, caches = textbook_cells(call.cell)[0], call.state, [], []
     for t in range(call.T):
         new, cache = step(rows[t].T, now, call.parameters)
         now = {name: np.where(plan.valid[t], new[name], now[name]) for name in now}
         states.append(now['a'].T * plan.valid[t][:, None])
         caches.append(cache)
-    a = scatter(np.array(states), plan) if outputs else None
-    return a, now, (call, plan, rows, caches) if training else None
+    a = scatter(np.array(states), plan) if call.outputs else None
+    return a, now, (call, plan, rows, caches) if call.training else None
 
 # %% ../nbs/15_kernels.ipynb #6836eb96
-def textbook_backward(
-    da: NDArray | None,  # gradient of the outputs, (n_a, m, T)
-    dstate: Mapping[str, NDArray] | None,  # gradient of the final state
-    cache: tuple,  # from textbook_forward
-    inputs: bool = True,  # whether to give the gradient of the input
-) -> tuple[NDArray | None, dict[str, NDArray], dict[str, NDArray]]:  # dx or dtable, dparameters, dstate0
-    "Back through a sequence, by the textbook's own step"
+def textbook_backward(da: NDArray | None, dstate: Mapping[str, NDArray] | None, cache: tuple,
+                      inputs: bool = True) -> tuple[NDArray | None, dict[str, NDArray], dict[str, NDArray]]:
+    "Back through a sequence by the textbook's own step: gradients of input or table, parameters, initial state"
     call, plan, rows, caches = cache
     above, now = upstream(call, da, dstate)
-    step_back, drows = textbook_cells(call.cell, call.drop)[1], np.zeros(rows.shape, call.dtype)
+    step_back, drows = textbook_cells(call.cell)[1], np.zeros(rows.shape, call.dtype)
     sums = {name: np.zeros(p.shape, call.dtype) for name, p in call.parameters.items()}
     da_rows = None if above is None else gather(above, plan)
     for t in reversed(range(call.T)):
@@ -586,20 +476,17 @@ def textbook_backward(
 # %% ../nbs/15_kernels.ipynb #5245ab3f
 class Input(NamedTuple):
     "The input of all steps, as rows; for tokens, the table's rows and where each step finds its own"
-    rows: NDArray  # (T, m, n_x), or (tokens, n_x)
-    where: NDArray | None  # (T, m): which row is whose; None where each step has its own
-    distinct: NDArray | None  # (tokens,): the token of each row; None where it is its number
+    rows: NDArray               # (T, m, n_x), or (tokens, n_x)
+    where: NDArray | None       # (T, m): which row is whose; None where each step has its own
+    distinct: NDArray | None    # (tokens,): the token of each row; None where it is its number
 
 # %% ../nbs/15_kernels.ipynb #274be0de
-def make_input(
-    call: Call,  # the call
-    plan: Plan | None,  # the order of its steps; None where it is the order in memory
-) -> Input:  # its input
+def make_input(call: Call, plan: Plan | None) -> Input:
     "The input of a call in the order in which steps are taken"
-    x = call.x.T if plan is None else gather(call.x, plan)
+    x = gather(call.x, plan)
     if call.table is None: return Input(np.ascontiguousarray(x), None, None)
     table = call.table.T
-    if len(table) <= _check_range(x, call.table).size: return Input(np.ascontiguousarray(table), x, None)
+    if len(table) <= _in_table(x, call.table).size: return Input(np.ascontiguousarray(table), x, None)
     distinct, index = np.unique(x, return_inverse=True)     # fewer tokens here than in the table
     return Input(table[distinct], index.reshape(x.shape), distinct)
 
@@ -643,26 +530,26 @@ def _steps_at_once(m: int, width: int, itemsize: int, cache: int=2 ** 19) -> int
 
 # %% ../nbs/15_kernels.ipynb #477e5668
 class _Memory(NamedTuple):
-    "What the way back needs"
-    Z: NDArray  # gates, (T, G n_a, m), followed by q where the reset is after; empty for the plain network
-    A: NDArray  # states a as rows, (T + 1, m, n_a); empty where nobody wants them
-    C: NDArray  # states c, (T + 1, n_a, m); empty but for the LSTM
-    S: NDArray  # LSTM: tanh(c), (T, n_a, m); GRU: reset state as rows, (T, m, n_a); empty for the others
+    "What the backward pass needs of T steps, as in `_Steps`; in inference, of a few steps that are used again"
+    Z: NDArray   # gates, (T, G n_a, m)
+    A: NDArray   # states a as rows, (T + 1, m, n_a); empty where nobody wants them
+    C: NDArray   # states c, (T + 1, n_a, m)
+    S: NDArray   # tanh(c), (T, n_a, m), or reset state, (T, m, n_a)
+
+    def steps(self, here: slice, counts: NDArray, R: NDArray, H: NDArray) -> _Steps:
+        "The arrays of some steps; C with the state before the first"
+        return _Steps(counts, self.Z[here], R, H, self.C[here.start:here.stop + 1], self.S[here])
 
 # %% ../nbs/15_kernels.ipynb #464fb44e
 def _new_memory(cell: str, start: list[NDArray], steps: int, outputs: int) -> _Memory:
-    "Room for some steps of a cell; start (n_a, m)"
+    "Borrowed arrays for some steps of a cell; start (n_a, m)"
     (n, m), dtype = start[0].shape, start[0].dtype
     gates = {'rnn': 0, 'gru_after': 4}.get(cell, len(GATES[cell]))
-    A, C = room((outputs + 1 if outputs else 0, m, n), dtype), room((steps + 1 if cell == 'lstm' else 0, n, m), dtype)
+    A = borrow((outputs + 1 if outputs else 0, m, n), dtype)
+    C = borrow((steps + 1 if cell == 'lstm' else 0, n, m), dtype)
+    S = borrow({'lstm': (steps, n, m), 'gru': (steps, m, n)}.get(cell, (0, n, m)), dtype)
     A[:1], C[:1] = start[0].T, start[-1]
-    S = room({'lstm': (steps, n, m), 'gru': (steps, m, n)}.get(cell, (0, n, m)), dtype)
-    return _Memory(room((steps if gates else 0, gates * n, m), dtype), A, C, S)
-
-# %% ../nbs/15_kernels.ipynb #79944ea0
-def _some_steps(memory: _Memory, here: slice) -> tuple[NDArray, NDArray, NDArray]:
-    "The arrays of some steps; C with the state before the first"
-    return memory.Z[here], memory.C[here.start:here.stop + 1], memory.S[here]
+    return _Memory(borrow((steps if gates else 0, gates * n, m), dtype), A, C, S)
 
 # %% ../nbs/15_kernels.ipynb #617ca380
 def _clear(counts: NDArray, *arrays: NDArray) -> None:
@@ -676,83 +563,49 @@ def _across(array: NDArray) -> NDArray:
     return array.transpose(0, 2, 1)
 
 # %% ../nbs/15_kernels.ipynb #e0359170
-def _run_forward(call: Call, plan: Plan | None, packed: _Packed, source: Input, start: list[NDArray], training: bool,
-                 outputs: bool) -> tuple[_Memory, list[NDArray]]:
+def _run_forward(call: Call, plan: Plan | None, packed: _Packed, source: Input,
+                 start: list[NDArray]) -> tuple[_Memory, list[NDArray]]:
     "All steps, a few at a time; start (n_a, m)"
     T, m, n, (rows, K), dtype = call.T, call.m, call.n_a, packed.W.shape, call.dtype
     counts, lengths = (np.full(T, m), np.full(m, T)) if plan is None else (plan.counts, plan.lengths)
     B = min(T, _steps_at_once(m, rows, dtype.itemsize))
-    memory = _new_memory(call.cell, start, T if training else B, T if training or outputs else 0)
-    R = room((B + 1, K + n if call.cell == 'gru' else K, m), dtype)
-    H = R[:, :n] if packed.d is None else room((B + 1, n, m), dtype)
-    R[:, K - 1], H[0], final = 1, start[0], [s.copy() for s in start]
+    memory = _new_memory(call.cell, start, T if call.training else B, T if call.training or call.outputs else 0)
+    R = borrow((B + 1, K + n if call.cell == 'gru' else K, m), dtype)
+    H, final = R[:, :n], [s.copy() for s in start]
+    R[:, K - 1], H[0] = 1, start[0]
     for t in range(0, T, B):
         now, size = slice(t, min(t + B, T)), min(B, T - t)
-        Z, C, S = _some_steps(memory, now if training else slice(0, size))
+        steps = memory.steps(now if call.training else slice(0, size), counts[now], R, H)
+        _, Z, _, _, C, S = steps
         R[:size, n:K - 1] = _across(_input_rows(source, now))
-        _STEPS[call.cell][0](Z, R, H, C, S, packed, counts[now])
+        _STEPS[call.cell][0](packed, steps)
         if plan is not None: _clear(counts[now], H[1:], R[:, K:], Z, C[1:], *[S] * (call.cell == 'lstm'))
         if len(memory.A): memory.A[t + 1:now.stop + 1] = _across(H[1:size + 1])
         if call.cell == 'gru': S[:] = _across(R[:size, K:])
         ended = np.flatnonzero((lengths > t) & (lengths <= now.stop))
         for f, states in zip(final, (H, C)) if len(ended) else (): f[:, ended] = states[lengths[ended] - t, :, ended].T
         H[0] = H[size]
-        if not training: C[:1] = C[-1:]
+        if not call.training: C[:1] = C[-1:]
     return memory, final
 
-# %% ../nbs/15_kernels.ipynb #4e1ebe39
-def plan_of(
-    call: Call,  # the call
-    reverse: bool,  # whether to begin at each example's own end
-) -> Plan | None:  # None where steps and examples are taken as they lie in memory
-    "The order of a call's steps, where it needs one"
-    if call.lengths is None and not reverse: return None
-    return _make_plan(call.lengths, call.m, call.T, reverse)
-
-# %% ../nbs/15_kernels.ipynb #0507c0b0
-def drop_rows(
-    call: Call,  # the call
-    plan: Plan | None,  # the order of its examples
-) -> NDArray | None:  # (m, n_a); None where nothing is left out
-    "What is left out of each example's state, as rows in the order in which examples are taken"
-    if call.drop is None: return None
-    return np.ascontiguousarray(call.drop.T if plan is None else call.drop.T[plan.order])
-
 # %% ../nbs/15_kernels.ipynb #d2c320e0
-def by_name(
-    call: Call,  # the call
-    plan: Plan | None,  # the order of its examples
-    states: list[NDArray],  # (m, n_a) each
-) -> dict[str, NDArray]:  # (n_a, m) each
-    "States in the caller's order and form"
+def by_name(call: Call, plan: Plan | None, states: list[NDArray]) -> dict[str, NDArray]:
+    "States (m, n_a), in the order of the plan, in the caller's order and form (n_a, m)"
     if plan is not None:
         back = np.argsort(plan.order)
         states = [s[back] for s in states]
     return {name: s.T for name, s in zip(call.state, states)}
 
 # %% ../nbs/15_kernels.ipynb #1e89daec
-def numpy_forward(
-    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-    x: NDArray,  # (n_x, m, T), or tokens (m, T) where there is a table
-    state: Mapping[str, NDArray],  # a (n_a, m), and c for the LSTM
-    parameters: Mapping[str, NDArray],  # textbook names, without output layer
-    lengths: ArrayLike | None = None,  # steps of each example, (m,)
-    reverse: bool = False,  # whether to begin at each example's own end
-    training: bool = True,  # whether the way back will be taken
-    outputs: bool = True,  # whether to give every step's output; the final state alone otherwise
-    table: NDArray | None = None,  # (n_x, n_tokens)
-    drop: ArrayLike | None = None,  # (n_a, m): what the gates see of each state's units is multiplied by this
-) -> tuple[NDArray | None, dict[str, NDArray], Any]:  # a (n_a, m, T), final state, cache
-    "A cell over a sequence, in NumPy; raises ValueError where something doesn't fit"
-    call = check_call(cell, x, state, parameters, lengths, table, drop)
-    plan = plan_of(call, reverse)
-    source, left = make_input(call, plan), drop_rows(call, plan)
-    packed = pack_parameters(cell, call.parameters, call.m)._replace(d=None if left is None else left.T.copy())
+def numpy_forward(call: Call) -> tuple[NDArray | None, dict[str, NDArray], Any]:
+    "A cell over a sequence in NumPy: outputs (n_a, m, T), final state, cache"
+    plan = plan_of(call)
+    source, packed = make_input(call, plan), pack_parameters(call.cell, call.parameters, call.m)
     start = [s if plan is None else s[:, plan.order] for s in call.state.values()]
-    memory, final = _run_forward(call, plan, packed, source, start, training, outputs)
-    a = None if not outputs else memory.A[1:].T if plan is None else scatter(memory.A[1:], plan)
-    if training and plan is None and a is not None: a.flags.writeable = False     # it is part of the cache
-    return a, by_name(call, plan, [s.T for s in final]), (call, plan, packed, source, memory) if training else None
+    memory, final = _run_forward(call, plan, packed, source, start)
+    a = scatter(memory.A[1:], plan) if call.outputs else None
+    if call.training and plan is None and a is not None: a.flags.writeable = False     # it is part of the cache
+    return a, by_name(call, plan, [s.T for s in final]), (call, plan, packed, source, memory) if call.training else None
 
 # %% ../nbs/15_kernels.ipynb #0e91ae79
 def _run_backward(call: Call, plan: Plan | None, packed: _Packed, memory: _Memory, dA: NDArray | None,
@@ -761,14 +614,13 @@ def _run_backward(call: Call, plan: Plan | None, packed: _Packed, memory: _Memor
     T, m, width = call.T, call.m, call.n_a * (4 if call.cell == 'gru_after' else len(GATES[call.cell]))
     counts = np.full(T, m) if plan is None else plan.counts
     B = min(T, _steps_at_once(m, 2 * width, call.dtype.itemsize))
-    D, dZ = room((width, T, m), call.dtype), room((B, width, m), call.dtype)
+    D, dZ = borrow((width, T, m), call.dtype), borrow((B, width, m), call.dtype)
     for t in reversed(range(0, T, B)):
         now, size = slice(t, min(t + B, T)), min(B, T - t)
         above = None if dA is None else _across(dA[now])
         H = _across(memory.A[t:now.stop + 1])
         if call.cell != 'lstm': H = np.ascontiguousarray(H)
-        Z, C, S = _some_steps(memory, now)
-        _STEPS[call.cell][1](above, dstates, dZ[:size], Z, H, C, S, packed, counts[now])
+        _STEPS[call.cell][1](packed, memory.steps(now, counts[now], H, H), above, dstates, dZ[:size])
         if plan is not None: _clear(counts[now], dZ)
         D[:, now] = dZ[:size].transpose(1, 0, 2)
     return D
@@ -782,12 +634,8 @@ def _recurrent_gradient(cell: str, d: NDArray, a_prev: NDArray, S: NDArray) -> N
     return d @ a_prev
 
 # %% ../nbs/15_kernels.ipynb #0923a37e
-def input_gradient(
-    call: Call,  # the call
-    source: Input,  # the input
-    drows: NDArray,  # gradient of its rows, (T m, n_x) or (tokens, n_x)
-) -> NDArray:  # (T, m, n_x), or (n_tokens, n_x)
-    "The gradient of the input, or of the whole table"
+def input_gradient(call: Call, source: Input, drows: NDArray) -> NDArray:
+    "The gradient of the input (T, m, n_x), or of the whole table (n_tokens, n_x), from that of its rows"
     if call.table is None: return drows.reshape(source.rows.shape)
     if source.distinct is None: return drows
     dtable = np.zeros(call.table.T.shape, call.dtype)
@@ -799,10 +647,9 @@ def _weight_gradients(call: Call, packed: _Packed, source: Input, memory: _Memor
                       inputs: bool) -> tuple[dict[str, NDArray], NDArray | None]:
     "One product over all steps for each gradient that is a sum over steps"
     n, G = call.n_a, len(packed.full)
-    d, A = D.reshape(len(D), -1), memory.A[:-1]
-    A = A if packed.d is None else A * packed.d.T
+    d = D.reshape(len(D), -1)
     dfull = np.empty_like(packed.full)
-    dfull[:, :n] = _recurrent_gradient(call.cell, d, A.reshape(-1, n), memory.S)
+    dfull[:, :n] = _recurrent_gradient(call.cell, d, memory.A[:-1].reshape(-1, n), memory.S)
     dfull[:, n:], drows = _input_products(source, packed.full[:, n:], d[:G], inputs)
     db = d @ np.ones(d.shape[1], d.dtype)
     d_named = unstack_gates(call.cell, dfull, db[:G], db[G:] if call.cell == 'gru_after' else None)
@@ -810,128 +657,70 @@ def _weight_gradients(call: Call, packed: _Packed, source: Input, memory: _Memor
     return named, None if drows is None else input_gradient(call, source, drows)
 
 # %% ../nbs/15_kernels.ipynb #3ba8cca0
-def numpy_backward(
-    da: NDArray | None,  # gradient of the outputs, (n_a, m, T)
-    dstate: Mapping[str, NDArray] | None,  # gradient of the final state
-    cache: tuple,  # from numpy_forward
-    inputs: bool = True,  # whether to give the gradient of the input
-) -> tuple[NDArray | None, dict[str, NDArray], dict[str, NDArray]]:  # dx or dtable, dparameters, dstate0
-    "Back through a sequence, in NumPy"
+def numpy_backward(da: NDArray | None, dstate: Mapping[str, NDArray] | None, cache: tuple,
+                   inputs: bool = True) -> tuple[NDArray | None, dict[str, NDArray], dict[str, NDArray]]:
+    "Back through a sequence in NumPy: gradients of input or table, parameters, initial state"
     call, plan, packed, source, memory = cache
     above, end = upstream(call, da, dstate)
-    dA = None if above is None else above.T if plan is None else gather(above, plan)
+    dA = None if above is None else gather(above, plan)
     dstates = [np.array(d if plan is None else d[:, plan.order], order='C') for d in end.values()]
     D = _run_backward(call, plan, packed, memory, dA, dstates)
     dparameters, dinput = _weight_gradients(call, packed, source, memory, D, inputs)
-    if dinput is not None: dinput = dinput.T if plan is None or call.table is not None else scatter(dinput, plan)
+    if dinput is not None: dinput = scatter(dinput, None if call.table is not None else plan)
     return dinput, dparameters, by_name(call, plan, [d.T for d in dstates])
 
-# %% ../nbs/15_kernels.ipynb #1c316b58
-def numpy_affine_forward(
-    a: NDArray,  # (n_a, m) or (n_a, m, T)
-    W: NDArray,  # (n_y, n_a)
-    b: NDArray,  # (n_y, 1)
-) -> tuple[NDArray, tuple]:  # z (n_y, m) or (n_y, m, T), cache
-    "The scores W a + b, on used memory; raises TypeError or ValueError where something doesn't fit"
-    check_affine(a, W, b)
-    columns = as_columns(a)
-    z = np.matmul(columns.T, W.T, out=room((columns.shape[1], len(W)), np.result_type(a, W, b)))
-    z += b.T
-    return z.T.reshape(len(W), *a.shape[1:], order='F'), (columns, W, a.shape)
+# %% ../nbs/15_kernels.ipynb #8717a67b
+def thinned(cell: str, parameters: Mapping[str, NDArray], d: NDArray) -> dict[str, NDArray]:
+    "A cell's parameters with the columns that act on the state scaled: its gates see d * a; d (n_a,)"
+    def scaled(W: NDArray) -> NDArray: return W * np.append(d, np.ones(W.shape[1] - len(d))).astype(W.dtype)
+    on_state = ['Waa'] if cell == 'rnn' else [f'W{g}' for g in GATES[cell]]
+    return {**parameters, **{name: scaled(parameters[name]) for name in on_state}}
 
-def numpy_affine_backward(
-    dz: NDArray,  # gradient of the scores, (n_y, m) or (n_y, m, T)
-    cache: tuple,  # from numpy_affine_forward
-) -> dict[str, NDArray]:  # da, shape of a; dW (n_y, n_a); db (n_y, 1)
-    "Back through the scores, on used memory"
-    columns, W, shape = cache
-    check_shapes({'dz': dz}, {'dz': (len(W), *shape[1:])})
-    dz_columns = as_columns(dz)
-    da = np.matmul(dz_columns.T, W, out=room(columns.T.shape, np.result_type(dz, W)))
-    return {'da': da.T.reshape(shape, order='F'), 'dW': dz_columns @ columns.T,
-            'db': dz_columns.sum(axis=1, keepdims=True)}
+def thinned_backward(cell: str, gradients: Mapping[str, NDArray], d: NDArray) -> dict[str, NDArray]:
+    "From the gradients of thinned parameters to those of the parameters themselves; d (n_a,)"
+    return thinned(cell, gradients, d)
 
 # %% ../nbs/15_kernels.ipynb #a66f8a2b
-def _input_size(cell: str, parameters: Mapping[str, NDArray]) -> int:
-    "How many features the input has, read from the weights; raises ValueError where they aren't there"
-    _check_cell(cell)
-    name = 'Wax' if cell == 'rnn' else 'Wc'
-    check_named(parameters, 'parameters')
-    if np.ndim(parameters.get(name, 0)) != 2:
-        raise ValueError(f'{name}: missing or not a matrix; got {sorted(parameters)}')
-    rows, columns = np.shape(parameters[name])
-    n_x, words = (columns, 'n_x') if cell == 'rnn' else (columns - rows, 'n_a + n_x')
-    if n_x < 1: raise ValueError(f'{name}: got shape {(rows, columns)}, expected (n_a, {words}), n_x being 1 or more')
-    return n_x
-
-def stream_call(
-    cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-    parameters: Mapping[str, NDArray],  # textbook names, without output layer
-    state: Mapping[str, NDArray],  # a (n_a, m), and c for the LSTM
-) -> Call:  # of one step, whose input is zero
-    "The arguments of a stream in one floating type, the state copied; raises TypeError or ValueError as `check_call`"
-    n_x = _input_size(cell, parameters)
-    check_named(state, 'state')
-    m = np.shape(state['a'])[1] if np.ndim(state.get('a', 0)) == 2 else 1
-    call = check_call(cell, np.zeros((n_x, max(m, 1), 1), np.float32), state, parameters)
-    return call._replace(state={name: s.copy() for name, s in call.state.items()})
-
-def stream_state(
-    state: Mapping[str, NDArray] | None,  # a (n_a, m), and c for the LSTM; None for where the stream started
-    start: dict[str, NDArray],  # where it started
-) -> Mapping[str, NDArray]:  # where to go on
-    "The state that a stream goes on from; raises TypeError or ValueError if it isn't like the one that it started from"
+def stream_state(state: Mapping[str, NDArray] | None, start: dict[str, NDArray]) -> Mapping[str, NDArray]:
+    "The state (n_a, m) that a stream goes on from, like the one that it started from; that one where there is none"
     if state is None: return start
-    check_named(state, 'state')
-    check_shapes(state, {name: s.shape for name, s in start.items()})
-    for name, s in start.items(): check_real(state[name], s.dtype, name)
-    return state
+    require(dict.fromkeys(start, 'n_a m'), state=state)
+    return {name: _like(name, state[name], s.shape, s.dtype) for name, s in start.items()}
+
+# %% ../nbs/15_kernels.ipynb #e9af8bfd
+def stream_input(x_t: ArrayLike, x: NDArray) -> NDArray:
+    "A step's input (n_x, m), or (n_x,) for one example, as an array that fits x (n_x, m)"
+    x_t = np.asarray(x_t)
+    if x_t.shape == x.shape[:1] and x.shape[1] == 1: x_t = x_t[:, None]
+    return _like('x_t', x_t, x.shape, x.dtype)
 
 # %% ../nbs/15_kernels.ipynb #8b112a94
 class NumpyStream:
     "A cell that takes one step at a time, without asking for memory"
 
-    def __init__(
-        self,
-        cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
-        parameters: Mapping[str, NDArray],  # textbook names, without output layer
-        state: Mapping[str, NDArray],  # where it starts: a (n_a, m), and c for the LSTM
-    ) -> None:
-        call = stream_call(cell, parameters, state)
-        self.start, m = call.state, call.m
-        self.cell, self.packed, self.counts = cell, pack_parameters(cell, call.parameters, m), np.full(1, m)
-        start, n, K = [*call.state.values()], call.n_a, self.packed.W.shape[1]
-        self.memory = _new_memory(cell, start, 1, 0)
-        self.R = np.ones((2, K + n if cell == 'gru' else K, m), call.dtype)
-        self.H, self.x = self.R[:, :n], self.R[0, n:K - 1]
+    def __init__(self, call: Call) -> None:
+        self.cell, n, m = call.cell, call.n_a, call.m
+        self.start = {name: s.copy() for name, s in call.state.items()}
+        self.packed = pack_parameters(self.cell, call.parameters, m)
+        start, K = [*call.state.values()], self.packed.W.shape[1]
+        R = np.ones((2, K + n if self.cell == 'gru' else K, m), call.dtype)
+        self.steps = _new_memory(self.cell, start, 1, 0).steps(slice(0, 1), np.full(1, m), R, R[:, :n])
+        self.H, self.C, self.x = self.steps.H, self.steps.C, R[0, n:K - 1]
         self.H[0] = start[0]
 
-    def step(
-        self,
-        x_t: ArrayLike,  # (n_x, m), or (n_x,) for one example
-    ) -> NDArray:  # a (n_a, m): a view that the next step overwrites
-        "One step; raises ValueError if the input doesn't fit"
-        x_t, (Z, _, C, S) = np.asarray(x_t), self.memory
-        n_x, m = self.x.shape
-        if x_t.shape != (n_x, m) and (x_t.shape != (n_x,) or m > 1):
-            raise ValueError(f'x_t: got shape {x_t.shape}, expected {self.x.shape}')
-        if x_t.dtype is not self.x.dtype:
-            check_numbers(x_t, 'x_t')
-            check_real(x_t, self.x.dtype, 'x_t')
-        self.x[:] = x_t if x_t.ndim == 2 else x_t[:, None]
-        _STEPS[self.cell][0](Z, self.R, self.H, C, S, self.packed, self.counts)
-        self.H[0], C[:1] = self.H[1], C[1:]
+    def step(self, x_t: ArrayLike) -> NDArray:
+        "One step from x_t (n_x, m), or (n_x,) for one example: a (n_a, m), a view that the next step overwrites"
+        self.x[:] = stream_input(x_t, self.x)
+        _STEPS[self.cell][0](self.packed, self.steps)
+        self.H[0], self.C[:1] = self.H[1], self.C[1:]
         return self.H[1]
 
-    def reset(
-        self,
-        state: Mapping[str, NDArray] | None = None,  # a (n_a, m), and c for the LSTM; None for where it started
-    ) -> None:
-        "Begin anew, or go on from another state; raises ValueError if it doesn't fit"
+    def reset(self, state: Mapping[str, NDArray] | None = None) -> None:
+        "Go on from a state, or from where the stream started"
         state = stream_state(state, self.start)
-        self.H[0], self.memory.C[:1] = state['a'], state.get('c', 0)
+        self.H[0], self.C[:1] = state['a'], state.get('c', 0)
 
     @property
     def state(self) -> dict[str, NDArray]:
         "A copy of the state after the last step: a (n_a, m), and c for the LSTM"
-        return {name: s[0].copy() for name, s in zip(state_names(self.cell), (self.H, self.memory.C))}
+        return {name: s[0].copy() for name, s in zip(state_names(self.cell), (self.H, self.C))}

@@ -5,68 +5,68 @@
 # %% ../nbs/20_layers.ipynb #d9693cd8
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .init import check_draw, check_dtype, check_sizes, glorot, initialize_gru, initialize_lstm, initialize_rnn
+from .checks import Integer, Kind, Methods, Number, Shape, Shapes, fits, refuse, require
+from .gru import GRU
+from .init import GENERATOR, FloatType, glorot, initialize_gru, initialize_lstm, initialize_rnn
 from .gradcheck import GradientReport, check_gradients
-from .kernels import cell_shapes, check_lengths, check_tokens, scatter, state_names, textbook_forward
-from .numerics import check_is, check_numbers, check_shapes, check_switches, in_short, whole_as
+from rnn_nbdev.kernels import (
+    check_lengths, checked_call, scatter, state_names, textbook_forward, thinned, thinned_backward,
+)
+from .lstm import LSTM
 from .outputs import output_backward, output_forward
 from .recurrent import engine_of, recurrent_backward, recurrent_forward
+from .rnn import RNN
 
 # %% auto #0
-__all__ = ['Arrays', 'Forward', 'CELLS', 'Printed', 'Pass', 'Layer', 'check_layer_parameters', 'check_word', 'check_layer_cache',
-           'check_is_layer', 'Stateless', 'check_input', 'lengths_of', 'valid_steps', 'put_valid', 'shorten',
-           'Embedding', 'check_layer', 'Dense', 'check_share', 'draw_mask', 'Recurrent', 'of_layer', 'join', 'Parts',
-           'naming', 'Chain', 'summary', 'outputs_by_name']
+__all__ = ['Arrays', 'Forward', 'Backward', 'LAYER', 'KEPT', 'RATE', 'NOTHING', 'CELLS', 'Pass', 'Layer', 'require_shape', 'Flat',
+           'lengths_of', 'valid_steps', 'put_valid', 'shorten', 'Embedding', 'check_layer', 'Dense', 'draw_mask',
+           'Recurrent', 'of_layer', 'join', 'of_parts', 'in_layer', 'Chain', 'TokenChain', 'summary', 'outputs_by_name']
 
 # %% ../nbs/20_layers.ipynb #a6d18f01
 Arrays = dict[str, NDArray]
-Forward = tuple[NDArray, Arrays, Any]       # what forward gives: output, final state, cache
+Forward = tuple[NDArray, Arrays, Any]       # output, final state, cache
+Backward = tuple[Any, Arrays, Arrays]       # gradients of the input (None for tokens), parameters, initial state
 
-class Printed:
-    "A layer that prints as the table of its parameters"
-    def __str__(self) -> str: return summary(self)  # type: ignore[arg-type]
-
+@fits(training=bool, rng=GENERATOR, trace=bool)
 @dataclass(frozen=True)
 class Pass:
-    "What a forward pass needs to know besides parameters, input and state; layers hand it on untouched"
+    "What a forward pass needs besides parameters, input and state; layers hand it on untouched"
     training: bool = True  # whether backward will be called; if not, nothing is kept and nothing dropped
     lengths: ArrayLike | None = None  # steps of each example, (m,); None for all
     rng: np.random.Generator | None = None  # what dropout draws from in training
-    trace: bool = False  # whether to give what happened inside, by name, instead of the cache
+    trace: bool = False  # whether to give what happened inside, by name, in the place of the cache
 
-    def __post_init__(self) -> None: check_switches(training=self.training, trace=self.trace)
-
+# %% ../nbs/20_layers.ipynb #5b0e61a2
 class Layer(Protocol):
-    "What every layer offers; a composition of layers offers the same"
+    "What every layer offers, a composition of layers too; a class of yours that inherits from it has init, start and str"
 
     def init(self,
              rng: np.random.Generator,  # source of randomness
-             dtype: DTypeLike = np.float32,  # number type
+             dtype: DTypeLike = np.float32,  # dtype of the parameters
              ) -> Arrays:  # parameters by name
-        "Parameters to start from"
-        ...
+        "Parameters to start from: none, unless a layer has some"
+        return {}
 
     def start(self,
               m: int,  # examples
-              dtype: DTypeLike = np.float32,  # number type
-              ) -> Arrays:  # state by name, each (n_a, m); empty where nothing is carried
-        "The state before the first step: zeros"
-        ...
+              dtype: DTypeLike = np.float32,  # dtype of the state
+              ) -> Arrays:  # state by name, each (n_a, m)
+        "The state before the first step, zeros: none, unless a layer carries one from step to step"
+        return {}
 
     def forward(self,
-                parameters: Mapping[str, NDArray],  # by name
+                parameters: Arrays,  # by name
                 x: NDArray,  # input, (n, m, T), or tokens (m, T)
-                state: Mapping[str, NDArray] | None = None,  # from start or an earlier forward; None for zeros
+                state: Arrays | None = None,  # from start or an earlier forward; None for zeros
                 how: Pass = Pass(),  # training or not, lengths, generator, trace
                 ) -> Forward:  # output (n, m, T), final state, cache
         "The layer's output"
@@ -75,168 +75,83 @@ class Layer(Protocol):
     def backward(self,
                  dy: NDArray,  # gradient of the output
                  cache: Any,  # from forward
-                 dstate: Mapping[str, NDArray] | None = None,  # gradient of the final state; None for zeros
-                 ) -> tuple[NDArray | None, Arrays, Arrays]:  # of input (None for tokens), parameters, initial state
+                 dstate: Arrays | None = None,  # gradient of the final state; None for zeros
+                 ) -> Backward:  # of the input (None for tokens), the parameters, the initial state
         "The gradients of everything that went in"
         ...
 
-# %% ../nbs/20_layers.ipynb #55a51da0
-def _check_names(given: Mapping[str, Any] | None, expected: Iterable[str], what: str) -> None:
-    "Raise TypeError unless `given` is a dictionary or None, ValueError for a name in it that nobody knows"
-    if given is None: return
-    if not isinstance(given, Mapping): raise TypeError(f'{what}: got {type(given).__name__}, expected a dictionary')
-    unknown, known = [str(name) for name in given if name not in {*expected}], ', '.join(expected) or 'no names'
-    if unknown: raise ValueError(f'{what}: got the name {min(unknown)!r}, expected {known}')
+    def __str__(self) -> str: return summary(self)
 
-# %% ../nbs/20_layers.ipynb #ced9bb1c
-def check_layer_parameters(
-    parameters: Mapping[str, NDArray],  # what came, by name
-    expected: Mapping[str, tuple[int, ...]],  # the shape of each
-    what: str = 'parameters',  # what the argument is called
-) -> None:
-    "Raise TypeError or ValueError unless exactly these arrays are there, each of its shape"
-    if parameters is None: raise TypeError(f'{what}: got None, expected a dictionary')
-    _check_names(parameters, expected, what)
-    check_shapes(parameters, expected)
+# %% ../nbs/20_layers.ipynb #8c41d7e3
+LAYER = Methods(('init', 'start', 'forward', 'backward'), 'a layer')
+KEPT = Kind(tuple, 'that of a forward pass with training=True')         # a cache
+RATE = Number(0, below=1)                                               # a dropout rate
 
-# %% ../nbs/20_layers.ipynb #3b65d3f5
-def check_word(
-    options: Iterable[str],  # the words that there are
-    /,
-    **given: Any,  # by the name of the argument
-) -> None:
-    "Raise ValueError unless each is one of the words"
-    for name, value in given.items():
-        if not isinstance(value, str) or value not in options:
-            raise ValueError(f'{name}: got {in_short(value)}, expected one of {", ".join(map(repr, options))}')
+def _own_sizes(name: str, value: Any, call: Any) -> Any:
+    "Declared for `self`: a layer's own n_… are the sizes in the shapes declared beside it"
+    sizes = {size: n for size, n in vars(value).items() if size.startswith('n')}
+    call.sizes.update(sizes)
+    call.owners.update(dict.fromkeys(sizes, 'the layer'))
+    return value
 
-# %% ../nbs/20_layers.ipynb #6756f678
-def check_layer_cache(
-    cache: Any,  # what came
-    kind: type,  # what it should be
-) -> None:
-    "Raise TypeError unless `cache` can be what forward gave: there is none without training, or with a trace"
-    if not isinstance(cache, kind):
-        raise TypeError(f'cache: got {type(cache).__name__}, expected that of a forward pass with training=True')
+# %% ../nbs/20_layers.ipynb #37027b7f
+def require_shape(dy: Any, *shape: int) -> None:
+    "Raise the error unless the gradient from above is an array of just this shape"
+    if not isinstance(dy, np.ndarray) or dy.dtype.kind not in 'fc': require('...', dy=dy)
+    if dy.shape != shape: refuse('dy', f'shape {dy.shape}', str(shape))
 
-# %% ../nbs/20_layers.ipynb #92b07d84
-def check_is_layer(
-    layer: Any,  # what came
-    what: str = 'layer',  # what the argument is called
-    place: str = '',  # where in it, in words
-) -> None:
-    "Raise TypeError unless `layer` has the methods of a layer"
-    methods = [getattr(layer, name, None) for name in ('init', 'start', 'forward', 'backward')]
-    if isinstance(layer, type) or not all(map(callable, methods)):
-        raise TypeError(f'{what}: got {type(layer).__name__}{place}, expected a layer')
+# %% ../nbs/20_layers.ipynb #2d9f60b5
+class _Exactly(Shapes):
+    "A dictionary of these arrays and no others"
+    def __call__(self, name: str, value: Any, call: Any) -> Any:
+        known = dict(self.always)
+        unknown = [str(key) for key in super().__call__(name, value, call) if key not in known]
+        if unknown: refuse(name, f'the name {min(unknown)!r}', ', '.join(known) or 'no names')
+        return value
 
-# %% ../nbs/20_layers.ipynb #88ac79aa
-def _check_start(m: int, dtype: DTypeLike) -> None:
-    "Raise ValueError or TypeError unless there can be a state of `m` examples in this type, complex ones included"
-    check_sizes(m=m)
-    check_dtype(dtype, 'fc')
+# %% ../nbs/20_layers.ipynb #bf7d912c
+class Flat(Shape):
+    "An array (n, m, T) of this shape, or of the shape without time"
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.flat = Shape(text.rpartition(' ')[0])
 
-# %% ../nbs/20_layers.ipynb #c8e1a2c6
-class Stateless(Printed):
-    "A layer that carries nothing from step to step; unless it says otherwise, it has nothing to learn either"
-    run: Callable[..., tuple[NDArray, Any]]  # parameters, x, training, lengths, rng -> output, cache
-    run_back: Callable[..., tuple[NDArray | None, Arrays]]  # dy, cache -> gradients of input and parameters
+    def __call__(self, name: str, value: Any, call: Any) -> Any:
+        return self.flat(name, value, call) if np.ndim(value) == 2 else super().__call__(name, value, call)
 
-    def init(self,
-             rng: np.random.Generator,  # source of randomness
-             dtype: DTypeLike = np.float32,  # number type
-             ) -> Arrays:  # empty
-        "Nothing to learn"
-        check_draw(rng, dtype)
-        return {}
-
-    def start(self,
-              m: int,  # examples
-              dtype: DTypeLike = np.float32,  # number type
-              ) -> Arrays:  # empty
-        "Nothing is carried"
-        _check_start(m, dtype)
-        return {}
-
-    def forward(self,
-                parameters: Mapping[str, NDArray],  # by name
-                x: NDArray,  # input, (n, m, T), or tokens (m, T)
-                state: Mapping[str, NDArray] | None = None,  # empty
-                how: Pass = Pass(),  # training or not, lengths, generator, trace
-                ) -> Forward:  # output, empty state, cache
-        "The layer's output; raises TypeError or ValueError where something doesn't fit"
-        _check_names(state, (), 'state')
-        y, cache = self.run(parameters, x, how)
-        return y, {}, {'y': y} if how.trace else cache
-
-    def backward(self,
-                 dy: NDArray,  # gradient of the output
-                 cache: Any,  # from forward
-                 dstate: Mapping[str, NDArray] | None = None,  # empty
-                 ) -> tuple[NDArray | None, Arrays, Arrays]:  # of input (None for tokens), of parameters, empty
-        "The gradients of everything that went in; raises ValueError for one of another shape"
-        _check_names(dstate, (), 'dstate')
-        check_layer_cache(cache, tuple)
-        return *self.run_back(dy, cache), {}
-
-# %% ../nbs/20_layers.ipynb #3feb2384
-def check_input(
-    x: NDArray,  # what came
-    n: int | None = None,  # features it should have; None for any number
-    flat: bool = False,  # whether an input without time, (n, m), will do, too
-) -> None:
-    "Raise TypeError or ValueError unless `x` is a sequence (n, m, T) with one example and one step or more"
-    check_numbers(x, 'x')
-    if x.ndim in ((2, 3) if flat else (3,)) and x.size and n in (None, len(x)): return
-    n_text = 'n' if n is None else n
-    raise ValueError(f'x: got shape {x.shape}, expected ({n_text}, m, T)' + (f' or ({n_text}, m)' if flat else '')
-                     + ', one or more of each')
+# %% ../nbs/20_layers.ipynb #c6b72264
+NOTHING = _Exactly({})
 
 # %% ../nbs/20_layers.ipynb #4429a75c
-def lengths_of(
-    lengths: ArrayLike | None,  # steps of each example, (m,); None for all
-    x: NDArray,  # (..., m, T), or (n, m) where there is no time
-    time: bool = True,  # whether x has time
-) -> NDArray | None:  # (m,); None where all steps count
-    "The lengths of a batch as whole numbers; raises ValueError unless they fit `x`"
-    return None if lengths is None or not time else check_lengths(lengths, *x.shape[-2:])
+def lengths_of(lengths: ArrayLike | None, x: NDArray) -> NDArray | None:
+    "The lengths of a batch x (n, m, T) as integers (m,); None where all steps count, or x (n, m) has no time"
+    return None if lengths is None or x.ndim < 3 else check_lengths(lengths, *x.shape[1:])
 
-# %% ../nbs/20_layers.ipynb #be286ec3
-def valid_steps(
-    lengths: ArrayLike,  # steps of each example, (m,)
-    T: int,  # steps there are
-) -> NDArray:  # (m, T), true at each example's own steps
-    "Which steps count: a mask for a loss, too; raises ValueError for lengths that don't fit"
-    check_sizes(T=T)
-    return np.arange(T) < check_lengths(lengths, np.size(lengths), T)[:, None]
+def valid_steps(lengths: ArrayLike, T: int) -> NDArray:
+    "Which of T steps count, (m, T): a mask for a loss, too"
+    return np.arange(T) < np.asarray(lengths)[:, None]
 
 # %% ../nbs/20_layers.ipynb #a8230286
-def _take_valid(x: NDArray, lengths: NDArray) -> NDArray:
-    "The steps that count, side by side; x (n, m, T), lengths (m,)"
-    return x.T[valid_steps(lengths, x.shape[-1]).T].T
+def _take_valid(x: NDArray, lengths: NDArray | None) -> NDArray:
+    "The steps of x (n, m, T) that count, side by side"
+    return x if lengths is None else x.T[valid_steps(lengths, x.shape[-1]).T].T
 
-# %% ../nbs/20_layers.ipynb #ab8171d2
-def put_valid(
-    columns: NDArray,  # (n, N)
-    lengths: NDArray,  # steps of each example, (m,)
-    T: int,  # steps there should be
-) -> NDArray:  # (n, m, T), zero where an example has no step
-    "The inverse of `take_valid`"
+# %% ../nbs/20_layers.ipynb #92de6fd3
+def put_valid(columns: NDArray, lengths: NDArray | None, T: int) -> NDArray:
+    "The inverse: each column at its step (n, m, T), zero where an example has no step"
+    if lengths is None: return columns
     rows = np.zeros((T, len(lengths), len(columns)), columns.dtype)
     rows[valid_steps(lengths, T).T] = columns.T
     return rows.T
 
 # %% ../nbs/20_layers.ipynb #688b48cd
-def shorten(
-    x: NDArray,  # (..., T)
-    lengths: NDArray | None,  # steps of each example, (m,); None for all
-) -> NDArray:  # (..., as many as the longest example has, at least one)
-    "The steps up to the end of the longest example"
+def shorten(x: NDArray, lengths: NDArray | None) -> NDArray:
+    "x (..., T) up to the end of the longest example, one step at least"
     return x if lengths is None else x[..., :max(1, int(lengths.max(initial=0)))]
 
-# %% ../nbs/20_layers.ipynb #4421e4ae
+# %% ../nbs/20_layers.ipynb #913523fb
 def _lengthen(x: NDArray, T: int) -> NDArray:
-    "`x` with zeros behind it; x (n, m, steps)"
+    "x (n, m, steps) with zeros behind it, (n, m, T)"
     if x.shape[2] == T: return x
     longer = np.zeros((*x.shape[:2], T), x.dtype, order='F')
     longer[:, :, :x.shape[2]] = x
@@ -253,85 +168,68 @@ def _sum_by_token(dx: NDArray, tokens: NDArray, n_tokens: int) -> NDArray:
     return dW.T
 
 # %% ../nbs/20_layers.ipynb #675b4e17
-def _as_array(x: ArrayLike) -> NDArray:
-    "Tokens as an array; raises ValueError for rows of different lengths"
-    try: return np.asarray(x)
-    except ValueError:
-        raise ValueError('x: got rows of different lengths, expected (m, T), filled up, and lengths') from None
+class _Tokens(Shape):
+    "Tokens (m, T): integers, handed on as an array"
+    plain = 'iu'
 
-# %% ../nbs/20_layers.ipynb #4691e59c
-def _tokens_that_count(x: ArrayLike, lengths: ArrayLike | None, n_tokens: int) -> tuple[NDArray, NDArray | None]:
-    "The tokens that count; raises TypeError or ValueError for anything but tokens; x (m, T), lengths (m,)"
-    check_sizes(n_tokens=n_tokens)
-    tokens = _as_array(x)
-    if not np.issubdtype(tokens.dtype, np.integer):
-        raise TypeError(f'x: got {tokens.dtype}, expected tokens: whole numbers (m, T)')
-    if tokens.ndim != 2 or not tokens.size:
-        raise ValueError(f'x: got shape {tokens.shape}, expected tokens (m, T), one or more of each')
-    own = lengths_of(lengths, tokens)
-    if own is not None: tokens = _take_valid(tokens, own)
+    def array(self, name: str, value: Any) -> np.ndarray:
+        try: return np.asarray(value)
+        except ValueError: refuse(name, 'rows of different lengths', '(m, T), padded, and lengths')
+
+    def other(self, name: str, value: NDArray, call: Any) -> NDArray: refuse(name, value.dtype, 'tokens: integers (m, T)')
+
+# %% ../nbs/20_layers.ipynb #f89cb965
+def _known(tokens: NDArray, n_tokens: int) -> NDArray:
+    "The tokens, each of which has to be in the vocabulary"
     if tokens.size and not 0 <= tokens.min() <= tokens.max() < n_tokens:
-        raise ValueError(f'x: got tokens from {tokens.min()} to {tokens.max()}, expected 0 to {n_tokens - 1}')
-    return tokens, own
+        refuse('x', f'tokens from {tokens.min()} to {tokens.max()}', f'0 to {n_tokens - 1}')
+    return tokens
 
-# %% ../nbs/20_layers.ipynb #3986191f
+# %% ../nbs/20_layers.ipynb #ac33501b
+@fits(n_tokens=Integer(1), n_out=Integer(1))
 @dataclass(frozen=True)
-class _EmbeddingSizes(Stateless):
-    "What an embedding is: its sizes and its parameters"
+class Embedding(Layer):
+    "A learned vector for each token"
     n_tokens: int  # size of the vocabulary
     n_out: int  # size of each vector
     padding: int | None = None  # the token whose vector is always zero; None for none
 
     def __post_init__(self) -> None:
-        check_sizes(n_tokens=self.n_tokens, n_out=self.n_out)
-        whole = isinstance(self.padding, int | np.integer) and not isinstance(self.padding, bool)
-        if self.padding is not None and not (whole and 0 <= self.padding < self.n_tokens):
-            raise ValueError(f'padding: got {in_short(self.padding)}, expected a token from 0 to {self.n_tokens - 1}')
+        if self.padding is not None: require(Integer(0, self.n_tokens - 1), padding=self.padding)
 
-    def init(self, rng: np.random.Generator, dtype: DTypeLike=np.float32) -> Arrays:
+    @fits(rng=GENERATOR, dtype=FloatType())
+    def init(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Arrays:
         "Normal with variance 1 / n_out: each vector has a length of about 1"
-        check_draw(rng, dtype)
-        W = (rng.standard_normal((self.n_out, self.n_tokens)) / np.sqrt(self.n_out)).astype(dtype)
-        return {'W': self.without_padding(W)}
+        W = rng.standard_normal((self.n_out, self.n_tokens)) / np.sqrt(self.n_out)
+        return {'W': self.without_padding(W.astype(dtype))}
 
     def without_padding(self, W: NDArray) -> NDArray:
-        "W or its gradient, as far as it counts; W (n_out, n_tokens)"
+        "W (n_out, n_tokens) or its gradient, zero in the padding token's column"
         return W if self.padding is None else W * (np.arange(self.n_tokens) != self.padding)
 
-# %% ../nbs/20_layers.ipynb #ac33501b
-class Embedding(_EmbeddingSizes):
-    "A learned vector for each token"
+    @fits(self=_own_sizes, parameters=_Exactly({'W': 'n_out n_tokens'}))
+    def table(self, parameters: Arrays) -> NDArray:
+        "The vectors of all tokens, (n_out, n_tokens)"
+        return self.without_padding(parameters['W'])
 
-    def table(self,
-              parameters: Mapping[str, NDArray],  # W
-              x: ArrayLike,  # tokens, (m, T)
-              lengths: ArrayLike | None,  # steps of each example, (m,); None for all
-              ) -> tuple[NDArray, NDArray, NDArray | None]:  # W as far as it counts, the tokens that count, lengths
-        "What is looked up and where; raises TypeError or ValueError where something doesn't fit"
-        check_layer_parameters(parameters, {'W': (self.n_out, self.n_tokens)})
-        return self.without_padding(parameters['W']), *_tokens_that_count(x, lengths, self.n_tokens)
+    @fits(x=_Tokens('m T'), state=NOTHING)
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
+        "The vector W[:, k] of each token k, (n_out, m, T)"
+        own = lengths_of(how.lengths, x[None])
+        tokens = _known(_take_valid(x, own), self.n_tokens)
+        y = put_valid(self.table(parameters).T[tokens.T].T, own, x.shape[1])
+        return y, {}, {'y': y} if how.trace else (tokens, own, x.shape)
 
-    def run(self,
-            parameters: Mapping[str, NDArray],  # W
-            x: ArrayLike,  # tokens, (m, T)
-            how: Pass = Pass(),  # training or not, lengths, generator, trace
-            ) -> tuple[NDArray, Any]:  # vectors (n_out, m, T), cache
-        "The vector of each token"
-        W, tokens, own = self.table(parameters, x, how.lengths)
-        vectors = W.T[tokens.T].T
-        return vectors if own is None else put_valid(vectors, own, np.shape(x)[1]), (tokens, own, np.shape(x))
-
-    def run_back(self,
-                 dy: NDArray,  # gradient of the vectors, (n_out, m, T)
-                 cache: Any,  # from `run`
-                 ) -> tuple[None, Arrays]:  # tokens have no gradient; that of W
-        "The gradient of W"
+    @fits(cache=KEPT, dstate=NOTHING)
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
+        "The gradient of W; tokens have none"
         tokens, own, shape = cache
-        check_shapes({'dy': dy}, {'dy': (self.n_out, *shape)})
-        dvectors = dy if own is None else _take_valid(dy, own)
-        return None, {'W': self.without_padding(_sum_by_token(dvectors, tokens, self.n_tokens))}
+        require_shape(dy, self.n_out, *shape)
+        dW = _sum_by_token(_take_valid(dy, own), tokens, self.n_tokens)
+        return None, {'W': self.without_padding(dW)}, {}
 
 # %% ../nbs/20_layers.ipynb #69350039
+@fits(layer=LAYER, x=Kind(np.ndarray, 'a NumPy array'), rng=GENERATOR)
 def check_layer(
     layer: Layer,  # any layer or composition
     x: NDArray,  # input, float64 or tokens
@@ -341,9 +239,6 @@ def check_layer(
     lengths: ArrayLike | None = None,  # steps of each example, (m,); None for all
 ) -> GradientReport:  # one row an array
     "Check every gradient of a layer at random parameters and initial state; raises AssertionError if one is wrong"
-    check_is_layer(layer)
-    check_numbers(x, 'x')
-    if max_entries is not None: check_sizes(max_entries=max_entries)
     parameters = {name: p + rng.standard_normal(p.shape) / 4 for name, p in layer.init(rng, np.float64).items()}
     m = x.shape[0] if np.issubdtype(x.dtype, np.integer) else x.shape[1]
     state = {name: rng.standard_normal(s.shape) for name, s in layer.start(m, np.float64).items()}
@@ -362,325 +257,255 @@ def check_layer(
                            max_entries=max_entries, complex_tolerance=complex_tolerance)
 
 # %% ../nbs/20_layers.ipynb #89344074
+@fits(n_in=Integer(1), n_out=Integer(1))
 @dataclass(frozen=True)
-class Dense(Stateless):
-    "The scores W x + b at every step"
+class Dense(Layer):
+    "The logits W x + b at every step"
     n_in: int  # input features
     n_out: int  # output features
 
-    def __post_init__(self) -> None: check_sizes(n_in=self.n_in, n_out=self.n_out)
-
-    def init(self,
-             rng: np.random.Generator,  # source of randomness
-             dtype: DTypeLike = np.float32,  # number type
-             ) -> Arrays:  # W (n_out, n_in), b (n_out, 1)
+    def init(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Arrays:
         "W by Glorot, b zero"
         return {'W': glorot(rng, self.n_out, self.n_in, dtype), 'b': np.zeros((self.n_out, 1), dtype)}
 
-    def run(self,
-            parameters: Mapping[str, NDArray],  # W, b
-            x: NDArray,  # (n_in, m, T), or (n_in, m)
-            how: Pass = Pass(),  # training or not, lengths, generator, trace
-            ) -> tuple[NDArray, Any]:  # scores (n_out, m, T), or (n_out, m); cache
-        "The scores of every step; raises TypeError or ValueError where something doesn't fit"
-        check_input(x, self.n_in, flat=True)
-        check_layer_parameters(parameters, {'W': (self.n_out, self.n_in), 'b': (self.n_out, 1)})
-        x, = whole_as(parameters['W'].dtype, x)
-        own, T = lengths_of(how.lengths, x, time=x.ndim == 3), x.shape[-1]
-        z, cache = output_forward(x if own is None else _take_valid(x, own), parameters['W'], parameters['b'])
-        return z if own is None else put_valid(z, own, T), (cache, own, x.shape[1:])
+    @fits(self=_own_sizes, parameters=_Exactly({'W': 'n_out n_in', 'b': 'n_out 1'}), x=Flat('n_in m T'), state=NOTHING)
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
+        "z = W x + b at every step that counts, (n_out, m, T), or (n_out, m) without time"
+        own = lengths_of(how.lengths, x)
+        z, cache = output_forward(_take_valid(x, own), parameters['W'], parameters['b'])
+        z = put_valid(z, own, x.shape[-1])
+        return z, {}, {'y': z} if how.trace else (cache, own, z.shape)
 
-    def run_back(self,
-                 dy: NDArray,  # gradient of the scores
-                 cache: Any,  # from `run`
-                 ) -> tuple[NDArray, Arrays]:  # of x, of W and b
-        "The gradients of x, W and b"
+    @fits(cache=KEPT, dstate=NOTHING)
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
+        "The gradients of x, of W and b"
         inner, own, shape = cache
-        check_shapes({'dy': dy}, {'dy': (self.n_out, *shape)})
-        gradients = output_backward(dy if own is None else _take_valid(dy, own), inner)
-        dx = gradients['da'] if own is None else put_valid(gradients['da'], own, shape[1])
-        return dx, {'W': gradients['dW'], 'b': gradients['db']}
-
-# %% ../nbs/20_layers.ipynb #9120caaf
-def check_share(
-    p: object,  # share of units to leave out
-    what: str = 'dropout',  # what the argument is called
-) -> None:
-    "Raise ValueError unless `p` is a number from 0 to less than 1"
-    if not isinstance(p, (int, float, np.number)) or isinstance(p, bool) or not 0 <= p < 1:
-        raise ValueError(f'{what}: got {in_short(p)}, expected a share of at least 0 and less than 1')
+        require_shape(dy, *shape)
+        grads = output_backward(_take_valid(dy, own), inner)
+        return put_valid(grads['da'], own, shape[-1]), {'W': grads['dW'], 'b': grads['db']}, {}
 
 # %% ../nbs/20_layers.ipynb #8bb3bd42
-def draw_mask(
-    rng: np.random.Generator | None,  # source of randomness
-    p: float,  # share of units to leave out
-    shape: tuple[int, ...],  # of the mask
-    dtype: DTypeLike,  # number type; float64 in the place of whole numbers, which 1 / (1 - p) seldom is
-) -> NDArray:  # 0 where a unit is left out, else 1 / (1 - p)
-    "What units are multiplied by; raises TypeError where there is nothing to draw from"
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f'rng: got {type(rng).__name__}, expected a numpy.random.Generator, from which dropout draws')
+def draw_mask(rng: Any, p: float, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+    "What units are multiplied by: 0 with probability p, else 1 / (1 - p); float64 for a dtype of integers"
+    require(Kind(np.random.Generator, 'a numpy.random.Generator, from which dropout draws'), rng=rng)
     return ((rng.random(shape) >= p) / (1 - p)).astype(dtype if np.dtype(dtype).kind == 'f' else np.float64)
 
 # %% ../nbs/20_layers.ipynb #b2772986
 CELLS = ('rnn', 'lstm', 'gru')
 
+_GRU = {name: shape for name, shape in GRU.items() if '?' not in name}
+_PARAMETERS = {'rnn': RNN, 'lstm': LSTM, 'gru': _GRU, 'gru_after': _GRU | {'brc': 'n_a 1'}}
+_FITTING = {cell: {'parameters': _Exactly(shapes), 'state': _Exactly(dict.fromkeys(state_names(cell), 'n_a m'))}
+            for cell, shapes in _PARAMETERS.items()}
+
+def _of_cell(name: str, value: Any, call: Any) -> Any:
+    "Declared for a recurrent layer's parameters and state: exactly its cell's; the state may be empty"
+    if name == 'state' and isinstance(value, Mapping) and not value: return None
+    return _FITTING[call.given['self'].kernel][name](name, value, call)
+
+# %% ../nbs/20_layers.ipynb #a4fe2993
+@fits(n_x=Integer(1), n_a=Integer(1), cell=CELLS, reset_after=bool, reverse=bool, dropout=RATE)
 @dataclass(frozen=True)
-class _RecurrentSizes(Printed):
-    "What a recurrent layer is: its sizes and options, its parameters and the state that it starts from"
+class Recurrent(Layer):
+    "An RNN, LSTM or GRU over a sequence"
     n_x: int  # input features
     n_a: int  # size of the hidden state
     cell: str = 'lstm'  # 'rnn', 'lstm' or 'gru'
     reset_after: bool = False  # for the GRU: whether the reset gate acts after the product with the state
     reverse: bool = False  # whether to read each example from its own end to its beginning
-    dropout: float = 0.0  # share of the state's units that the gates don't see, in training
+    dropout: float = 0.0  # recurrent dropout rate: share of the state's units that the gates don't see, in training
 
     def __post_init__(self) -> None:
-        check_sizes(n_x=self.n_x, n_a=self.n_a)
-        check_word(CELLS, cell=self.cell)
-        check_switches(reset_after=self.reset_after, reverse=self.reverse)
         if self.reset_after and self.cell != 'gru':
-            raise ValueError(f"reset_after: only the GRU has a reset gate; got cell={self.cell!r}")
-        check_share(self.dropout)
+            refuse('reset_after', 'True', f'False for cell={self.cell!r}: only the GRU has a reset gate')
 
     @property
     def kernel(self) -> str:
         "What the kernels call the cell"
         return 'gru_after' if self.reset_after else self.cell
 
-    def init(self, rng: np.random.Generator, dtype: DTypeLike=np.float32) -> Arrays:
-        "Parameters as chapter 03 starts them"
+    def init(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Arrays:
+        "Parameters as chapter 03 starts them, under the textbook's names"
         if self.cell == 'gru': return initialize_gru(rng, self.n_x, self.n_a, reset_after=self.reset_after, dtype=dtype)
         return (initialize_lstm if self.cell == 'lstm' else initialize_rnn)(rng, self.n_x, self.n_a, dtype=dtype)
 
-    def start(self, m: int, dtype: DTypeLike=np.float32) -> Arrays:
-        "Zero states"
-        _check_start(m, dtype)
+    @fits(m=Integer(1), dtype=FloatType())
+    def start(self, m: int, dtype: DTypeLike = np.float32) -> Arrays:
+        "Zero states: a, and c for the LSTM, each (n_a, m)"
         return {name: np.zeros((self.n_a, m), dtype, order='F') for name in state_names(self.kernel)}
 
-    def draw_drop(self, m: int, dtype: DTypeLike, training: bool, rng: np.random.Generator | None) -> NDArray | None:
-        "What the gates see of each example's state is multiplied by this, at every step"
-        if not (training and self.dropout): return None
-        return draw_mask(rng, self.dropout, (m, self.n_a), np.finfo(dtype).dtype).T
+    @fits(self=_own_sizes, parameters=_of_cell, x='n_x m T', state=_of_cell)
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
+        "The hidden state of every step, (n_a, m, T)"
+        return self._run(parameters, x, state, how, lengths_of(how.lengths, x))
 
-    def fitting(self, parameters: Mapping[str, NDArray], x: NDArray, state: Mapping[str, NDArray] | None,
-                lengths: ArrayLike | None,
-                table: NDArray | None) -> tuple[NDArray, Mapping[str, NDArray], NDArray | None]:
-        "What goes in; raises TypeError or ValueError where something doesn't fit; x (n_x, m, T), lengths (m,)"
-        names = state_names(self.kernel)
-        check_layer_parameters(parameters, cell_shapes(self.kernel, self.n_x, self.n_a))
-        _check_names(state, names, 'state')
-        if table is None:
-            check_input(x, self.n_x)
-            x, = whole_as(next(iter(parameters.values())).dtype, x)
-        else:
-            check_shapes({'table': table}, {'table': (self.n_x, *np.shape(table)[1:2])})
-            x = check_tokens(_as_array(x), table)
-        m = x.shape[-2]
-        state = state or self.start(m, (x if table is None else table).dtype)
-        check_layer_parameters(state, {name: (self.n_a, m) for name in names}, 'state')
-        return x, state, lengths_of(lengths, x)
+    @fits(self=_own_sizes, parameters=_of_cell, x=_Tokens('m T'), table='n_x n_tokens', state=_of_cell)
+    def look_up(self, parameters: Arrays, x: NDArray, table: NDArray, state: Arrays | None = None,
+                how: Pass = Pass()) -> Forward:
+        "The same for tokens (m, T): the input is each token's column of the table"
+        return self._run(parameters, x, state, how, lengths_of(how.lengths, x[None]), table)
 
-# %% ../nbs/20_layers.ipynb #06f2a122
-def _engine_for(arrays: Iterable[NDArray]) -> AbstractContextManager:
-    "The engine of the moment; for complex numbers the NumPy one, since compiled kernels are real"
-    return nullcontext() if all(map(np.isrealobj, arrays)) else engine_of('numpy')
+    def _run(self, parameters: Arrays, x: NDArray, state: Arrays | None, how: Pass, own: NDArray | None,
+             table: NDArray | None = None) -> Forward:
+        "Both of them: x (n_x, m, T), or tokens (m, T) and a table (n_x, n_tokens)"
+        seen, (m, T), d = x if table is None else table, x.shape[-2:], None
+        if how.training and self.dropout:
+            d = draw_mask(how.rng, self.dropout, (self.n_a,), next(iter(parameters.values())).real.dtype)
+            parameters = thinned(self.kernel, parameters, d)
+        state = state or {name: np.zeros((self.n_a, m), seen.dtype, order='F') for name in state_names(self.kernel)}
+        given = self.kernel, shorten(x, own), state, parameters, own, self.reverse
+        is_real = all(map(np.isrealobj, (seen, *state.values(), *parameters.values())))
+        with nullcontext() if is_real else engine_of('numpy'):      # compiled kernels are real
+            a, final, cache = recurrent_forward(*given, how.training, table=table)
+        kept: Any = (cache, own, d, (self.n_a, m, T), table is None) if how.training else None
+        return _lengthen(np.asarray(a), T), final, _traced(T, table, *given) if how.trace else kept
 
-# %% ../nbs/20_layers.ipynb #f5e5dbb7
+    @fits(cache=KEPT)
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
+        "The gradients of x (or of the table), of the parameters, of the initial state"
+        inner, own, d, shape, has_time = cache
+        require_shape(dy, *shape)
+        dx, dparameters, dstate0 = recurrent_backward(shorten(dy, own), dstate, inner)
+        if d is not None: dparameters = thinned_backward(self.kernel, dparameters, d)
+        return _lengthen(np.asarray(dx), shape[2]) if has_time else np.asarray(dx), dparameters, dstate0
+
+# %% ../nbs/20_layers.ipynb #c7b1e05f
 _PLACES = MappingProxyType({     # where a cell's cache has what
     'rnn': {'a': 0}, 'lstm': {'a': 0, 'c': 1, 'ft': 4, 'it': 5, 'cct': 6, 'ot': 7},
     'gru': {'a': 0, 'ut': 2, 'rt': 3, 'cct': 4}, 'gru_after': {'a': 0, 'ut': 2, 'rt': 3, 'cct': 4, 'qt': 5}})
 
-def _traced(kernel: str, *given: Any, **options: Any) -> Arrays:
-    "Every gate and state at every step, by the textbook's cell"
-    _, _, (_, plan, _, caches) = textbook_forward(kernel, *given, **options)
-    def rows(cache: Any, i: int) -> NDArray:        # where units are left out, each example has a cache of its own
-        return (cache[i] if isinstance(cache, tuple) else np.concatenate([own[i] for own in cache], axis=1)).T
-    return {name: scatter(np.stack([rows(cache, i) for cache in caches]), plan) for name, i in _PLACES[kernel].items()}
-
-# %% ../nbs/20_layers.ipynb #a4fe2993
-class Recurrent(_RecurrentSizes):
-    "A recurrent layer over a sequence"
-
-    def forward(self,
-                parameters: Mapping[str, NDArray],  # textbook names
-                x: NDArray,  # (n_x, m, T), or tokens (m, T) where there is a table
-                state: Mapping[str, NDArray] | None = None,  # a, and c for the LSTM, (n_a, m); None for zeros
-                how: Pass = Pass(),  # training or not, lengths, generator, trace
-                table: NDArray | None = None,  # (n_x, n_tokens): the input is the token's column
-                trace: bool = False,  # whether to give every gate and state by name instead of the cache
-                ) -> Forward:  # hidden states (n_a, m, T), final state, cache
-        "The hidden state of every step; raises TypeError or ValueError where something doesn't fit"
-        x, state, own = self.fitting(parameters, x, state, how.lengths, table)
-        seen, (m, T) = (x if table is None else table), x.shape[-2:]
-        drop = self.draw_drop(m, seen.dtype, how.training, how.rng)
-        with _engine_for([seen, *state.values(), *parameters.values()]):
-            a, final, cache = recurrent_forward(self.kernel, shorten(x, own), state, parameters, own, self.reverse,
-                                                how.training, table=table, drop=drop)
-        kept: Any = (cache, own, (self.n_a, m, T), table is None) if how.training else None
-        if how.trace: kept = _traced(self.kernel, x, state, parameters, own, self.reverse, table=table, drop=drop)
-        return _lengthen(np.asarray(a), T), final, kept
-
-    def backward(self,
-                 dy: NDArray,  # gradient of the hidden states, (n_a, m, T)
-                 cache: Any,  # from forward
-                 dstate: Mapping[str, NDArray] | None = None,  # gradient of the final state; None for zeros
-                 ) -> tuple[NDArray, Arrays, Arrays]:  # of x or of the table, of the parameters, of the initial state
-        "The gradients of everything that went in; raises ValueError for one of another shape"
-        check_layer_cache(cache, tuple)
-        _check_names(dstate, state_names(self.kernel), 'dstate')
-        inner, own, shape, lengthened = cache
-        check_shapes({'dy': dy}, {'dy': shape})
-        dx, dparameters, dstate0 = recurrent_backward(shorten(dy, own), dstate, inner)
-        return _lengthen(np.asarray(dx), shape[2]) if lengthened else np.asarray(dx), dparameters, dstate0
+def _traced(T: int, table: NDArray | None, *given: Any) -> Arrays:
+    "Every gate and state at every step, (n_a, m, T), by the textbook's cell"
+    _, _, (_, plan, _, caches) = textbook_forward(checked_call(*given, table=table))  # type: ignore[misc]
+    steps = {name: np.stack([cache[i].T for cache in caches]) for name, i in _PLACES[given[0]].items()}
+    return {name: _lengthen(scatter(step, plan), T) for name, step in steps.items()}
 
 # %% ../nbs/20_layers.ipynb #7a5819cd
-def of_layer(
-    arrays: Mapping[str, NDArray],  # by dotted name
-    name: str,  # the layer
-) -> Arrays:  # by the names that the layer knows
-    "The entries of `arrays` that belong to one layer"
+def of_layer(arrays: Mapping[str, NDArray], name: str) -> Arrays:
+    "The entries of `arrays` that belong to one layer, by the names that the layer knows"
     return {key[len(name) + 1:]: a for key, a in arrays.items() if key.startswith(f'{name}.')}
 
-# %% ../nbs/20_layers.ipynb #3927b114
-def join(
-    parts: Mapping[str, Mapping[str, NDArray]],  # by layer, then by the names that the layer knows
-) -> Arrays:  # by dotted name
-    "The arrays of several layers in one flat dictionary"
+def join(parts: Mapping[str, Mapping[str, NDArray]]) -> Arrays:
+    "The arrays of several layers in one flat dictionary, by dotted name"
     return {f'{name}.{key}': a for name, arrays in parts.items() for key, a in arrays.items()}
 
-# %% ../nbs/20_layers.ipynb #513abc66
-class Parts(Printed):
-    "Layers that are one layer: their parameters and states, each under its layer's name"
-
-    @property
-    def parts(self) -> Mapping[str, Any]:
-        "The layers, by name"
-        raise NotImplementedError
-
-    def init(self,
-             rng: np.random.Generator,  # source of randomness
-             dtype: DTypeLike = np.float32,  # number type
-             ) -> Arrays:  # by dotted name
-        "The parameters of all layers"
-        return join({name: layer.init(rng, dtype) for name, layer in self.parts.items()})
-
-    def start(self,
-              m: int,  # examples
-              dtype: DTypeLike = np.float32,  # number type
-              ) -> Arrays:  # by dotted name
-        "The zero states of all layers that carry one"
-        return join({name: layer.start(m, dtype) for name, layer in self.parts.items()})
-
-    def check_owners(self,
-                     what: str,  # what the argument is called
-                     given: Mapping[str, NDArray],  # by dotted name
-                     ) -> None:
-        "Raise TypeError or ValueError for what belongs to none of the layers"
-        check_is(Mapping, 'a dictionary', **{what: given})
-        for key in given:
-            if str(key).partition('.')[0] not in self.parts:
-                raise ValueError(f'{what}: got the name {key!r}, expected one that begins with {", ".join(self.parts)}')
+# %% ../nbs/20_layers.ipynb #062329cc
+def of_parts(name: str, value: Any, call: Any) -> Any:
+    "Declared for the arrays of a composition: each has a dotted name that begins with that of one of its layers"
+    layers = getattr(call.given.get('self', call.given.get('layer')), 'layers', None)
+    if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
+    for key in value:
+        if layers and str(key).partition('.')[0] not in layers:
+            refuse(name, f'the name {key!r}', f'one that begins with {", ".join(layers)}')
+    return value
 
 # %% ../nbs/20_layers.ipynb #e8c3c61e
 @contextmanager
-def naming(
-    name: str,  # the layer
-    also: str = 'x',  # what it shares beside the things that are the same for all layers; '' for nothing
-) -> Iterator[None]:  # for use with `with`
-    "What goes wrong inside is said with the layer's name, unless it is the fault of what came from outside"
+def in_layer(name: str) -> Iterator[None]:
+    "For use with `with`: an error inside gets a note that says in which layer it occurred"
     try: yield
-    except (ValueError, TypeError) as e:
-        if str(e).split(':')[0] in ('lengths', 'rng', 'dy', 'training', 'trace', also): raise
-        raise (TypeError if isinstance(e, TypeError) else ValueError)(f'{name}.{e}') from e
+    except Exception as e:
+        e.add_note(f'in layer {name!r}')
+        raise
 
-# %% ../nbs/20_layers.ipynb #5ae0c384
-def _looked_up_by_the_next(layers: Mapping[str, Any]) -> set[str]:
-    "The embeddings on which a recurrent layer stands directly"
-    pairs = pairwise(layers.items())
-    return {name for (name, e), (_, r) in pairs if isinstance(e, Embedding) and isinstance(r, Recurrent)}
+# %% ../nbs/20_layers.ipynb #d05e8c21
+def _named_layers(name: str, value: Any, call: Any = None) -> Any:
+    "Declared for a chain's layers: one or more, by names without a dot"
+    if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'layers by name')
+    if not value: refuse(name, 'none', 'one or more')
+    for key, layer in value.items():
+        if not isinstance(key, str) or not key or '.' in key: refuse(name, f'the name {key!r}', 'one without a dot')
+        LAYER(f'{name}[{key!r}]', layer)
+    return value
 
-# %% ../nbs/20_layers.ipynb #df6b5199
+# %% ../nbs/20_layers.ipynb #4e7b93d8
+def _up(layers: Iterable[tuple[str, Any]], parameters: Arrays, x: NDArray, state: Arrays, how: Pass) -> tuple:
+    "Through one layer after the other: the output; final states and caches by layer"
+    final, caches = {}, {}
+    for name, layer in layers:
+        given = of_layer(parameters, name), x, of_layer(state, name) or None, how
+        with in_layer(name): x, final[name], caches[name] = layer.forward(*given)
+    return x, final, caches
+
+# %% ../nbs/20_layers.ipynb #c4d87c71
+def _down(layers: Iterable[tuple[str, Any]], dy: NDArray, caches: Mapping[str, Any], dstate: Arrays) -> tuple:
+    "The same backward: the gradient of the input; those of parameters and initial states by layer"
+    dparameters, dstate0 = {}, {}
+    for name, layer in reversed(list(layers)):
+        given = dy, caches[name], of_layer(dstate, name) or None
+        with in_layer(name): dy, dparameters[name], dstate0[name] = layer.backward(*given)
+    return dy, dparameters, dstate0
+
+# %% ../nbs/20_layers.ipynb #bfe9612b
+@fits(layers=_named_layers)
 @dataclass(frozen=True)
-class _ChainLayers(Parts):
-    "What a chain is: layers in order, by name"
-    layers: Mapping[str, Any] = field(default_factory=dict)  # name -> layer, in order
-    fuse: bool = False  # whether a recurrent layer looks tokens up in the embedding below it by itself
-
-    def __post_init__(self) -> None:
-        check_is(Mapping, 'layers by name', layers=self.layers)
-        if not self.layers: raise ValueError('layers: got none, expected one or more')
-        wrong = [name for name in self.layers if not isinstance(name, str) or not name or '.' in name]
-        if wrong: raise ValueError(f'layers: got the name {wrong[0]!r}, expected one without a dot')
-        for name, layer in self.layers.items(): check_is_layer(layer, 'layers', f' as {name!r}')
-        check_switches(fuse=self.fuse)
-
-    @property
-    def parts(self) -> Mapping[str, Any]:
-        "The layers, by name"
-        return self.layers
-
-    @property
-    def looked_up(self) -> set[str]:
-        "The embeddings that the layer above looks up by itself"
-        return _looked_up_by_the_next(self.layers) if self.fuse else set()
+class Chain(Layer):
+    "Layers one after the other, by name; itself a layer"
+    layers: Mapping[str, Any]  # name -> layer, in order
 
     @property
     def body(self) -> Chain:
         "The layers below the last, which a loss can take the place of; raises ValueError if there is none"
-        return Chain(dict(list(self.layers.items())[:-1]), self.fuse)
+        return replace(self, layers=dict(list(self.layers.items())[:-1]))
 
-# %% ../nbs/20_layers.ipynb #bfe9612b
-class Chain(_ChainLayers):
-    "Layers one after the other, by name; itself a layer"
+    def init(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Arrays:
+        "The parameters of all layers, by dotted name"
+        return join({name: layer.init(rng, dtype) for name, layer in self.layers.items()})
 
-    def forward(self,
-                parameters: Mapping[str, NDArray],  # by dotted name
-                x: NDArray,  # input of the first layer
-                state: Mapping[str, NDArray] | None = None,  # by dotted name; None for zeros
-                how: Pass = Pass(),  # training or not, lengths, generator, trace
-                ) -> Forward:  # output of the last layer, final states by dotted name, cache
-        "Each layer's output is the next one's input; raises TypeError or ValueError where something doesn't fit"
-        self.check_owners('parameters', parameters)
-        self.check_owners('state', state := {} if state is None else state)
-        looked_up = set() if how.trace else self.looked_up
-        table: Arrays = {}
-        final: dict[str, Arrays] = {}
-        caches: dict[str, Any] = {}
-        shared = 'x'        # with the caller, by the first layer alone
-        for name, layer in self.layers.items():
-            own, here = of_layer(parameters, name), of_layer(state, name) or None
-            with naming(name, shared):
-                if name in looked_up:
-                    table, final[name] = {'table': layer.table(own, x, how.lengths)[0]}, {}
-                    continue
-                x, final[name], caches[name] = layer.forward(own, x, here, how, **table)
-            table, shared = {}, ''
-        return x, join(final), join(caches) if how.trace else caches
+    def start(self, m: int, dtype: DTypeLike = np.float32) -> Arrays:
+        "The zero states of all layers that carry one, by dotted name"
+        return join({name: layer.start(m, dtype) for name, layer in self.layers.items()})
 
-    def backward(self,
-                 dy: NDArray | None,  # gradient of the output
-                 cache: Any,  # from forward
-                 dstate: Mapping[str, NDArray] | None = None,  # gradients of final states; None for zeros
-                 ) -> tuple[NDArray | None, Arrays, Arrays]:  # of input (None for tokens), parameters, initial states
+    @fits(parameters=of_parts, state=of_parts)
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
+        "Each layer's output is the next one's input"
+        x, final, caches = _up(self.layers.items(), parameters, x, state or {}, how)
+        return x, join(final), join(caches) if how.trace else tuple(caches.items())
+
+    @fits(cache=KEPT, dstate=of_parts)
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "From the last layer to the first; each one's input gradient is the output gradient of the one before"
-        self.check_owners('dstate', dstate := {} if dstate is None else dstate)
-        check_layer_cache(cache, dict)
-        dparameters: dict[str, Arrays] = {}
-        dstate0: dict[str, Arrays] = {}
-        for name, layer in reversed(list(self.layers.items())):
-            dend = of_layer(dstate, name) or None
-            with naming(name):
-                if name in self.looked_up: dy, dparameters[name] = None, {'W': layer.without_padding(dy)}
-                else: dy, dparameters[name], dstate0[name] = layer.backward(dy, cache.get(name), dend)
-        return dy, join(dparameters), join(dstate0)
+        dx, dparameters, dstate0 = _down(self.layers.items(), dy, dict(cache), dstate or {})
+        return dx, join(dparameters), join(dstate0)
+
+# %% ../nbs/20_layers.ipynb #b94f06de
+def _looked_up(name: str, value: Any, call: Any) -> Any:
+    "Declared for a TokenChain's layers: named ones, the first two an embedding and a recurrent layer"
+    kinds = [type(layer) for layer in _named_layers(name, value).values()]
+    if kinds[:2] != [Embedding, Recurrent]:
+        refuse(name, ', '.join(kind.__name__ for kind in kinds), 'Embedding, Recurrent, and what stands above them')
+    return value
+
+# %% ../nbs/20_layers.ipynb #a3d2f48b
+@fits(layers=_looked_up)
+@dataclass(frozen=True)
+class TokenChain(Chain):
+    "A chain whose first two layers, an embedding and a recurrent layer, are one: tokens are looked up as it runs"
+
+    @fits(parameters=of_parts, state=of_parts)
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
+        "The embedding's W is the table in which the recurrent layer looks its input up"
+        if how.trace: return Chain.forward(self, parameters, x, state, how)
+        (e, embedding), (r, recurrent), *above = self.layers.items()
+        W, own, here = of_layer(parameters, e), of_layer(parameters, r), of_layer(state or {}, r)
+        with in_layer(e): table = embedding.table(W)
+        with in_layer(r): a, after, cache = recurrent.look_up(own, x, table, here, how)
+        y, final, caches = _up(above, parameters, a, state or {}, how)
+        return y, join({r: after, **final}), ((r, cache), *caches.items())
+
+    @fits(cache=KEPT, dstate=of_parts)
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
+        "The gradient of the table is that of W, and tokens have none"
+        (e, embedding), *above = self.layers.items()
+        dtable, dparameters, dstate0 = _down(above, dy, dict(cache), dstate or {})
+        return None, join({**dparameters, e: {'W': embedding.without_padding(dtable)}}), join(dstate0)
 
 # %% ../nbs/20_layers.ipynb #dce358a3
+@fits(layer=LAYER)
 def summary(
     layer: Layer,  # a layer or a chain
 ) -> str:  # a table
-    "Names, shapes and counts of a network's parameters; raises TypeError for what is no layer"
-    check_is_layer(layer)
+    "Names, shapes and counts of a network's parameters"
     parameters = layer.init(np.random.default_rng(0))
     rows = [(name, str(p.shape), f'{p.size:,}') for name, p in parameters.items()]
     rows.append(('all', '', f'{sum(p.size for p in parameters.values()):,}'))
@@ -688,22 +513,20 @@ def summary(
     return '\n'.join(f'{name:<{widths[0]}}  {shape:<{widths[1]}}  {count:>{widths[2]}}' for name, shape, count in rows)
 
 # %% ../nbs/20_layers.ipynb #da8c3dcd
+@fits(layer=LAYER, parameters=of_parts, state=of_parts)
 def outputs_by_name(
     layer: Any,  # a layer or a chain
-    parameters: Mapping[str, NDArray],  # by name
+    parameters: Arrays,  # by name
     x: NDArray,  # input
-    state: Mapping[str, NDArray] | None = None,  # initial state
+    state: Arrays | None = None,  # initial state
     name: str = '',  # dotted name of the layer so far
     lengths: ArrayLike | None = None,  # steps of each example, (m,); None for all
 ) -> Iterator[tuple[str, NDArray]]:  # (name of the layer, its output), in the order of computation
     "What each layer of a network gives, one after the other: to look inside, or to find where a NaN began"
-    check_is_layer(layer)
-    state = {} if state is None else state
-    if isinstance(layer, Chain):
-        for what, given in (('parameters', parameters), ('state', state)): layer.check_owners(what, given)
-    for key, inner in (layer.layers.items() if isinstance(layer, Chain) else ()):
-        path, here = f'{name}.{key}' if name else key, of_layer(state, key) or None
-        inputs = of_layer(parameters, key), x, here
-        if isinstance(inner, Chain): yield from outputs_by_name(inner, *inputs, path, lengths)
-        x, _, _ = inner.forward(*inputs, how=Pass(training=False, lengths=lengths))
-        if not isinstance(inner, Chain): yield path, x
+    for key, inner in layer.layers.items() if isinstance(layer, Chain) else ():
+        path, given = f'{name}.{key}' if name else key, (of_layer(parameters, key), x, of_layer(state or {}, key) or None)
+        if isinstance(inner, Chain):
+            for inside, x in outputs_by_name(inner, *given, path, lengths): yield inside, x
+        else:
+            x, _, _ = inner.forward(*given, Pass(training=False, lengths=lengths))
+            yield path, x

@@ -9,69 +9,68 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from .numerics import as_floating, check_cache, check_columns, check_number, log_softmax
+from .checks import Cache, Floats, Gradients, Number, Numbers, fits, refuse, trusted
+from .numerics import log_softmax
 
 # %% auto #0
-__all__ = ['target_weights', 'check_classes', 'cross_entropy', 'cross_entropy_backward', 'cross_entropy_from_probabilities',
+__all__ = ['target_weights', 'Classes', 'Mask', 'cross_entropy', 'cross_entropy_backward', 'cross_entropy_from_probabilities',
            'scores_gradient', 'squared_error', 'squared_error_backward']
 
 # %% ../nbs/02_losses.ipynb #98fb31e8
-def target_weights(
-    mask: ArrayLike | None,  # which targets count, of `shape`: true/false or 0/1; None for all
-    shape: tuple[int, ...],  # of the targets
-    dtype: np.dtype,  # number type of the result
-) -> NDArray:  # weights of that shape that sum to 1
-    "Each target's share in a mean over those that count; raises ValueError where none does or one is below 0"
-    if mask is None and 0 not in shape: return np.full(shape, 1 / math.prod(shape), dtype)
-    weights = np.ones(shape) if mask is None else as_floating(mask, 'mask').astype(np.float64)
-    if weights.shape != shape:
-        raise ValueError(f'mask: got shape {weights.shape}, expected {shape}, one entry a target')
-    name, total = 'targets' if mask is None else 'mask', weights.sum()
-    if not np.isfinite(total) or (weights < 0).any():
-        raise ValueError('mask: got numbers below 0 or not finite, expected true/false or 0/1')
-    if not total > 0: raise ValueError(f'{name}: got no target that counts, expected at least one')
-    return (weights / total).astype(dtype)
+def target_weights(mask: Numbers | None, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
+    "Weights of a mean over the targets that count, of the targets' shape: they sum to 1"
+    if mask is None: return np.full(shape, 1 / math.prod(shape), dtype)
+    weights = np.asarray(mask, np.float64)
+    return (weights / weights.sum()).astype(dtype)
 
 # %% ../nbs/02_losses.ipynb #669ec62e
-def check_classes(
-    targets: ArrayLike,  # the right class of each target
-    shape: tuple[int, ...],  # what its shape should be
-    n_y: int,  # number of classes
-) -> NDArray:  # the same as an array
-    "`targets` as an array of whole numbers; raises TypeError or ValueError for another type, shape or class"
-    k = np.asarray(targets)
-    if not np.issubdtype(k.dtype, np.integer):
-        raise TypeError(f'targets: got {k.dtype}, expected whole numbers: the classes')
-    if k.shape != shape:
-        raise ValueError(f'targets: got shape {k.shape}, expected {shape}, one class a column of the scores')
-    if k.size and (k.min() < 0 or k.max() >= n_y):
-        raise ValueError(f'targets: got classes from {k.min()} to {k.max()}, expected 0 to {n_y - 1}')
-    return k
+class Classes(Floats):
+    "The right class of each target, an integer from 0 to `n_y` - 1"
+    plain = ''
+
+    def __call__(self, name: str, value: Any, call: Any) -> Any:
+        k, n_y = super().__call__(name, value, call), call.size('n_y')
+        if k.min() < 0 or k.max() >= n_y: refuse(name, f'classes from {k.min()} to {k.max()}', f'0 to {n_y - 1}')
+        return k
+
+    def other(self, name: str, value: NDArray, call: Any) -> NDArray:
+        return value if value.dtype.kind in 'iu' else refuse(name, value.dtype, 'integers: the classes')
+
+# %% ../nbs/02_losses.ipynb #dbf58203
+class Mask(Floats):
+    "Which targets count: true/false or 0/1, at least one of them"
+    plain = 'f'
+
+    def __call__(self, name: str, value: Any, call: Any) -> Any:
+        w = super().__call__(name, value, call)
+        if not np.isfinite(w).all() or (w < 0).any(): refuse(name, 'numbers below 0 or not finite', 'true/false or 0/1')
+        if not w.any(): refuse(name, 'no target that counts', 'at least one')
+        return w
+
+    def other(self, name: str, value: NDArray, call: Any) -> NDArray:
+        return value if value.dtype.kind in 'biu' else refuse(name, value.dtype, 'true/false or 0/1')
 
 # %% ../nbs/02_losses.ipynb #20f52d0e
-def cross_entropy(
-    z: ArrayLike,  # scores before the softmax, (n_y, m) or (n_y, m, T)
-    targets: ArrayLike,  # right classes, whole numbers, (m,) or (m, T)
-    mask: ArrayLike | None = None,  # which targets count, shape of targets; None for all
-) -> tuple[Any, tuple]:  # loss in nats a target, cache
-    "Mean cross-entropy of softmax(z) in nats; raises ValueError or TypeError where shapes or classes don't fit"
-    z = check_columns(z, 'z')
-    k = check_classes(targets, z.shape[1:], z.shape[0])
-    w = target_weights(mask, k.shape, z.real.dtype)
-    log_y = log_softmax(z)
-    loss = -np.sum(w * np.take_along_axis(log_y, k[None], axis=0)[0])
-    return loss, (log_y, k, w)
+@fits(z=Floats('n_y *k'), targets=Classes('*k'), mask=Mask('*k'))
+def cross_entropy(z: Numbers, targets: Numbers, mask: Numbers | None = None) -> tuple[Any, tuple]:
+    """Mean cross-entropy of softmax(z) in nats, over the targets that count in the mask
+
+    z (n_y, m) or (n_y, m, T) are logits, targets (m) or (m, T) the right classes, integers; None masks nothing.
+    Gives the loss, one number, and the cache for cross_entropy_backward.
+    """
+    log_y, w = trusted(log_softmax)(z), target_weights(mask, targets.shape, z.real.dtype)
+    loss = -np.sum(w * np.take_along_axis(log_y, targets[None], axis=0)[0])
+    return loss, (log_y, targets, w)
 
 # %% ../nbs/02_losses.ipynb #71e81010
-def cross_entropy_backward(
-    dloss: Any,  # gradient of the loss, one number; 1 for the loss itself
-    cache: tuple,  # from cross_entropy
-) -> NDArray:  # gradient of the scores, shape of z
-    "Gradient of the mean cross-entropy with respect to the scores: probabilities less the right answer"
-    check_cache(cache, 3, 'cross_entropy')
-    check_number(dloss, 'dloss')
+@fits(dloss=Number(most=math.inf), cache=Cache('cross_entropy', 3))
+def cross_entropy_backward(dloss: Any, cache: tuple) -> NDArray:
+    """Gradient of the mean cross-entropy by the logits: probabilities less the right answer
+
+    dloss is the gradient of the loss, 1 for the loss itself. Gives dz, of the shape of z.
+    """
     log_y, k, w = cache
     with np.errstate(under='ignore'): dz = np.exp(log_y)
     right = np.take_along_axis(dz, k[None], axis=0)
@@ -80,63 +79,48 @@ def cross_entropy_backward(
     return dz
 
 # %% ../nbs/02_losses.ipynb #9d1363ff
-def cross_entropy_from_probabilities(
-    y_pred: ArrayLike,  # probabilities, (n_y, m) or (n_y, m, T)
-    targets: ArrayLike,  # right classes, whole numbers, (m,) or (m, T)
-    mask: ArrayLike | None = None,  # which targets count, shape of targets; None for all
-) -> tuple[Any, tuple]:  # loss in nats a target, cache
-    "Mean cross-entropy in nats of probabilities; raises ValueError or TypeError where shapes or classes don't fit"
-    y_pred = check_columns(y_pred, 'y_pred')
-    k = check_classes(targets, y_pred.shape[1:], y_pred.shape[0])
-    w = target_weights(mask, k.shape, y_pred.real.dtype)
-    p = np.take_along_axis(y_pred, k[None], axis=0)[0]
+def cross_entropy_from_probabilities(y_pred: NDArray, targets: NDArray,
+                                     mask: Numbers | None = None) -> tuple[Any, tuple]:
+    "Mean cross-entropy in nats of probabilities y_pred (n_y, m) or (n_y, m, T), and its cache"
+    w = target_weights(mask, targets.shape, y_pred.real.dtype)
+    p = np.take_along_axis(y_pred, targets[None], axis=0)[0]
     p = np.where(p.real > 0, p, np.finfo(p.dtype).tiny)
-    return -np.sum(w * np.log(p)), (y_pred, p, k, w)
+    return -np.sum(w * np.log(p)), (y_pred, p, targets, w)
 
 # %% ../nbs/02_losses.ipynb #a7b2aa78
 def _cross_entropy_from_probabilities_backward(dloss: Any, cache: tuple) -> NDArray:
-    "Gradient of the mean cross-entropy with respect to the probabilities"
-    check_cache(cache, 4, 'cross_entropy_from_probabilities')
-    check_number(dloss, 'dloss')
+    "Gradient of the mean cross-entropy by the probabilities, of the shape of y_pred"
     y_pred, p, k, w = cache
     dy = np.zeros_like(y_pred)
     np.put_along_axis(dy, k[None], (-dloss * w / p)[None], axis=0)
     return dy
 
 # %% ../nbs/02_losses.ipynb #2c9f40b6
-def scores_gradient(
-    y_pred: ArrayLike,  # probabilities after a softmax, (n_y, m) or (n_y, m, T)
-    targets: ArrayLike,  # right classes, whole numbers, (m,) or (m, T)
-    mask: ArrayLike | None = None,  # which targets count, shape of targets; None for all
-) -> NDArray:  # gradient of the scores that went into the softmax, shape of y_pred
-    "Gradient of the mean cross-entropy with respect to the scores, from the probabilities: (y_pred - right answer) / N"
-    y_pred = check_columns(y_pred, 'y_pred')
-    k = check_classes(targets, y_pred.shape[1:], y_pred.shape[0])
-    dz = y_pred.copy(order='K')
+def scores_gradient(y_pred: NDArray, targets: NDArray, mask: Numbers | None = None) -> NDArray:
+    "Gradient of the mean cross-entropy by the logits, from the probabilities: (y_pred - right answer) / N"
+    dz, k = y_pred.copy(order='K'), targets
     np.put_along_axis(dz, k[None], np.take_along_axis(dz, k[None], axis=0) - 1, axis=0)
     return dz * target_weights(mask, k.shape, y_pred.dtype)
 
 # %% ../nbs/02_losses.ipynb #fe39aea0
-def squared_error(
-    y_pred: ArrayLike,  # predictions, (n_y, m) or (n_y, m, T)
-    y: ArrayLike,  # true values, same shape
-    mask: ArrayLike | None = None,  # which targets count, (m,) or (m, T); None for all
-) -> tuple[Any, tuple]:  # loss in squared units of y, cache
-    "Mean squared error; raises ValueError where shapes don't fit"
-    y_pred, y = check_columns(y_pred, 'y_pred'), as_floating(y, 'y')
-    if y.shape != y_pred.shape: raise ValueError(f'y: got shape {y.shape}, expected {y_pred.shape}, that of y_pred')
+@fits(y_pred=Floats('n_y *k'), y=Floats('n_y *k'), mask=Mask('*k'))
+def squared_error(y_pred: Numbers, y: Numbers, mask: Numbers | None = None) -> tuple[Any, tuple]:
+    """Mean squared error of predictions y_pred for the true values y, over the targets that count in the mask
+
+    Both are (n_y, m) or (n_y, m, T), the mask (m) or (m, T); None masks nothing.
+    Gives the loss, in squared units of y, and the cache for squared_error_backward.
+    """
     w = target_weights(mask, y.shape[1:], np.result_type(y_pred.real, y.real)) / len(y)
     error = y_pred - y
     return np.sum(w * error * error), (error, w)
 
 # %% ../nbs/02_losses.ipynb #d597ad3d
-def squared_error_backward(
-    dloss: Any,  # gradient of the loss, one number; 1 for the loss itself
-    cache: tuple,  # from squared_error
-) -> dict[str, NDArray]:  # dy_pred and dy, shape of y_pred
-    "Gradient of the mean squared error with respect to predictions and true values"
-    check_cache(cache, 2, 'squared_error')
-    check_number(dloss, 'dloss')
+@fits(dloss=Number(most=math.inf), cache=Cache('squared_error', 2))
+def squared_error_backward(dloss: Any, cache: tuple) -> Gradients:
+    """Gradients of the mean squared error by predictions and true values
+
+    dloss is the gradient of the loss, 1 for the loss itself. Gives a dictionary: dy_pred and dy, of the shape of y.
+    """
     error, w = cache
     dy_pred = 2 * error.dtype.type(dloss) * w * error
     return {'dy_pred': dy_pred, 'dy': -dy_pred}

@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .init import check_sizes
-from .kernels import check_lengths
+from .checks import Integer, Kind, fits, refuse
 from rnn_nbdev.layers import (
-    Pass, Arrays, Chain, Forward, Layer, Parts, Printed, Recurrent, Stateless, check_layer_cache, check_word, check_input,
-    check_is_layer, check_layer_parameters, check_share, draw_mask, join, lengths_of, naming, of_layer, put_valid,
-    shorten, valid_steps,
+    KEPT, LAYER, NOTHING, RATE, Arrays, Backward, Chain, Flat, Forward, Layer, Pass, Recurrent, draw_mask,
+    in_layer, join, lengths_of, of_layer, of_parts, put_valid, require_shape, shorten, valid_steps,
 )
-from .numerics import check_is, check_shapes, check_switches, new_sequence
+from .numerics import new_sequence
 
 # %% auto #0
 __all__ = ['POOLS', 'Pool', 'Bidirectional', 'Dropout', 'Residual', 'stacked', 'trace']
@@ -38,109 +36,86 @@ def _mean_step(x: NDArray, lengths: NDArray) -> NDArray:
     "The mean over each example's own steps; x (n, m, T), lengths (m,)"
     return np.where(valid_steps(lengths, x.shape[2]), x, 0).sum(axis=2) / lengths.astype(x.real.dtype)
 
-# %% ../nbs/21_networks.ipynb #1eb6be18
 def _mean_step_backward(dy: NDArray, lengths: NDArray, T: int) -> NDArray:
     "Each step's share of the mean's gradient; dy (n, m), lengths (m,)"
     share = (dy / lengths.astype(dy.dtype))[:, :, None]
     return np.asfortranarray(np.where(valid_steps(lengths, T), share, 0))
 
-# %% ../nbs/21_networks.ipynb #931ed4c7
-def _lengths_to_pool(lengths: ArrayLike | None, m: int, T: int) -> NDArray:
-    "The lengths of sequences that have a step each; raises ValueError where one has none; lengths (m,)"
-    own = check_lengths(np.full(m, T) if lengths is None else lengths, m, T)
-    if (own == 0).any(): raise ValueError('lengths: got 0, expected 1 or more: there is nothing to pool')
-    return own
-
 # %% ../nbs/21_networks.ipynb #4d6f0e21
+@fits(how=POOLS)
 @dataclass(frozen=True)
-class Pool(Stateless):
+class Pool(Layer):
     "One vector for each sequence, from its own steps alone"
     how: str = 'last'  # 'last', 'mean', 'max', or 'ends', where the two halves of the features end
 
-    def __post_init__(self) -> None: check_word(POOLS, how=self.how)
+    @fits(parameters=NOTHING, x='n m T', state=NOTHING)
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
+        "One vector for each sequence, (n, m)"
+        own: Any = lengths_of(np.full(*x.shape[1:]) if how.lengths is None else how.lengths, x)
+        if (own == 0).any(): refuse('lengths', 0, '1 or more: there is nothing to pool')
+        short, index = shorten(x, own), None
+        if self.how == 'mean': y = _mean_step(short, own)
+        else:
+            index = _picked_steps(self.how, short, own)[:, :, None]
+            y = np.take_along_axis(short, index, axis=2)[:, :, 0]
+        return y, {}, {'y': y} if how.trace else (index, own, x.shape)
 
-    def run(self,
-            parameters: Mapping[str, NDArray],  # none
-            x: NDArray,  # (n, m, T)
-            how: Pass = Pass(),  # training or not, lengths, generator, trace
-            ) -> tuple[NDArray, Any]:  # one vector for each sequence, (n, m); cache
-        "One vector for each sequence; raises TypeError or ValueError where something doesn't fit"
-        check_input(x)
-        check_layer_parameters(parameters, {})
-        own = _lengths_to_pool(how.lengths, *x.shape[1:])
-        short = shorten(x, own)
-        if self.how == 'mean': return _mean_step(short, own), (None, own, x.shape)
-        index = _picked_steps(self.how, short, own)[:, :, None]
-        return np.take_along_axis(short, index, axis=2)[:, :, 0], (index, own, x.shape)
-
-    def run_back(self,
-                 dy: NDArray,  # gradient of the vectors, (n, m)
-                 cache: Any,  # from `run`
-                 ) -> tuple[NDArray, Arrays]:  # of x, zero at the steps that were not taken; no parameters
-        "The gradient of x"
-        index, own, shape = cache
-        check_shapes({'dy': dy}, {'dy': shape[:2]})
-        if self.how == 'mean': return _mean_step_backward(dy, own, shape[2]), {}
-        n, m, T = shape
+    @fits(cache=KEPT, dstate=NOTHING)
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
+        "The gradient of x, zero at the steps that were not taken"
+        index, own, (n, m, T) = cache
+        require_shape(dy, n, m)
+        if self.how == 'mean': return _mean_step_backward(dy, own, T), {}, {}
         dx = new_sequence(n, m, T, dy.dtype)
         np.put_along_axis(dx, index, dy[:, :, None], axis=2)
-        return dx, {}
+        return dx, {}, {}
 
-# %% ../nbs/21_networks.ipynb #e323e170
+# %% ../nbs/21_networks.ipynb #65ae8e4b
 _MERGES = ('concat', 'sum')
 
+@fits(layer=Kind(Recurrent, 'a recurrent layer'), merge=_MERGES)
 @dataclass(frozen=True)
-class _TwoDirections(Parts):
-    "What a layer in both directions is: a layer that reads forward, and the same backward"
+class Bidirectional(Layer):
+    "A recurrent layer in both directions"
     layer: Recurrent  # the layer that reads forward
     merge: str = 'concat'  # 'concat' puts the backward states below the forward ones, 'sum' adds them
 
     def __post_init__(self) -> None:
-        check_is(Recurrent, 'a recurrent layer', layer=self.layer)
-        check_word(_MERGES, merge=self.merge)
-        if self.layer.reverse: raise ValueError('layer: got one that reads backward, expected one that reads forward')
+        if self.layer.reverse: refuse('layer', 'one that reads backward', 'one that reads forward')
 
     @property
-    def parts(self) -> Mapping[str, Recurrent]:
+    def layers(self) -> Mapping[str, Recurrent]:
         "The two layers, by name"
         return {'forward': self.layer, 'backward': replace(self.layer, reverse=True)}
 
-# %% ../nbs/21_networks.ipynb #65ae8e4b
-class Bidirectional(_TwoDirections):
-    "A recurrent layer in both directions"
+    def init(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Arrays:
+        "The parameters of both layers, by dotted name"
+        return join({name: layer.init(rng, dtype) for name, layer in self.layers.items()})
 
-    def forward(self,
-                parameters: Mapping[str, NDArray],  # by dotted name
-                x: NDArray,  # (n_x, m, T)
-                state: Mapping[str, NDArray] | None = None,  # by dotted name; None for zeros
-                how: Pass = Pass(),  # training or not, lengths, generator, trace
-                ) -> Forward:  # states (2 n_a, m, T), or summed (n_a, m, T); final states by dotted name; cache
-        "The states of both directions; raises TypeError or ValueError where something doesn't fit"
-        self.check_owners('parameters', parameters)
-        self.check_owners('state', state := {} if state is None else state)
+    def start(self, m: int, dtype: DTypeLike = np.float32) -> Arrays:
+        "The zero states of both layers, by dotted name"
+        return join({name: layer.start(m, dtype) for name, layer in self.layers.items()})
+
+    @fits(parameters=of_parts, state=of_parts)
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
+        "The states of both directions, (2 n_a, m, T), or summed, (n_a, m, T)"
         outputs, final, caches = {}, {}, {}
-        for name, layer in self.parts.items():
-            given = of_layer(parameters, name), x, of_layer(state, name) or None, how
-            with naming(name): outputs[name], final[name], caches[name] = layer.forward(*given)
+        for name, layer in self.layers.items():
+            given = of_layer(parameters, name), x, of_layer(state or {}, name), how
+            with in_layer(name): outputs[name], final[name], caches[name] = layer.forward(*given)
         there, back = outputs['forward'], outputs['backward']
         y = there + back if self.merge == 'sum' else np.concatenate((there, back))
-        return y, join(final), join(caches) if how.trace else caches
+        return y, join(final), join(caches) if how.trace else tuple(caches.items())
 
-    def backward(self,
-                 dy: NDArray,  # gradient of the output
-                 cache: Any,  # from forward
-                 dstate: Mapping[str, NDArray] | None = None,  # gradients of final states; None for zeros
-                 ) -> tuple[NDArray, Arrays, Arrays]:  # of x, summed over the directions; parameters; initial states
-        "The gradients of everything that went in; raises ValueError for one of another shape"
-        self.check_owners('dstate', dstate := {} if dstate is None else dstate)
-        check_layer_cache(cache, dict)
-        n_a = self.layer.n_a
-        if self.merge == 'concat': check_shapes({'dy': dy}, {'dy': (2 * n_a, *np.shape(dy)[1:])})
-        below = (dy, dy) if self.merge == 'sum' else (dy[:n_a], dy[n_a:])
+    @fits(cache=KEPT, dstate=of_parts)
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
+        "The gradients of x, summed over the directions, of the parameters, of the initial states"
+        if self.merge == 'concat': require_shape(dy, 2 * self.layer.n_a, *np.shape(dy)[1:])
+        below = (dy, dy) if self.merge == 'sum' else np.split(dy, 2)
         dx, dparameters, dstate0 = {}, {}, {}
-        for dy_one, (name, layer) in zip(below, self.parts.items()):
-            given = dy_one, cache.get(name), of_layer(dstate, name) or None
-            with naming(name): dx[name], dparameters[name], dstate0[name] = layer.backward(*given)
+        for dy_one, (name, layer), (_, inner) in zip(below, self.layers.items(), cache):
+            given = dy_one, inner, of_layer(dstate or {}, name)
+            with in_layer(name): dx[name], dparameters[name], dstate0[name] = layer.backward(*given)
         return dx['forward'] + dx['backward'], join(dparameters), join(dstate0)
 
 # %% ../nbs/21_networks.ipynb #cf471a80
@@ -150,96 +125,67 @@ def _zero_padding(x: NDArray, lengths: NDArray | None) -> NDArray:
     return np.asfortranarray(np.where(valid_steps(lengths, x.shape[2]), x, x.dtype.type(0)))
 
 # %% ../nbs/21_networks.ipynb #f4cf0940
+@fits(p=RATE, every_step=bool)
 @dataclass(frozen=True)
-class Dropout(Stateless):
+class Dropout(Layer):
     "Leaves out units while a network is trained"
-    p: float = 0.5  # share of units to leave out
+    p: float = 0.5  # dropout rate: the fraction of units to leave out
     every_step: bool = False  # whether each step has a mask of its own, not the whole sequence one
 
-    def __post_init__(self) -> None:
-        check_share(self.p)
-        check_switches(every_step=self.every_step)
-
-    def mask(self,
-             x: NDArray,  # (n, m, T), or (n, m)
-             lengths: NDArray | None,  # steps of each example, (m,); None for all
-             rng: np.random.Generator | None,  # source of randomness
-             ) -> NDArray:  # (n, m, T), (n, m, 1) for all steps, or (n, m)
-        "What the input is multiplied by; raises TypeError where there is nothing to draw from"
+    def _mask(self, x: NDArray, lengths: NDArray | None, rng: np.random.Generator | None) -> NDArray:
+        "What x (n, m, T) is multiplied by: (n, m, T), (n, m, 1) for all steps, or (n, m) for x without time"
         n, m, *time = x.shape
         if time and self.every_step:
             own = np.full(m, time[0]) if lengths is None else lengths
             return put_valid(draw_mask(rng, self.p, (own.sum(), n), x.real.dtype).T, own, time[0])
         return draw_mask(rng, self.p, (*(1 for _ in time), m, n), x.real.dtype).T
 
-    def run(self,
-            parameters: Mapping[str, NDArray],  # none
-            x: NDArray,  # (n, m, T), or (n, m)
-            how: Pass = Pass(),  # training or not, lengths, generator, trace
-            ) -> tuple[NDArray, Any]:  # x with units left out, or x; cache
-        "x with units left out; raises TypeError or ValueError where something doesn't fit"
-        check_input(x, flat=True)
-        check_layer_parameters(parameters, {})
-        own = lengths_of(how.lengths, x, time=x.ndim == 3)
-        mask = self.mask(x, own, how.rng) if how.training and self.p else None
-        return _zero_padding(x if mask is None else mask * x, own), (mask, own, x.shape)
+    @fits(parameters=NOTHING, x=Flat('n m T'), state=NOTHING)
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
+        "In training x with units left out, else x"
+        own = lengths_of(how.lengths, x)
+        mask = self._mask(x, own, how.rng) if how.training and self.p else None
+        y = _zero_padding(x if mask is None else mask * x, own)
+        return y, {}, {'y': y} if how.trace else (mask, own, x.shape)
 
-    def run_back(self,
-                 dy: NDArray,  # gradient of the output, shape of x
-                 cache: Any,  # from `run`
-                 ) -> tuple[NDArray, Arrays]:  # of x, with the same units left out; no parameters
-        "The gradient of x"
+    @fits(cache=KEPT, dstate=NOTHING)
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
+        "The gradient of x, with the same units left out"
         mask, own, shape = cache
-        check_shapes({'dy': dy}, {'dy': shape})
-        return _zero_padding(dy if mask is None else mask * dy, own), {}
+        require_shape(dy, *shape)
+        return _zero_padding(dy if mask is None else mask * dy, own), {}, {}
 
 # %% ../nbs/21_networks.ipynb #023e0ba3
+@fits(layer=LAYER)
 @dataclass(frozen=True)
-class Residual(Printed):
+class Residual(Layer):
     "A layer whose output is added to its input"
     layer: Layer  # gives as many features as it takes
 
-    def __post_init__(self) -> None: check_is_layer(self.layer)
-
-    def init(self,
-             rng: np.random.Generator,  # source of randomness
-             dtype: DTypeLike = np.float32,  # number type
-             ) -> Arrays:  # by the names of the layer inside
-        "The parameters of the layer"
+    def init(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Arrays:
+        "The parameters of the layer inside"
         return self.layer.init(rng, dtype)
 
-    def start(self,
-              m: int,  # examples
-              dtype: DTypeLike = np.float32,  # number type
-              ) -> Arrays:  # by the names of the layer inside
-        "The zero state of the layer"
+    def start(self, m: int, dtype: DTypeLike = np.float32) -> Arrays:
+        "The zero state of the layer inside"
         return self.layer.start(m, dtype)
 
-    def forward(self,
-                parameters: Mapping[str, NDArray],  # of the layer
-                x: NDArray,  # (n, m, T), or (n, m)
-                state: Mapping[str, NDArray] | None = None,  # of the layer; None for zeros
-                how: Pass = Pass(),  # training or not, lengths, generator, trace
-                ) -> Forward:  # shape of x; final state and cache of the layer
-        "x and the layer's output, added; raises ValueError where they don't have the same shape"
+    def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
+        "x and the layer's output, added"
         f, final, cache = self.layer.forward(parameters, x, state, how)
-        if f.shape != np.shape(x):
-            raise ValueError(f'layer: gives shape {f.shape} for {np.shape(x)}, expected the same')
-        own = lengths_of(how.lengths, x, time=x.ndim == 3)
+        if f.shape != x.shape: refuse('layer', f'one that gives shape {f.shape} for {x.shape}', 'the same')
+        own = lengths_of(how.lengths, x)
         return _zero_padding(x, own) + f, final, cache if how.trace else (cache, own)
 
-    def backward(self,
-                 dy: NDArray,  # gradient of the output, shape of x
-                 cache: Any,  # from forward
-                 dstate: Mapping[str, NDArray] | None = None,  # gradient of the final state; None for zeros
-                 ) -> tuple[NDArray, Arrays, Arrays]:  # of x, by both ways; of the parameters; of the initial state
-        "The gradients of everything that went in"
-        check_layer_cache(cache, tuple)
+    @fits(cache=KEPT)
+    def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
+        "The gradients of x, by both ways, of the parameters, of the initial state"
         inner, own = cache
         df, dparameters, dstate0 = self.layer.backward(dy, inner, dstate)
         return _zero_padding(dy, own) + np.asarray(df), dparameters, dstate0
 
 # %% ../nbs/21_networks.ipynb #e6562c78
+@fits(layers=Integer(1), directions=Integer(1, 2), merge=_MERGES, dropout=RATE, recurrent_dropout=RATE, residual=bool)
 def stacked(
     n_x: int,  # input features
     n_a: int,  # size of each hidden state
@@ -247,43 +193,30 @@ def stacked(
     layers: int = 1,  # how many, one above the other
     directions: int = 1,  # 1 reads forward, 2 both ways
     merge: str = 'concat',  # of two directions: 'concat' or 'sum'
-    dropout: float = 0.0,  # share of units left out between layers, in training
-    recurrent_dropout: float = 0.0,  # share of units left out from step to step, in training
+    dropout: float = 0.0,  # dropout rate between layers, in training
+    recurrent_dropout: float = 0.0,  # dropout rate from step to step, in training
     residual: bool = False,  # whether each layer adds to its input, where that has the size of its output
     reset_after: bool = False,  # for the GRU: whether the reset gate acts after the product with the state
 ) -> Chain:  # gives (n_a, m, T), or (2 n_a, m, T) where two directions are put one below the other
     "A deep recurrent network: layer1, layer2, …; raises ValueError for a size or option that makes no sense"
-    check_sizes(n_x=n_x, n_a=n_a, layers=layers, directions=directions)
-    if directions > 2: raise ValueError(f'directions: got {directions}, expected 1 or 2')
-    check_word(_MERGES, merge=merge)
-    check_share(dropout)
-    check_share(recurrent_dropout, 'recurrent_dropout')
-    check_switches(residual=residual)
-    width = n_a * (2 if directions == 2 and merge == 'concat' else 1)
+    width = n_x
     parts: dict[str, Any] = {}
-    for i in range(layers):
-        n_in = n_x if i == 0 else width
-        layer: Any = Recurrent(n_in, n_a, cell, reset_after, dropout=recurrent_dropout)
+    for i in range(1, layers + 1):
+        layer: Any = Recurrent(width, n_a, cell, reset_after, dropout=recurrent_dropout)
         if directions == 2: layer = Bidirectional(layer, merge)
-        if i and dropout: parts[f'dropout{i}'] = Dropout(dropout)
-        parts[f'layer{i + 1}'] = Residual(layer) if residual and n_in == width else layer
+        size = 2 * n_a if directions == 2 and merge == 'concat' else n_a
+        if i > 1 and dropout: parts[f'dropout{i - 1}'] = Dropout(dropout)
+        parts[f'layer{i}'], width = Residual(layer) if residual and width == size else layer, size
     return Chain(parts)
 
-# %% ../nbs/21_networks.ipynb #31e1ac6f
-def _gates_of(layer: Recurrent, parameters: Mapping[str, NDArray], x: NDArray,
-              state: Mapping[str, NDArray] | None=None, lengths: ArrayLike | None=None) -> Arrays:
-    "Every gate of a recurrent layer at every step, as it is without dropout; x (n_x, m, T), lengths (m,)"
-    check_is(Recurrent, 'a recurrent layer', layer=layer)
-    return trace(layer, parameters, x, state, lengths)
-
 # %% ../nbs/21_networks.ipynb #cbe28e3b
+@fits(layer=LAYER)
 def trace(
     layer: Any,  # a layer or a chain
-    parameters: Mapping[str, NDArray],  # by name
+    parameters: Arrays,  # by name
     x: NDArray,  # input
-    state: Mapping[str, NDArray] | None = None,  # initial state; None for zeros
+    state: Arrays | None = None,  # initial state; None for zeros
     lengths: ArrayLike | None = None,  # steps of each example, (m,); None for all
 ) -> Arrays:  # by dotted name: the gates of recurrent layers, and y, the output, of all others
     "What happens in a network, through the textbook's cells, without dropout"
-    check_is_layer(layer)
     return layer.forward(parameters, x, state, Pass(training=False, lengths=lengths, trace=True))[2]

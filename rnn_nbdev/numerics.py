@@ -5,205 +5,72 @@
 # %% ../nbs/00_numerics.ipynb #45814eee
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from .checks import Floats, Integer, Numbers, fits, require
+
 # %% auto #0
-__all__ = ['floating_dtype', 'in_short', 'check_named', 'check_callable', 'check_kind', 'check_number', 'check_cache',
-           'check_switches', 'check_is', 'check_methods', 'check_numbers', 'as_floating', 'whole_as', 'sigmoid',
-           'sigmoid_backward', 'tanh_backward', 'check_columns', 'softmax', 'softmax_backward', 'logsumexp',
-           'log_softmax', 'new_sequence', 'check_shapes']
-
-# %% ../nbs/00_numerics.ipynb #0872ba0b
-def floating_dtype(
-    *arrays: ArrayLike,  # numbers of any kind and shape
-) -> np.dtype:  # the type in which to compute with all of them together
-    "The common floating type of `arrays`; float64 where there are only whole numbers"
-    floating = [np.asarray(a).dtype for a in arrays if np.issubdtype(np.asarray(a).dtype, np.inexact)]
-    return np.result_type(*floating) if floating else np.dtype(np.float64)
-
-# %% ../nbs/00_numerics.ipynb #5f37df95
-def in_short(
-    value: Any,  # what came
-) -> str:  # one line
-    "What came, as an error says it: an array by its shape and type, anything else as Python writes it"
-    if isinstance(value, np.ndarray): return f'an array {value.shape} of {value.dtype}'
-    words = ' '.join(repr(value).split())
-    return words if len(words) <= 80 else f'{words[:77]}...'
-
-def check_named(
-    given: Any,  # what came
-    name: str,  # what the error calls it
-) -> None:
-    "Raise TypeError unless `given` is a dictionary"
-    if not isinstance(given, Mapping):
-        raise TypeError(f'{name}: got {type(given).__name__}, expected a dictionary of arrays')
-
-def check_callable(
-    given: Any,  # what came
-    name: str,  # what the error calls it
-) -> None:
-    "Raise TypeError unless `given` can be called"
-    if not callable(given): raise TypeError(f'{name}: got {in_short(given)}, expected a function')
-
-def check_kind(
-    given: Any,  # what came
-    kind: type,  # what it should be
-    name: str,  # what the error calls it
-) -> None:
-    "Raise TypeError unless `given` is of a kind"
-    if not isinstance(given, kind): raise TypeError(f'{name}: got {in_short(given)}, expected a {kind.__name__}')
-
-def check_number(
-    given: Any,  # what came
-    name: str,  # what the error calls it
-) -> None:
-    "Raise TypeError unless `given` is one number"
-    if np.ndim(given) or np.asarray(given).dtype.kind not in 'biufc':
-        raise TypeError(f'{name}: got {in_short(given)}, expected a number')
-
-def check_cache(
-    cache: Any,  # what came
-    parts: int,  # how many things the forward pass puts into it
-    source: str,  # the forward pass
-) -> None:
-    "Raise TypeError unless `cache` may come from the forward pass"
-    if not isinstance(cache, tuple) or len(cache) != parts:
-        raise TypeError(f'cache: got {in_short(cache)}, expected the one that {source} gives')
-
-# %% ../nbs/00_numerics.ipynb #7867567d
-def check_switches(
-    **switches: Any,  # by the name of the argument
-) -> None:
-    "Raise TypeError unless each is True or False: Python takes almost anything for true, the word 'no' too"
-    for name, value in switches.items():
-        if not isinstance(value, bool | np.bool_):
-            raise TypeError(f'{name}: got {in_short(value)}, expected True or False')
-
-# %% ../nbs/00_numerics.ipynb #153c8064
-def check_is(
-    kind: Any,  # a class, or several as `A | B`
-    words: str,  # the same in words
-    /,
-    **given: Any,  # by the name of the argument
-) -> None:
-    "Raise TypeError unless each is of this kind"
-    for name, value in given.items():
-        if not isinstance(value, kind): raise TypeError(f'{name}: got {type(value).__name__}, expected {words}')
-
-def check_methods(
-    methods: Iterable[str],  # names
-    /,
-    **given: Any,  # by the name of the argument
-) -> None:
-    "Raise TypeError unless each is an object with these methods; a class is none"
-    for name, thing in given.items():
-        if isinstance(thing, type): raise TypeError(f'{name}: got the class {thing.__name__}, expected an object of it')
-        if all(callable(getattr(thing, method, None)) for method in methods): continue
-        raise TypeError(f'{name}: got {type(thing).__name__}, expected an object with the methods {", ".join(methods)}')
-
-# %% ../nbs/00_numerics.ipynb #031a9e17
-def check_numbers(
-    x: NDArray,  # what came
-    name: str,  # what the error calls it
-) -> None:
-    "Raise TypeError unless `x` is a NumPy array of numbers"
-    if not isinstance(x, np.ndarray): raise TypeError(f'{name}: got {type(x).__name__}, expected a NumPy array')
-    if x.dtype.kind not in 'biufc': raise TypeError(f'{name}: got {x.dtype}, expected numbers')
-
-# %% ../nbs/00_numerics.ipynb #2a32a0ca
-def as_floating(
-    x: ArrayLike,  # numbers of any kind and shape
-    name: str = 'x',  # what an error calls it
-) -> NDArray:  # the same numbers, as floating point
-    "`x` as floating point: whole numbers become float64, all else stays as it is; raises TypeError for anything else"
-    x = np.asarray(x)
-    check_numbers(x, name)
-    return x if np.issubdtype(x.dtype, np.inexact) else x.astype(np.float64)
-
-# %% ../nbs/00_numerics.ipynb #70d60e19
-def whole_as(
-    dtype: DTypeLike,  # number type
-    *arrays: NDArray,  # numbers of any kind and shape
-) -> tuple[NDArray, ...]:  # the same numbers
-    "`arrays`, with those of whole numbers as `dtype`; what is floating point stays as it is"
-    return tuple(a if a.dtype.kind in 'fc' else a.astype(dtype) for a in arrays)
+__all__ = ['sigmoid', 'sigmoid_backward', 'tanh_backward', 'softmax', 'softmax_backward', 'logsumexp', 'log_softmax',
+           'new_sequence', 'floating_dtype', 'as_floating', 'whole_as']
 
 # %% ../nbs/00_numerics.ipynb #7ac5c410
-def sigmoid(
-    x: ArrayLike,  # scores, any shape
-) -> NDArray:  # 1 / (1 + exp(-x)), same shape
-    "The logistic function, without overflow and accurate in relative terms in its left tail"
-    x = as_floating(x)
+@fits(x=Floats('...'))
+def sigmoid(x: Numbers) -> NDArray:
+    """The logistic function 1 / (1 + exp(-x)), of the shape of x
+
+    It never overflows, and is accurate in relative terms in its left tail.
+    """
     right = x.real >= 0
     with np.errstate(under='ignore'):
         z = np.exp(np.where(right, -x, x))              # z = exp(-|x|), never above 1
         return np.where(right, x.dtype.type(1), z) / (1 + z)
 
 # %% ../nbs/00_numerics.ipynb #559676b7
-def sigmoid_backward(
-    ds: NDArray,  # gradient of the sigmoid's result
-    s: NDArray,  # the sigmoid's result itself, same shape
-) -> NDArray:  # gradient of the sigmoid's argument
-    "Gradient through the sigmoid, from its result: $dx = ds \\, s (1 - s)$"
+def sigmoid_backward(ds: NDArray, s: NDArray) -> NDArray:
+    "Gradient through the sigmoid, from its result s: $dx = ds \\, s (1 - s)$"
     return ds * s * (1 - s)
 
 # %% ../nbs/00_numerics.ipynb #4d21eae1
-def tanh_backward(
-    da: NDArray,  # gradient of the tanh's result
-    a: NDArray,  # the tanh's result itself, same shape
-) -> NDArray:  # gradient of the tanh's argument
-    "Gradient through the tanh, from its result: $dx = da \\, (1 - a^2)$"
+def tanh_backward(da: NDArray, a: NDArray) -> NDArray:
+    "Gradient through the tanh, from its result a: $dx = da \\, (1 - a^2)$"
     return da * (1 - a * a)
 
-# %% ../nbs/00_numerics.ipynb #71d3dabc
-def check_columns(
-    x: ArrayLike,  # scores, classes along axis 0
-    name: str = 'x',  # what the error calls it
-) -> NDArray:  # the same, as floating point
-    "`x` as floating point; raises ValueError unless it has at least one class along axis 0"
-    x = as_floating(x, name)
-    if x.ndim == 0 or x.shape[0] == 0:
-        raise ValueError(f'{name}: got shape {x.shape}, expected (classes, ...) with one class or more')
-    return x
-
 # %% ../nbs/00_numerics.ipynb #d61ea457
-def softmax(
-    x: ArrayLike,  # scores, (n_y, ...): classes along axis 0
-) -> NDArray:  # probabilities, same shape; sums to 1 over axis 0
-    "Softmax over axis 0, finite for every finite input"
-    x = check_columns(x)
-    with np.errstate(over='ignore', under='ignore'):    # past the type's range exp(-inf) = 0 is right
+@fits(x=Floats('n_y ...'))
+def softmax(x: Numbers) -> NDArray:
+    """Softmax over axis 0: probabilities that sum to 1, of the shape of x
+
+    Each column by itself is exp(x) / sum(exp(x)), finite for every finite input.
+    """
+    with np.errstate(over='ignore', under='ignore'):    # past the dtype's range exp(-inf) = 0 is right
         e = np.exp(x - x.real.max(axis=0))
         return e / e.sum(axis=0)
 
 # %% ../nbs/00_numerics.ipynb #b22df198
-def softmax_backward(
-    dy: NDArray,  # gradient of the probabilities, (n_y, ...)
-    y: NDArray,  # the probabilities themselves, same shape
-) -> NDArray:  # gradient of the scores, same shape
-    "Gradient through the softmax over axis 0, from its result"
+def softmax_backward(dy: NDArray, y: NDArray) -> NDArray:
+    "Gradient through the softmax over axis 0, from its result y (n_y, ...)"
     return y * (dy - (dy * y).sum(axis=0))
 
 # %% ../nbs/00_numerics.ipynb #a43a8327
-def logsumexp(
-    x: ArrayLike,  # scores, (n_y, ...)
-) -> NDArray:  # log of the sum of their exponentials over axis 0, shape x.shape[1:]
-    "A smooth maximum over axis 0: log(sum(exp(x))), without overflow"
-    x = check_columns(x)
+@fits(x=Floats('n_y ...'))
+def logsumexp(x: Numbers) -> NDArray:
+    """log(sum(exp(x))) over axis 0, a smooth maximum, without overflow
+
+    Gives an array of the shape x.shape[1:].
+    """
     highest = x.real.max(axis=0)
     with np.errstate(over='ignore', under='ignore'):
         return highest + np.log(np.exp(x - highest).sum(axis=0))
 
 # %% ../nbs/00_numerics.ipynb #d51eba95
-def log_softmax(
-    x: ArrayLike,  # scores, (n_y, ...)
-) -> NDArray:  # log-probabilities, same shape
-    "log(softmax(x)) over axis 0, right where the probabilities themselves are too small for their type"
-    x = check_columns(x)
+@fits(x=Floats('n_y ...'))
+def log_softmax(x: Numbers) -> NDArray:
+    """log(softmax(x)) over axis 0, of the shape of x
+
+    It is right where the probabilities themselves are too small for their dtype.
+    """
     with np.errstate(over='ignore', under='ignore'):
         shifted = x - x.real.max(axis=0)
         return shifted - np.log(np.exp(shifted).sum(axis=0))
@@ -219,26 +86,23 @@ def _log_softmax_backward(dlog_y: NDArray, log_y: NDArray) -> NDArray:
     with np.errstate(under='ignore'): return dlog_y - np.exp(log_y) * dlog_y.sum(axis=0)
 
 # %% ../nbs/00_numerics.ipynb #e22a5a09
-def new_sequence(
-    n: int,  # features at each step
-    m: int,  # examples
-    T_x: int,  # steps
-    dtype: DTypeLike = np.float64,  # number type
-) -> NDArray:  # zeros, (n, m, T_x), each step contiguous
-    "An empty sequence in the package's memory layout: time outermost, so that `x[:, :, t]` is one block"
-    for name, size in (('n', n), ('m', m), ('T_x', T_x)):
-        if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 0:
-            raise ValueError(f'{name}: got {in_short(size)}, expected a whole number from 0')
+@fits(n=Integer(0), m=Integer(0), T_x=Integer(0))
+def new_sequence(n: int, m: int, T_x: int, dtype: DTypeLike = np.float64) -> NDArray:
+    "Zeros (n, m, T_x) in the package's memory layout: time outermost, so that `x[:, :, t]` is one contiguous block"
     return np.zeros((n, m, T_x), dtype, order='F')
 
-# %% ../nbs/00_numerics.ipynb #84274156
-def check_shapes(
-    arrays: Mapping[str, Any],  # what came, by name
-    expected: Mapping[str, tuple[int, ...]],  # the shape that each name should have
-) -> None:
-    "Raise ValueError or TypeError, naming the array, unless every expected name is there as an array of its shape"
-    for name, shape in expected.items():
-        if name not in arrays:
-            raise ValueError(f'{name}: missing; got {sorted(arrays)}, expected {name} with shape {shape}')
-        check_numbers(arrays[name], name)
-        if arrays[name].shape != shape: raise ValueError(f'{name}: got shape {arrays[name].shape}, expected {shape}')
+# %% ../nbs/00_numerics.ipynb #0872ba0b
+def floating_dtype(*arrays: Numbers) -> np.dtype:
+    "The common floating dtype of `arrays`, in which to compute with all of them; float64 where there are only integers"
+    floating = [dtype for dtype in (np.asarray(a).dtype for a in arrays) if dtype.kind in 'fc']
+    return np.result_type(*floating) if floating else np.dtype(np.float64)
+
+# %% ../nbs/00_numerics.ipynb #2a32a0ca
+def as_floating(x: Numbers, name: str = 'x') -> NDArray:
+    "`x` as floating point: integers become float64, all else stays as it is; an error about it calls it `name`"
+    return require(Floats('...'), **{name: x})
+
+# %% ../nbs/00_numerics.ipynb #70d60e19
+def whole_as(dtype: DTypeLike, *arrays: NDArray) -> tuple[NDArray, ...]:
+    "`arrays`, those of integers as `dtype`; what is floating point stays as it is"
+    return tuple(a if a.dtype.kind in 'fc' else a.astype(dtype) for a in arrays)

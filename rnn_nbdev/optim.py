@@ -6,100 +6,45 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .numerics import check_is, check_numbers, check_switches, in_short
-from .outputs import fused_for
+from .checks import ByName, Integer, Like, Number, fits, refuse, trusted
 
 # %% auto #0
-__all__ = ['Arrays', 'initialize_adam', 'check_arrays', 'check_within', 'update_parameters_with_adam', 'Optimizer', 'Adam', 'SGD',
-           'RMSProp', 'check_limit', 'global_norm', 'clip_by_global_norm', 'clip_by_value', 'WeightAverage',
-           'averaged_parameters']
+__all__ = ['initialize_adam', 'update_parameters_with_adam', 'Optimizer', 'Adam', 'SGD', 'RMSProp', 'global_norm',
+           'clip_by_global_norm', 'clip_by_value', 'WeightAverage', 'averaged_parameters']
 
 # %% ../nbs/30_optim.ipynb #c96220e6
-def initialize_adam(
-    parameters: Mapping[str, NDArray],  # any parameters, by name
-) -> tuple[dict[str, NDArray], dict[str, NDArray]]:  # v and s: zeros under 'd' + name
-    "The two moments that Adam starts from; raises TypeError for what is no dictionary of arrays"
-    check_arrays(parameters, 'parameters')
-    v, s = ({f'd{name}': np.zeros_like(p) for name, p in parameters.items()} for _ in range(2))
+@fits(parameters=ByName())
+def initialize_adam(parameters: Mapping[str, NDArray]) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+    """Adam's two moments before the first step.
+
+    parameters: any arrays, by name. Returns v, s: zeros of the same shapes, under 'd' + name.
+    """
+    v = {f'd{name}': np.zeros_like(p) for name, p in parameters.items()}
+    s = {f'd{name}': np.zeros_like(p) for name, p in parameters.items()}
     return v, s
 
-# %% ../nbs/30_optim.ipynb #ea7fdfef
-def check_arrays(
-    arrays: Mapping[str, Any],  # what came, by name
-    what: str,  # what the argument is called
-) -> None:
-    "Raise TypeError unless `arrays` is a dictionary of arrays of numbers"
-    check_is(Mapping, 'a dictionary', **{what: arrays})
-    for name, a in arrays.items(): check_numbers(np.asarray(a) if isinstance(a, np.generic) else a, f'{what}[{name!r}]')
-
-# %% ../nbs/30_optim.ipynb #af9e69ee
-def _check_pairs(parameters: Mapping[str, NDArray], arrays: Mapping[str, NDArray], prefix: str, what: str) -> None:
-    "Raise ValueError unless every parameter has an array of its own shape in `arrays`"
-    for name, p in parameters.items():
-        key = f'{prefix}{name}'
-        if key not in arrays: raise ValueError(f'{what}: no {key}; got {sorted(arrays)}')
-        shape = arrays[key].shape
-        if shape != p.shape: raise ValueError(f'{what}[{key!r}]: got shape {shape}, expected {p.shape}')
-
-def _check_companions(parameters: Mapping[str, NDArray], arrays: Mapping[str, NDArray], prefix: str, what: str) -> None:
-    "Raise TypeError or ValueError unless both are arrays of numbers, and every parameter has one of its own shape"
-    check_arrays(parameters, 'parameters')
-    check_arrays(arrays, what)
-    _check_pairs(parameters, arrays, prefix, what)
-
-# %% ../nbs/30_optim.ipynb #2387d841
-def check_within(
-    low: float,  # least that will do
-    high: float,  # what is too much
-    words: str,  # the same in words
-    **numbers: Any,  # by the name of the argument
-) -> None:
-    "Raise TypeError for what is no number, ValueError for one that is not in the range"
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or np.iscomplexobj(value):
-            raise TypeError(f'{name}: got {in_short(value)}, expected {words}')
-        if not low <= value < high: raise ValueError(f'{name}: got {value}, expected {words}')
-
-# %% ../nbs/30_optim.ipynb #71deedc9
-def _check_options(shares: Mapping[str, float], sizes: Mapping[str, float]) -> None:
-    "Raise TypeError or ValueError for an option of an optimizer that makes no sense"
-    check_within(0, 1, 'a number from 0 to below 1', **shares)
-    check_within(0, math.inf, '0 or a positive number', **sizes)
-
-# %% ../nbs/30_optim.ipynb #cb953700
-def _plain(number: Any) -> Any:
-    "A number that leaves the type of the arrays that it is multiplied with as it is"
-    if not isinstance(number, np.number): return number
-    return int(number) if isinstance(number, np.integer) else float(number)
-
-def _plain_options(options: Any) -> None:
-    "Make every number that an object holds one of Python's own"
-    for name, value in vars(options).items(): object.__setattr__(options, name, _plain(value))
-
 # %% ../nbs/30_optim.ipynb #6f07d1a3
+_BESIDE, _SIZE, _DECAY = Like('parameters', prefix='d'), Number(0), Number(0, below=1)
+
+@fits(t=Integer(1), learning_rate=_SIZE, beta1=_DECAY, beta2=_DECAY, epsilon=_SIZE,
+      parameters=ByName(), grads=_BESIDE, v=_BESIDE, s=_BESIDE)
 def update_parameters_with_adam(
-    parameters: Mapping[str, NDArray],  # any parameters, by name
-    grads: Mapping[str, NDArray],  # their gradients, by 'd' + name
-    v: Mapping[str, NDArray],  # running mean of the gradients
-    s: Mapping[str, NDArray],  # running mean of their squares
-    t: int,  # which step this is, from 1
-    learning_rate: float = 0.01,  # step size
-    beta1: float = 0.9,  # memory of v
-    beta2: float = 0.999,  # memory of s
-    epsilon: float = 1e-8,  # added under the root
-) -> tuple[dict[str, NDArray], dict[str, NDArray], dict[str, NDArray]]:  # new parameters, v, s
-    "One step of Adam with epsilon inside the root; raises TypeError or ValueError where something doesn't fit"
-    check_within(1, math.inf, '1 at the first step, 2 at the second', t=t)
-    _check_options({'beta1': beta1, 'beta2': beta2}, {'learning_rate': learning_rate, 'epsilon': epsilon})
-    for arrays, what in ((grads, 'grads'), (v, 'v'), (s, 's')): _check_companions(parameters, arrays, 'd', what)
-    t, learning_rate, beta1, beta2, epsilon = map(_plain, (t, learning_rate, beta1, beta2, epsilon))
+    parameters: Mapping[str, NDArray], grads: Mapping[str, NDArray], v: Mapping[str, NDArray], s: Mapping[str, NDArray],
+    t: int, learning_rate: float = 0.01, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8,
+) -> tuple[dict[str, NDArray], dict[str, NDArray], dict[str, NDArray]]:
+    """One step of Adam, with epsilon inside the root.
+
+    parameters: any arrays, by name; grads, v, s: arrays of the same shapes, under 'd' + name; t: which step this is,
+    from 1. Returns new parameters, v, s: v = beta1 v + (1 - beta1) g, s = beta2 s + (1 - beta2) g**2, and from each
+    parameter learning_rate v / (1 - beta1**t) / sqrt(s / (1 - beta2**t) + epsilon) is taken off.
+    """
     v = {f'd{n}': beta1 * v[f'd{n}'] + (1 - beta1) * grads[f'd{n}'] for n in parameters}
     s = {f'd{n}': beta2 * s[f'd{n}'] + (1 - beta2) * grads[f'd{n}']**2 for n in parameters}
     v_corrected = {name: m / (1 - beta1**t) for name, m in v.items()}
@@ -108,42 +53,40 @@ def update_parameters_with_adam(
            for n, p in parameters.items()}
     return new, v, s
 
-# %% ../nbs/30_optim.ipynb #815bf5a9
-Arrays = dict[str, NDArray]
+# %% ../nbs/30_optim.ipynb #d4fb246e
+#| code-fold: true
+#| code-summary: What an update accepts
+class _State(ByName):
+    "What init gives: a running mean of each kind for each parameter, of its shape, and the number of steps t"
+    def __call__(self, name: str, value: Any, call: Any = None) -> Any:
+        super().__call__(name, value)
+        kinds, parameters = call.given['self'].kinds, call.given['parameters']
+        for kind in kinds: Like('parameters', f'{kind}.').compare(name, value, parameters)
+        if len(value) > 1 + len(kinds) * len(parameters):
+            expected = {f'{kind}.{key}' for kind in kinds for key in parameters} | {'t'}
+            refuse(name, f'the name {min({*value} - expected)!r}', f'one of {sorted(expected)}')
+        return value
 
-def _moments(parameters: Mapping[str, NDArray], kinds: Iterable[str]) -> Arrays:
-    "The state of an optimizer before its first step; raises TypeError for whole numbers, which can't be stepped"
-    check_arrays(parameters, 'parameters')
-    for name, p in parameters.items():
-        if p.dtype.kind not in 'fc': raise TypeError(f'parameters[{name!r}]: got {p.dtype}, expected floating point')
+# %% ../nbs/30_optim.ipynb #958c301a
+class _Gradients(Like):
+    "A gradient for each parameter, of its shape and dtype, and nothing else"
+    def __call__(self, name: str, value: Any, call: Any = None) -> Any:
+        super().__call__(name, value, call)
+        for key, p in call.given['parameters'].items():
+            kind = value[key].dtype
+            if kind != p.dtype and np.result_type(kind, p.dtype) != np.result_type(p.dtype):       # in any byte order
+                refuse(f'{name}[{key!r}]', kind, f'{p.dtype}, as its parameter; what went in?')
+        return value
+
+# %% ../nbs/30_optim.ipynb #26ebf10e
+def _zeros(parameters: Mapping[str, NDArray], kinds: tuple[str, ...]) -> dict[str, NDArray]:
+    "Running means of zero, under kind.name, before the first step"
     zeros = {f'{kind}.{name}': np.zeros_like(p) for kind in kinds for name, p in parameters.items()}
     return {**zeros, 't': np.zeros((), np.int64)}
 
-# %% ../nbs/30_optim.ipynb #a952113d
-def _check_moments(parameters: Mapping[str, NDArray], kinds: Iterable[str], state: Mapping[str, NDArray]) -> None:
-    "Raise TypeError or ValueError unless `state` has the running means of these parameters, their number, and no more"
-    check_arrays(parameters, 'parameters')
-    check_arrays(state, 'state')
-    for kind in kinds: _check_pairs(parameters, state, f'{kind}.', 'state')
-    expected = {f'{kind}.{name}' for kind in kinds for name in parameters} | {'t'}
-    if 't' not in state: raise ValueError(f'state: no t, the number of steps; got {sorted(state)}')
-    unknown = sorted(set(state) - expected)
-    if unknown: raise ValueError(f'state: got the name {unknown[0]!r}, expected {sorted(expected)}')
-
-# %% ../nbs/30_optim.ipynb #40141651
-def _check_gradients_given(parameters: Mapping[str, NDArray], gradients: Mapping[str, NDArray]) -> None:
-    "Raise TypeError or ValueError unless each parameter has a gradient of its shape and type, and nothing else has one"
-    _check_companions(parameters, gradients, '', 'gradients')
-    unknown = sorted(set(gradients) - set(parameters))
-    if unknown: raise ValueError(f'gradients: got the name {unknown[0]!r}, expected {sorted(parameters)}')
-    for name, p in parameters.items():
-        kind = gradients[name].dtype
-        if np.result_type(kind, p.dtype) != np.result_type(p.dtype):
-            raise TypeError(f'gradients[{name!r}]: got {kind}, expected {p.dtype}, as its parameter; what went in?')
-
 # %% ../nbs/30_optim.ipynb #fc205f68
 class Optimizer:
-    "What all optimizers share"
+    "The walk through all parameters; a subclass adds the names of its running means and its equation for one array"
     learning_rate: float  # step size
 
     @property
@@ -151,35 +94,23 @@ class Optimizer:
         "The names of its running means"
         raise NotImplementedError
 
-    def step(self,
-             p: NDArray,  # a parameter
-             g: NDArray,  # its gradient
-             means: tuple[NDArray, ...],  # its running means, in the order of `kinds`
-             rate: float,  # step size
-             t: int,  # which step this is, from 1
-             ) -> tuple[NDArray, ...]:  # the new parameter, then the new running means
-        "The equation for one array"
+    def step(self, p: NDArray, g: NDArray, means: tuple[NDArray, ...], rate: float, t: int) -> tuple[NDArray, ...]:
+        "From parameter, gradient and running means, learning rate and step (from 1): new parameter, new running means"
         raise NotImplementedError
 
-    def init(self,
-             parameters: Mapping[str, NDArray],  # by name
-             ) -> Arrays:  # its state before the first step
-        "Running means of zero; raises TypeError for parameters that can't be stepped"
-        return _moments(parameters, self.kinds)
+    @fits(parameters=ByName('fc'))
+    def init(self, parameters: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        "The state before the first step: running means of zero, under kind.name, and the number of steps t"
+        return _zeros(parameters, self.kinds)
 
-    def update(self,
-               parameters: Mapping[str, NDArray],  # by name
-               gradients: Mapping[str, NDArray],  # by the same names
-               state: Mapping[str, NDArray],  # from init or the update before
-               learning_rate: float | None = None,  # step size; that of the object by default
-               ) -> tuple[Arrays, Arrays]:  # new parameters, new state
-        "One step; raises TypeError or ValueError for a gradient or a state that doesn't fit, or a rate below 0"
-        rate = _plain(self.learning_rate if learning_rate is None else learning_rate)
-        _check_options({}, {'learning_rate': rate})
-        _check_gradients_given(parameters, gradients)
-        _check_moments(parameters, self.kinds, state)
+    @fits(parameters=ByName('fc'), gradients=_Gradients('parameters', alone=True), state=_State(names=('t',)),
+          learning_rate=_SIZE)
+    def update(self, parameters: Mapping[str, NDArray], gradients: Mapping[str, NDArray], state: Mapping[str, NDArray],
+               learning_rate: float | None = None) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+        "One step: new parameters, new state; gradients have the parameters' names, the rate is the object's by default"
+        rate = self.learning_rate if learning_rate is None else learning_rate
         t, new = int(state['t']) + 1, {}
-        after: Arrays = {'t': np.array(t)}
+        after = {'t': np.array(t)}
         for name, p in parameters.items():
             means = tuple(state[f'{kind}.{name}'] for kind in self.kinds)
             new[name], *moved = self.step(p, gradients[name], means, rate, t)
@@ -187,33 +118,20 @@ class Optimizer:
         return new, after
 
 # %% ../nbs/30_optim.ipynb #0b4a43b1
+@fits(learning_rate=_SIZE, beta1=_DECAY, beta2=_DECAY, epsilon=_SIZE, weight_decay=_SIZE)
 @dataclass(frozen=True)
 class Adam(Optimizer):
     "Adam: Kingma and Ba 2015, algorithm 1; with `weight_decay` AdamW: Loshchilov and Hutter 2019, algorithm 2"
     learning_rate: float = 0.001  # step size
-    beta1: float = 0.9  # memory of the mean
-    beta2: float = 0.999  # memory of the mean square
+    beta1: float = 0.9  # decay rate of the mean
+    beta2: float = 0.999  # decay rate of the mean square
     epsilon: float = 1e-8  # added to the root
-    weight_decay: float = 0.0  # share of each parameter taken off a step, times the learning rate
+    weight_decay: float = 0.0  # fraction of each parameter taken off a step, times the learning rate
+    kinds = 'v', 's'
 
-    def __post_init__(self) -> None:
-        _check_options({'beta1': self.beta1, 'beta2': self.beta2}, {
-            'learning_rate': self.learning_rate, 'epsilon': self.epsilon, 'weight_decay': self.weight_decay})
-        _plain_options(self)
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        "Mean and mean square"
-        return 'v', 's'
-
-    def step(self,
-             p: NDArray,  # a parameter
-             g: NDArray,  # its gradient
-             means: tuple[NDArray, ...],  # mean and mean square of the gradients so far
-             rate: float,  # step size
-             t: int,  # which step this is, from 1
-             ) -> tuple[NDArray, ...]:  # the new parameter, then the new running means
-        "Both means, corrected for where they began; the step is their ratio"
+    def step(self, p: NDArray, g: NDArray, means: tuple[NDArray, ...], rate: float, t: int) -> tuple[NDArray, ...]:
+        "Means of gradient and square, corrected for the zeros where they began; the step is their ratio"
+        from rnn_nbdev.outputs import fused_for     # only now: Adam's equations need no engine
         if (fused := fused_for(p, g, *means)) is not None:
             betas, decay = (self.beta1, self.beta2), rate * self.weight_decay
             return fused.fused_adam(p, g, means, betas, self.epsilon, decay, rate, t)
@@ -223,79 +141,45 @@ class Adam(Optimizer):
         return p * (1 - rate * self.weight_decay) - rate * step if self.weight_decay else p - rate * step, v, s
 
 # %% ../nbs/30_optim.ipynb #ba913444
+@fits(learning_rate=_SIZE, momentum=_DECAY, nesterov=bool)
 @dataclass(frozen=True)
 class SGD(Optimizer):
     "Gradient descent, with momentum if asked: Sutskever, Martens, Dahl and Hinton 2013, in PyTorch's scaling"
     learning_rate: float = 0.1  # step size
-    momentum: float = 0.0  # share of the velocity that is kept
+    momentum: float = 0.0  # fraction of the velocity that is kept
     nesterov: bool = False  # whether to look one step ahead
 
     def __post_init__(self) -> None:
-        _check_options({'momentum': self.momentum}, {'learning_rate': self.learning_rate})
-        check_switches(nesterov=self.nesterov)
-        if self.nesterov and not self.momentum:
-            raise ValueError('nesterov: got True with momentum 0, expected momentum above 0')
-        _plain_options(self)
+        if self.nesterov and not self.momentum: refuse('nesterov', 'True with momentum 0', 'momentum above 0')
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        "The velocity, if there is momentum"
-        return ('v',) if self.momentum else ()
+    def kinds(self) -> tuple[str, ...]: return ('v',) if self.momentum else ()
 
-    def step(self,
-             p: NDArray,  # a parameter
-             g: NDArray,  # its gradient
-             means: tuple[NDArray, ...],  # the velocity, if there is momentum
-             rate: float,  # step size
-             t: int,  # which step this is, from 1
-             ) -> tuple[NDArray, ...]:  # the new parameter, then the new running means
+    def step(self, p: NDArray, g: NDArray, means: tuple[NDArray, ...], rate: float, t: int) -> tuple[NDArray, ...]:
         "Along the gradient, or along the velocity"
         if not self.momentum: return (p - rate * g,)
         v = self.momentum * means[0] + g
         return p - rate * (g + self.momentum * v if self.nesterov else v), v
 
 # %% ../nbs/30_optim.ipynb #fb1d9b17
+@fits(learning_rate=_SIZE, memory=_DECAY, epsilon=_SIZE)
 @dataclass(frozen=True)
 class RMSProp(Optimizer):
     "RMSProp: Tieleman and Hinton 2012, lecture 6.5, in PyTorch's form with epsilon outside the root"
     learning_rate: float = 0.01  # step size
-    memory: float = 0.99  # of the mean square
+    memory: float = 0.99  # decay rate of the mean square
     epsilon: float = 1e-8  # added to the root
+    kinds = 's',
 
-    def __post_init__(self) -> None:
-        _check_options({'memory': self.memory}, {'learning_rate': self.learning_rate, 'epsilon': self.epsilon})
-        _plain_options(self)
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        "The mean square"
-        return ('s',)
-
-    def step(self,
-             p: NDArray,  # a parameter
-             g: NDArray,  # its gradient
-             means: tuple[NDArray, ...],  # mean square of the gradients so far
-             rate: float,  # step size
-             t: int,  # which step this is, from 1
-             ) -> tuple[NDArray, ...]:  # the new parameter, then the new running means
+    def step(self, p: NDArray, g: NDArray, means: tuple[NDArray, ...], rate: float, t: int) -> tuple[NDArray, ...]:
         "The gradient, divided by its running size"
         s = self.memory * means[0] + (1 - self.memory) * (g * g)
         return p - rate * g / (np.sqrt(s) + self.epsilon), s
 
-# %% ../nbs/30_optim.ipynb #b2063b18
-def check_limit(
-    **limits: Any,  # by the name of the argument
-) -> None:
-    "Raise TypeError or ValueError unless each is a number above 0; it may be infinite"
-    for name, value in limits.items():
-        if np.ndim(value) or value != math.inf: check_within(math.ulp(0), math.inf, 'a number above 0', **{name: value})
-
 # %% ../nbs/30_optim.ipynb #0be432aa
-def global_norm(
-    gradients: Mapping[str, NDArray],  # any arrays, by name
-) -> float:  # inf or nan if an entry is
-    "Length of all arrays together as one vector, without overflow; raises TypeError for what is no array of numbers"
-    check_arrays(gradients, 'gradients')
+@fits(gradients=ByName())
+def global_norm(gradients: Mapping[str, NDArray]) -> float:
+    "Length of all arrays together as one vector, without overflow; inf or NaN if an entry is"
     square = sum(float(np.vdot(g, g)) for g in gradients.values())
     if 1e-30 < square < math.inf: return math.sqrt(square)
     highest = float(max((np.max(np.abs(g)) for g in gradients.values() if g.size), default=0.0))
@@ -304,13 +188,12 @@ def global_norm(
     return highest * math.sqrt(sum(float(np.sum((np.asarray(g, np.float64) / highest)**2)) for g in gradients.values()))
 
 # %% ../nbs/30_optim.ipynb #e0a922df
-def clip_by_global_norm(
-    gradients: Mapping[str, NDArray],  # any arrays, by name
-    max_norm: float,  # longest allowed length of all together
-) -> tuple[Arrays, float]:  # gradients no longer than that, and the length before
-    "Limit the length, keep the direction; survives inf, hands NaN through; raises ValueError for max_norm <= 0"
-    check_limit(max_norm=max_norm)
-    norm = global_norm(gradients)
+_LIMIT = Number(above=0, most=math.inf)
+
+@fits(gradients=ByName(), max_norm=_LIMIT)
+def clip_by_global_norm(gradients: Mapping[str, NDArray], max_norm: float) -> tuple[dict[str, NDArray], float]:
+    "Gradients no longer than max_norm, all together, in the same direction, and their norm before; NaN goes through"
+    norm = trusted(global_norm)(gradients)
     if math.isinf(norm):
         infinite = {name: np.where(np.isinf(g), np.sign(g), 0).astype(g.dtype) for name, g in gradients.items()}
         return clip_by_global_norm(infinite, max_norm)[0] if max_norm < global_norm(infinite) else infinite, norm
@@ -318,55 +201,39 @@ def clip_by_global_norm(
     return {name: (g * (max_norm / norm)).astype(g.dtype, copy=False) for name, g in gradients.items()}, norm
 
 # %% ../nbs/30_optim.ipynb #c066e5b8
-def clip_by_value(
-    gradients: Mapping[str, NDArray],  # any arrays, by name
-    max_value: float,  # largest allowed size of an entry
-) -> Arrays:  # gradients with no entry beyond it
-    "Limit every entry; survives inf, hands NaN through; raises ValueError for max_value <= 0"
-    check_limit(max_value=max_value)
-    check_arrays(gradients, 'gradients')
-    limit = _plain(max_value)
-    return {name: np.clip(g, -limit, limit) for name, g in gradients.items()}
+@fits(gradients=ByName(), max_value=_LIMIT)
+def clip_by_value(gradients: Mapping[str, NDArray], max_value: float) -> dict[str, NDArray]:
+    "Gradients whose entries all lie between -max_value and max_value; NaN goes through"
+    return {name: np.clip(g, -max_value, max_value) for name, g in gradients.items()}
 
 # %% ../nbs/30_optim.ipynb #c5a667fc
+@fits(decay=_DECAY, start=Integer(0))
 @dataclass(frozen=True)
 class WeightAverage:
     "The mean of the parameters along the way: Polyak and Juditsky 1992, uniform or exponential"
     decay: float | None = None  # what is kept of the mean at each step; None for the uniform mean
     start: int = 0  # updates that are left out at the beginning
+    kinds = 'mean',
 
-    def __post_init__(self) -> None:
-        if self.decay is not None: check_within(0, 1, 'a number from 0 to below 1, or None', decay=self.decay)
-        if isinstance(self.start, bool) or not isinstance(self.start, int | np.integer):
-            raise TypeError(f'start: got {in_short(self.start)}, expected a whole number')
-        if self.start < 0: raise ValueError(f'start: got {self.start}, expected 0 or more')
-        _plain_options(self)
+    @fits(parameters=ByName('fc'))
+    def init(self, parameters: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        "The state before the first update: no parameters counted yet"
+        return _zeros(parameters, self.kinds)
 
-    def init(self,
-             parameters: Mapping[str, NDArray],  # by name
-             ) -> Arrays:  # its state before the first update
-        "No parameters counted yet"
-        return _moments(parameters, ('mean',))
-
-    def update(self,
-               parameters: Mapping[str, NDArray],  # by name
-               state: Mapping[str, NDArray],  # from init or the update before
-               ) -> Arrays:  # the state with these parameters counted
-        "One set of parameters more; raises TypeError or ValueError where the state is not theirs"
-        _check_moments(parameters, ('mean',), state)
+    @fits(parameters=ByName(), state=_State(names=('t',)))
+    def update(self, parameters: Mapping[str, NDArray], state: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        "The state with these parameters counted; `state` is from init or the update before"
         t = int(state['t']) + 1
         share = 1 / max(1, t - self.start) if self.decay is None or t <= self.start + 1 else 1 - self.decay
-        after: Arrays = {'t': np.array(t)}
+        after = {'t': np.array(t)}
         for name, p in parameters.items():
             mean = state[f'mean.{name}']
             after[f'mean.{name}'] = p.copy(order='K') if share == 1 else mean + share * (p - mean)
         return after
 
 # %% ../nbs/30_optim.ipynb #6eb5f936
-def averaged_parameters(
-    state: Mapping[str, NDArray],  # of a WeightAverage
-) -> Arrays:  # the mean, by the parameters' names
-    "The averaged parameters, ready to be used in the place of the raw ones; raises ValueError before the first update"
-    check_arrays(state, 'state')
-    if not int(state.get('t', 0)): raise ValueError('state: got none or one before its first update, expected averages')
+@fits(state=ByName())
+def averaged_parameters(state: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    "The averaged parameters in a WeightAverage's state, ready to be used; raises ValueError before the first update"
+    if not int(state.get('t', 0)): refuse('state', 'none or one before its first update', 'averages')
     return {name.removeprefix('mean.'): a for name, a in state.items() if name != 't'}

@@ -5,67 +5,51 @@
 # %% ../nbs/41_problems.ipynb #4a41d810
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import DTypeLike, NDArray
 
-from .numerics import check_numbers, in_short, new_sequence
+from .checks import Integer, fits, in_short, refuse, trusted
+from .numerics import new_sequence
 
 # %% auto #0
 __all__ = ['Grammar', 'adding_problem', 'adding_problem_1997', 'multiplication_problem', 'copying_problem',
-           'temporal_order_problem', 'parity_problem', 'grammar_accepts', 'grammar_string', 'grammar_problem',
+           'temporal_order_problem', 'parity_problem', 'grammar_string', 'grammar_accepts', 'grammar_problem',
            'grammar_losses']
 
 # %% ../nbs/41_problems.ipynb #b6864516
-def _check_request(rng: Any, sizes: Mapping[str, tuple[Any, int]], dtype: DTypeLike=np.float64) -> None:
-    "Raise TypeError or ValueError unless generator and number type are such and each size is whole and large enough"
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f'rng: got {type(rng).__name__}, expected a numpy.random.Generator')
-    try: real = dtype is not None and np.issubdtype(dtype, np.floating)
-    except TypeError: real = False
-    if not real: raise TypeError(f'dtype: got {in_short(dtype)}, expected a floating point type')
-    for name, (size, least) in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int | np.integer):
-            raise TypeError(f'{name}: got {in_short(size)}, expected a whole number')
-        if size < least: raise ValueError(f'{name}: got {size}, expected {least} or more')
-
-# %% ../nbs/41_problems.ipynb #a22f4d25
-def _one_hot_sequence(symbols: NDArray, n: int, dtype: DTypeLike=np.float64) -> NDArray:
-    "A one in the row of each symbol, zeros elsewhere; raises ValueError or TypeError for other shapes or symbols"
-    check_numbers(symbols, 'symbols')
-    _check_request(np.random.default_rng(), {'n': (n, 1)}, dtype)
-    if symbols.ndim != 2 or symbols.dtype.kind not in 'iu':
-        raise ValueError(f'symbols: got {symbols.dtype} of shape {symbols.shape}, expected whole numbers, (m, T)')
-    if symbols.size and not -1 <= symbols.min() <= symbols.max() < n:
-        raise ValueError(f'symbols: got {symbols.min()} to {symbols.max()}, expected -1 to {n - 1}')
-    m, T = symbols.shape
-    x = new_sequence(n, m, T, dtype)
-    example, step = np.nonzero(symbols >= 0)
-    x[symbols[example, step], example, step] = 1
-    return x
+def _floating(name: str, dtype: Any, call: Any = None) -> Any:
+    "A floating-point dtype: what an argument `dtype` has to be"
+    try: good = dtype is not None and np.issubdtype(dtype, np.floating)
+    except TypeError: good = False
+    return dtype if good else refuse(name, in_short(dtype), 'a floating-point dtype')
 
 # %% ../nbs/41_problems.ipynb #398a2476
+@fits(rng=Generator, m=Integer(1), T=Integer(2), dtype=_floating)
 def adding_problem(
-    rng: np.random.Generator,  # where the numbers come from
-    m: int,  # examples
-    T: int,  # steps, 2 or more
-    dtype: DTypeLike = np.float64,  # number type of the result
+    rng: Generator, m: int, T: int, dtype: DTypeLike = np.float64
 ) -> tuple[NDArray, NDArray]:  # x (2, m, T): numbers and markers; y (1, m): the sum of the two marked
-    "The adding problem, a mark in each half (Arjovsky et al. 2016); raises ValueError or TypeError"
-    _check_request(rng, {'m': (m, 1), 'T': (T, 2)}, dtype)
+    "The adding problem, a mark in each half (Arjovsky et al. 2016): m examples of T steps"
     x = new_sequence(2, m, T, dtype)
     x[0] = rng.random((m, T))
     for half in ((0, T // 2), (T // 2, T)): x[1, np.arange(m), rng.integers(*half, m)] = 1
     return x, (x[0] * x[1]).sum(axis=1)[None]
 
+# %% ../nbs/41_problems.ipynb #ea400d84
+@fits(rng=Generator, m=Integer(1), T=Integer(20), dtype=_floating)
+def adding_problem_1997(
+    rng: Generator, m: int, T: int, dtype: DTypeLike = np.float64,  # T is the shortest length
+) -> tuple[NDArray, NDArray, NDArray]:  # x (2, m, T + T//10), y (1, m) from 0 to 1, lengths (m,)
+    "The adding problem of Hochreiter and Schmidhuber (1997, section 5.4)"
+    x, marked, lengths = _marked_pairs(rng, m, T, -1, 0, dtype)
+    return x, 0.5 + marked.sum(axis=0, keepdims=True) / 4, lengths
+
 # %% ../nbs/41_problems.ipynb #77f4cb2a
-def _marked_pairs(rng: np.random.Generator, m: int, T: int, low: float, neutral: float,
-                  dtype: DTypeLike=np.float64) -> tuple[NDArray, NDArray, NDArray]:
-    "Numbers, two of them marked (Hochreiter and Schmidhuber 1997, section 5.4); raises ValueError or TypeError"
-    _check_request(rng, {'m': (m, 1), 'T': (T, 20)}, dtype)
+def _marked_pairs(rng: Generator, m: int, T: int, low: float, neutral: float,
+                  dtype: DTypeLike) -> tuple[NDArray, NDArray, NDArray]:
+    "Pairs x (2, m, T + T//10), the two marked numbers (2, m), lengths (m,)"
     each, lengths = np.arange(m), rng.integers(T, T + T // 10 + 1, m)
     first, second = rng.integers(0, 10, m), rng.integers(0, T // 2 - 1, m)
     second += second >= first       # counts the pairs that are still unmarked
@@ -76,58 +60,46 @@ def _marked_pairs(rng: np.random.Generator, m: int, T: int, low: float, neutral:
     x[1, each, first] = x[1, each, second] = 1
     return x, np.stack([x[0, each, first], x[0, each, second]]), lengths
 
-# %% ../nbs/41_problems.ipynb #ea400d84
-def adding_problem_1997(
-    rng: np.random.Generator,  # where the numbers come from
-    m: int,  # examples
-    T: int,  # the shortest length, 20 or more
-    dtype: DTypeLike = np.float64,  # number type of the result
-) -> tuple[NDArray, NDArray, NDArray]:  # x (2, m, T + T//10), y (1, m) from 0 to 1, lengths (m,)
-    "The adding problem of Hochreiter and Schmidhuber (1997, section 5.4); raises ValueError or TypeError"
-    x, marked, lengths = _marked_pairs(rng, m, T, -1, 0, dtype)
-    return x, 0.5 + marked.sum(axis=0, keepdims=True) / 4, lengths
-
 # %% ../nbs/41_problems.ipynb #32590a24
+@fits(rng=Generator, m=Integer(1), T=Integer(20), dtype=_floating)
 def multiplication_problem(
-    rng: np.random.Generator,  # where the numbers come from
-    m: int,  # examples
-    T: int,  # the shortest length, 20 or more
-    dtype: DTypeLike = np.float64,  # number type of the result
+    rng: Generator, m: int, T: int, dtype: DTypeLike = np.float64,  # T is the shortest length
 ) -> tuple[NDArray, NDArray, NDArray]:  # x (2, m, T + T//10), y (1, m) from 0 to 1, lengths (m,)
-    "The multiplication problem of Hochreiter and Schmidhuber (1997, section 5.5); raises ValueError or TypeError"
+    "The multiplication problem of Hochreiter and Schmidhuber (1997, section 5.5)"
     x, marked, lengths = _marked_pairs(rng, m, T, 0, 1, dtype)
     return x, marked.prod(axis=0, keepdims=True), lengths
 
 # %% ../nbs/41_problems.ipynb #fc136a87
+@fits(rng=Generator, m=Integer(1), T=Integer(1), n_copy=Integer(1), n_symbols=Integer(2), dtype=_floating)
 def copying_problem(
-    rng: np.random.Generator,  # where the symbols come from
-    m: int,  # examples
-    T: int,  # steps from the last symbol to the sign, 1 or more
-    n_copy: int = 10,  # symbols to remember
-    n_symbols: int = 8,  # size of the alphabet
-    dtype: DTypeLike = np.float64,  # number type of x
+    rng: Generator, m: int, T: int,  # T steps from the last symbol to the sign
+    n_copy: int = 10, n_symbols: int = 8, dtype: DTypeLike = np.float64,  # symbols to remember, size of the alphabet
 ) -> tuple[NDArray, NDArray]:  # x (n_symbols + 2, m, T + 2 n_copy), targets (m, T + 2 n_copy): right classes
-    "The copying problem (Arjovsky et al. 2016, section 4.1); raises ValueError or TypeError"
-    _check_request(rng, {'m': (m, 1), 'T': (T, 1), 'n_copy': (n_copy, 1), 'n_symbols': (n_symbols, 2)}, dtype)
+    "The copying problem (Arjovsky et al. 2016, section 4.1)"
     shown = np.full((m, T + 2 * n_copy), n_symbols)
     targets = shown.copy()
     shown[:, :n_copy] = targets[:, -n_copy:] = rng.integers(0, n_symbols, (m, n_copy))
     shown[:, n_copy + T - 1] = n_symbols + 1
     return _one_hot_sequence(shown, n_symbols + 2, dtype), targets
 
+# %% ../nbs/41_problems.ipynb #a22f4d25
+def _one_hot_sequence(symbols: NDArray, n: int, dtype: DTypeLike = np.float64) -> NDArray:
+    "x (n, m, T): a one in the row of each symbol, zeros elsewhere; symbols (m, T), -1 beyond the end of a sequence"
+    m, T = symbols.shape
+    x = new_sequence(n, m, T, dtype)
+    example, step = np.nonzero(symbols >= 0)
+    x[symbols[example, step], example, step] = 1
+    return x
+
 # %% ../nbs/41_problems.ipynb #d9770640
 _ORDER_SYMBOLS = 'EBabcdXY'
 
+@fits(rng=Generator, m=Integer(1), T=Integer(10), places=(2, 3), dtype=_floating)
 def temporal_order_problem(
-    rng: np.random.Generator,  # where the symbols come from
-    m: int,  # examples
-    T: int = 100,  # the shortest length, 10 or more
-    places: int = 2,  # how many X and Y there are: 2 or 3
-    dtype: DTypeLike = np.float64,  # number type of x
+    rng: Generator, m: int, T: int = 100,  # T is the shortest length
+    places: int = 2, dtype: DTypeLike = np.float64,  # how many X and Y there are: 2 or 3
 ) -> tuple[NDArray, NDArray, NDArray]:  # x (8, m, T + T//10), classes (m,) below 2**places, lengths (m,)
-    "The temporal order problem (Hochreiter and Schmidhuber 1997, section 5.6); raises ValueError or TypeError"
-    _check_request(rng, {'m': (m, 1), 'T': (T, 10)}, dtype)
-    if np.ndim(places) or places not in (2, 3): raise ValueError(f'places: got {in_short(places)}, expected 2 or 3')
+    "The temporal order problem (Hochreiter and Schmidhuber 1997, section 5.6)"
     each, lengths = np.arange(m), rng.integers(T, T + T // 10 + 1, m)
     symbols, classes = rng.integers(2, 6, (m, T + T // 10)), np.zeros(m, int)
     symbols[:, 0], symbols[each, lengths - 1] = 0, 1
@@ -139,14 +111,11 @@ def temporal_order_problem(
     return _one_hot_sequence(symbols, 8, dtype), classes, lengths
 
 # %% ../nbs/41_problems.ipynb #d7347cc0
+@fits(rng=Generator, m=Integer(1), T=Integer(1), dtype=_floating)
 def parity_problem(
-    rng: np.random.Generator,  # where the bits come from
-    m: int,  # examples
-    T: int,  # steps, 1 or more
-    dtype: DTypeLike = np.float64,  # number type of x
+    rng: Generator, m: int, T: int, dtype: DTypeLike = np.float64
 ) -> tuple[NDArray, NDArray]:  # x (1, m, T) of -1 and 1; targets (m, T): 1 where the number of ones so far is odd
-    "Bits, and at each step whether the ones so far are odd in number; raises ValueError or TypeError"
-    _check_request(rng, {'m': (m, 1), 'T': (T, 1)}, dtype)
+    "Bits, and at each step whether the ones so far are odd in number"
     bits = rng.integers(0, 2, (m, T))
     x = new_sequence(1, m, T, dtype)
     x[0] = 2 * bits - 1
@@ -160,68 +129,50 @@ _REBER: Grammar = (
     (('B', 1),), (('T', 2), ('P', 3)), (('S', 2), ('X', 4)), (('T', 3), ('V', 5)), (('X', 3), ('S', 6)),
     (('P', 4), ('V', 6)), (('E', 7),))
 
-# %% ../nbs/41_problems.ipynb #0a6fba1a
-@cache
-def _reach_of(grammar: Grammar) -> tuple[frozenset[int], ...]:
-    "Which states can be reached from which"
-    reach = [{s, *(to for _, to in ways)} for s, ways in enumerate(grammar)] + [{len(grammar)}]
-    for _ in grammar: reach = [set().union(*(reach[to] for to in found)) for found in reach]
-    return tuple(map(frozenset, reach))
-
 # %% ../nbs/41_problems.ipynb #be0b4909
-def _check_grammar(grammar: Grammar) -> None:
-    "Raise TypeError or ValueError unless a walk in `grammar` finds letters and states, and an end"
-    if not isinstance(grammar, tuple) or not grammar:
-        raise TypeError(f'grammar: got {type(grammar).__name__}, expected a tuple of states')
+def _a_grammar(name: str, grammar: Any, call: Any = None) -> Grammar:
+    "A table whose every walk finds letters and states and can come to the end: what an argument `grammar` has to be"
+    if not isinstance(grammar, tuple) or not grammar: refuse(name, type(grammar).__name__, 'a tuple of states')
     for s, ways in enumerate(grammar):
         good = isinstance(ways, tuple) and ways and all(
             isinstance(way, tuple) and len(way) == 2 and way[0] in _LETTERS and way[1] in range(len(grammar) + 1)
             for way in ways)
-        if not good: raise ValueError(f'grammar: got {ways!r} at state {s}, expected letters with states, one or more')
-    if not all(len(grammar) in _reach_of(grammar)[s] for s in _reach_of(grammar)[0]):
-        raise ValueError('grammar: got one with a state that has no way to the end')
-
-# %% ../nbs/41_problems.ipynb #2075a609
-def _grammar_states(text: str, grammar: Grammar=_REBER) -> list[int]:
-    "The walk that a text is in a grammar; raises ValueError at the first letter that is not legal, or TypeError"
-    if not isinstance(text, str): raise TypeError(f'text: got {type(text).__name__}, expected text')
-    _check_grammar(grammar)
-    states = [0]
-    for t, letter in enumerate(text):
-        ways = dict(grammar[states[-1]]) if states[-1] < len(grammar) else {}
-        if letter not in ways:
-            raise ValueError(f'text: got {letter!r} at {t} in {text!r}, expected {" or ".join(ways) or "its end"}')
-        states.append(ways[letter])
-    return states
-
-# %% ../nbs/41_problems.ipynb #17ad7251
-def grammar_accepts(
-    text: str,  # any
-    grammar: Grammar = _REBER,  # states, each with its ways on
-) -> bool:  # whether it is a whole string of the grammar
-    "Whether a text is legal from its first letter to the end"
-    _check_grammar(grammar)
-    try: return _grammar_states(text, grammar)[-1] == len(grammar)
-    except ValueError: return False
+        if not good: refuse(name, f'{ways!r} at state {s}', 'letters with states, one or more')
+    ending = {len(grammar)}
+    for _ in grammar: ending |= {s for s, ways in enumerate(grammar) if any(to in ending for _, to in ways)}
+    if len(ending) <= len(grammar): refuse(name, 'a state without a way to the end', 'a way from each')
+    return grammar
 
 # %% ../nbs/41_problems.ipynb #a52f6d19
-def grammar_string(
-    rng: np.random.Generator,  # what decides at each fork
-    grammar: Grammar = _REBER,  # states, each with its ways on
-) -> str:  # from B to E
-    "A string of the grammar, each way of a fork equally likely; raises TypeError for a generator that is none"
-    _check_request(rng, {})
-    _check_grammar(grammar)
+@fits(rng=Generator, grammar=_a_grammar)
+def grammar_string(rng: Generator, grammar: Grammar = _REBER) -> str:
+    "A string of the grammar, each way of a fork equally likely"
     state, letters = 0, []
     while state < len(grammar):
         letter, state = grammar[state][rng.integers(len(grammar[state]))]
         letters.append(letter)
     return ''.join(letters)
 
+# %% ../nbs/41_problems.ipynb #2075a609
+def _grammar_states(text: str, grammar: Grammar = _REBER) -> list[int]:
+    "The walk that a text is in a grammar; raises ValueError at the first letter that is not legal"
+    states = [0]
+    for t, letter in enumerate(text):
+        ways = dict(grammar[states[-1]]) if states[-1] < len(grammar) else {}
+        if letter not in ways: refuse('text', f'{letter!r} at {t} in {text!r}', ' or '.join(ways) or 'its end')
+        states.append(ways[letter])
+    return states
+
+# %% ../nbs/41_problems.ipynb #17ad7251
+@fits(text=str, grammar=_a_grammar)
+def grammar_accepts(text: str, grammar: Grammar = _REBER) -> bool:
+    "Whether a text is legal from its first letter to the end"
+    try: return _grammar_states(text, grammar)[-1] == len(grammar)
+    except ValueError: return False
+
 # %% ../nbs/41_problems.ipynb #d413008f
 def _embed(grammar: Grammar) -> Grammar:
     "The grammar that puts strings of another between two equal letters"
-    _check_grammar(grammar)
     n = len(grammar)
     def moved(by: int) -> Grammar: return tuple(tuple((letter, to + by) for letter, to in ways) for ways in grammar)
     upper, lower, last = 2, n + 3, 2 * n + 4    # first states of the two copies; the state before the final E
@@ -229,16 +180,12 @@ def _embed(grammar: Grammar) -> Grammar:
             (('E', last + 1),))
 
 # %% ../nbs/41_problems.ipynb #6943b404
+@fits(rng=Generator, m=Integer(1), grammar=_a_grammar, dtype=_floating)
 def grammar_problem(
-    rng: np.random.Generator,  # where the strings come from
-    m: int,  # examples
-    grammar: Grammar = _REBER,  # or embed(REBER)
-    dtype: DTypeLike = np.float64,  # number type of x
+    rng: Generator, m: int, grammar: Grammar = _REBER, dtype: DTypeLike = np.float64
 ) -> tuple[NDArray, NDArray, NDArray, NDArray]:  # x (7, m, T), next letters (m, T), legal ones (7, m, T), lengths (m,)
-    "Strings letter by letter, with the next letter and every legal next letter; raises ValueError or TypeError"
-    _check_request(rng, {'m': (m, 1)}, dtype)
-    _check_grammar(grammar)
-    strings = [grammar_string(rng, grammar) for _ in range(m)]
+    "Strings letter by letter, with the next letter and every legal next letter"
+    strings = [trusted(grammar_string)(rng, grammar) for _ in range(m)]
     lengths = np.array([len(s) - 1 for s in strings])
     letters, legal = np.full((m, lengths.max() + 1), -1), new_sequence(7, m, lengths.max(), bool)
     for k, s in enumerate(strings):
@@ -249,11 +196,11 @@ def grammar_problem(
     return _one_hot_sequence(shown, 7, dtype), np.maximum(letters[:, 1:], 0), legal, lengths
 
 # %% ../nbs/41_problems.ipynb #e97b7ade
+@fits(grammar=_a_grammar)
 def grammar_losses(
-    grammar: Grammar = _REBER,  # or embed(REBER)
+    grammar: Grammar = _REBER
 ) -> tuple[float, float, float]:  # nats a letter with memory, nats knowing the last letter alone, mean length
     "The least cross-entropy of the next letter, with memory and without, and the mean number of letters to predict"
-    _check_grammar(grammar)
     n = len(grammar)
     P, pairs = np.zeros((n, n + 1)), np.zeros((7, 7))
     for s, ways in enumerate(grammar):

@@ -15,12 +15,13 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import ArgumentError, Cache, Optional, fits, refuse, require
 from rnn_nbdev.kernels import (
-    NumpyStream, numpy_backward, numpy_forward, textbook_backward, textbook_forward,
+    GATES, Call, NumpyStream, checked_call, numpy_backward, numpy_forward, textbook_backward, textbook_forward,
 )
-from .numerics import check_cache, check_switches, in_short
 
 # %% auto #0
 __all__ = ['ENGINES', 'has_numba', 'engine', 'use_engine', 'engine_of', 'load_jit', 'one_blas_thread', 'recurrent_forward',
@@ -30,25 +31,20 @@ __all__ = ['ENGINES', 'has_numba', 'engine', 'use_engine', 'engine_of', 'load_ji
 ENGINES = 'textbook', 'numpy', 'jit'
 _engine: ContextVar[str | None] = ContextVar('rnn_nbdev_engine', default=None)
 
-# %% ../nbs/17_recurrent.ipynb #f4598b57
-def _check_engine(name: str, source: str='engine') -> str:
-    "The name of an engine; raises ValueError if there is none of that name, or if it can't run"
-    if not isinstance(name, str) or name not in ENGINES:
-        raise ValueError(f'{source}: got {in_short(name)}, expected one of {", ".join(ENGINES)}')
-    if name == 'jit' and not has_numba():
-        raise ValueError(f"{source}: got 'jit', which needs Numba: pip install rnn_nbdev[fast]; no NUMBA_DISABLE_JIT")
-    return name
-
 # %% ../nbs/17_recurrent.ipynb #dc5a7c63
 @cache
-def has_numba() -> bool:  # whether it is installed, loads, and compiles
-    "Whether the compiled engine can run; what keeps an installed Numba from loading is logged"
-    if importlib.util.find_spec('numba') is None: return False
-    try: from numba import config
-    except (ImportError, OSError) as e:            # as where NumPy is newer than it knows
-        logging.getLogger('rnn_nbdev').warning('rnn_nbdev: nothing is compiled, since Numba does not load: %s', e)
-        return False
-    return not vars(config)['DISABLE_JIT']
+def has_numba() -> bool:
+    "Whether the compiled engine can run: Numba is installed, loads and compiles"
+    from rnn_nbdev.gemm import COMPILES
+    return COMPILES
+
+# %% ../nbs/17_recurrent.ipynb #f4598b57
+def _that_runs(name: str, source: str = 'engine') -> str:
+    "The name of an engine, unless there is none of that name or it can't run"
+    require(ENGINES, **{source: name})
+    if name == 'jit' and not has_numba():
+        raise ArgumentError(f"{source}: got 'jit', which needs Numba: pip install rnn_nbdev[fast]; no NUMBA_DISABLE_JIT")
+    return name
 
 # %% ../nbs/17_recurrent.ipynb #8d694839
 def engine() -> str:  # 'textbook', 'numpy' or 'jit'
@@ -56,15 +52,15 @@ def engine() -> str:  # 'textbook', 'numpy' or 'jit'
     given = _engine.get()
     if given is not None: return given
     named = os.environ.get('RNN_NBDEV_ENGINE', '')
-    if named: return _check_engine(named, 'RNN_NBDEV_ENGINE')
+    if named: return _that_runs(named, 'RNN_NBDEV_ENGINE')
     return 'jit' if has_numba() else 'numpy'
 
 # %% ../nbs/17_recurrent.ipynb #52b874fe
 def use_engine(
     name: str | None,  # 'textbook', 'numpy' or 'jit'; None to go back to what the environment says
 ) -> None:
-    "Set the engine, 'textbook', 'numpy' or 'jit', for this thread or task; raises ValueError for any other name"
-    _engine.set(None if name is None else _check_engine(name))
+    "Set the engine for this thread or task; raises ArgumentError for any other name"
+    _engine.set(None if name is None else _that_runs(name))
 
 # %% ../nbs/17_recurrent.ipynb #9bcd0a97
 @contextmanager
@@ -72,7 +68,7 @@ def engine_of(
     name: str,  # 'textbook', 'numpy' or 'jit'
 ) -> Iterator[None]:  # for use with `with`
     "Set the engine for a block of code"
-    token = _engine.set(_check_engine(name))
+    token = _engine.set(_that_runs(name))
     try: yield
     finally: _engine.reset(token)
 
@@ -104,6 +100,7 @@ def one_blas_thread() -> Iterator[None]:  # for use with `with`
     with threadpool_limits(1, user_api='blas'): yield
 
 # %% ../nbs/17_recurrent.ipynb #72518d83
+@fits(cell=tuple(GATES), reverse=bool, training=bool, outputs=bool)
 def recurrent_forward(
     cell: str,  # 'rnn', 'lstm', 'gru', or 'gru_after' where the reset acts after the product
     x: NDArray,  # (n_x, m, T) in any memory order, or tokens (m, T) where there is a table
@@ -111,18 +108,18 @@ def recurrent_forward(
     parameters: Mapping[str, NDArray],  # textbook names, without output layer
     lengths: ArrayLike | None = None,  # steps of each example, (m,); None for all
     reverse: bool = False,  # whether to begin at each example's own end
-    training: bool = True,  # whether the way back will be taken; if not, nothing is kept
+    training: bool = True,  # whether a backward pass follows; if not, nothing is kept
     outputs: bool = True,  # whether to give every step's output; the final state alone otherwise
     table: NDArray | None = None,  # (n_x, n_tokens): the input is the token's column
-    drop: ArrayLike | None = None,  # (n_a, m): what the gates see of each state's units is multiplied by this
 ) -> tuple[NDArray | None, dict[str, NDArray], Any]:  # a (n_a, m, T), final state, cache
-    "A cell over a sequence, on the engine of the moment; raises ValueError where something doesn't fit"
-    check_switches(reverse=reverse, training=training, outputs=outputs)
+    "A cell over a sequence, on the current engine; raises ArgumentError where something doesn't fit"
+    call = checked_call(cell, x, state, parameters, lengths, reverse, training, outputs, table)
     forward, backward = _passes(engine())
-    a, final, inner = forward(cell, x, state, parameters, lengths, reverse, training, outputs, table, drop)
+    a, final, inner = forward(call)
     return a, final, (backward, inner) if training else None
 
 # %% ../nbs/17_recurrent.ipynb #2deedaa7
+@fits(dstate=Optional({}), cache=Cache('recurrent_forward', 2), inputs=bool)
 def recurrent_backward(
     da: NDArray | None,  # gradient of the outputs, (n_a, m, T); None for none
     dstate: Mapping[str, NDArray] | None,  # gradient of the final state; None for none
@@ -130,16 +127,27 @@ def recurrent_backward(
     inputs: bool = True,  # whether to give the gradient of the input
 ) -> tuple[NDArray | None, dict[str, NDArray], dict[str, NDArray]]:  # dx or dtable, dparameters, dstate0
     "Back through the sequence, on the engine that went forward: gradients of input, parameters, initial state"
-    check_cache(cache, 2, 'recurrent_forward')
-    check_switches(inputs=inputs)
     backward, inner = cache
     return backward(da, dstate, inner, inputs)
 
 # %% ../nbs/17_recurrent.ipynb #9499bfc8
+def _stream_call(cell: str, parameters: Mapping[str, NDArray], state: Mapping[str, NDArray]) -> Call:
+    "The call of a stream: one step, whose input is zero and as large as the weights say"
+    name, words = ('Wax', 'n_x') if cell == 'rnn' else ('Wc', 'n_a + n_x')
+    require({name: 'rows columns'}, parameters=parameters)
+    require({'a': 'n_a m'}, state=state)
+    rows, columns = parameters[name].shape
+    n_x = columns - (0 if cell == 'rnn' else rows)
+    if n_x < 1: refuse(name, f'shape {(rows, columns)}', f'(n_a, {words}), n_x being 1 or more')
+    return checked_call(cell, np.zeros((n_x, state['a'].shape[1], 1), np.float32), state, parameters)
+
+# %% ../nbs/17_recurrent.ipynb #66f52bac
+@fits(cell=tuple(GATES))
 def Stream(
     cell: str,  # 'rnn', 'lstm', 'gru' or 'gru_after'
     parameters: Mapping[str, NDArray],  # textbook names, without output layer
     state: Mapping[str, NDArray],  # where it starts: a (n_a, m), and c for the LSTM
 ) -> Any:  # an object with step(x_t) -> a (n_a, m), state, and reset(state): None for where it started
     "A cell that takes one step at a time, its weights packed once; what it is fed is not searched for NaN"
-    return load_jit().JitStream(cell, parameters, state) if engine() == 'jit' else NumpyStream(cell, parameters, state)
+    call = _stream_call(cell, parameters, state)
+    return load_jit().JitStream(call) if engine() == 'jit' else NumpyStream(call)

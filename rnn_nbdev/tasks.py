@@ -6,37 +6,250 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
-from functools import wraps
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 from fastcore.meta import delegates
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from .data import as_path
+from rnn_nbdev.checks import (
+    ArgumentError, Integer, Kind, Number, Shape, fits, in_short, refuse, require, trusted,
+)
 from .files import load_arrays, save_arrays
-from .init import check_sizes
-from .layers import Pass, Arrays, Chain, Dense, join, of_layer, outputs_by_name
+from .layers import CELLS, Arrays, Chain, Dense, Pass, join, of_layer, outputs_by_name
 from .losses import cross_entropy, cross_entropy_backward, squared_error, squared_error_backward
 from .networks import POOLS, Dropout, Pool, stacked
-from rnn_nbdev.numerics import (
-    check_callable, check_kind, check_named, check_numbers, check_shapes, in_short, new_sequence, softmax,
-)
+from .numerics import new_sequence, softmax
 from .optim import Adam
-from .schedule import Patience, Schedule, check_positive, cosine_rate, warm_up
-from .train import Task, TrainingPlan, begin, train_step
+from .schedule import Patience, cosine_rate, warm_up
+from .train import TrainingPlan, begin, train_step
 
 # %% auto #0
-__all__ = ['HAS_SKLEARN', 'Scale', 'scale_of', 'pack', 'Batch', 'NetworkTask', 'check_at_least_zero', 'check_fraction',
-           'training_steps', 'Watch', 'Member', 'generator_of', 'check_target', 'Saved', 'forget', 'options_known',
-           'SequenceClassifier', 'SequenceRegressor']
+__all__ = ['HAS_SKLEARN', 'pack', 'Scale', 'scale_of', 'Batch', 'NetworkTask', 'Ensemble', 'as_target', 'SequenceClassifier',
+           'SequenceRegressor']
+
+# %% ../nbs/43_tasks.ipynb #b3a1c7d2
+#| code-fold: true
+def _alike(name: str, value: Any, call: Any = None) -> Any:
+    "A declaration: one or more arrays (T_i, n) of numbers, with the same n"
+    require(Kind(Sequence | np.ndarray, 'a list of (T_i, n) arrays'), **{name: value})
+    if not len(value): refuse(name, 'none', 'one or more')
+    for i, x in enumerate(value):
+        require(Shape('T n'), **{f'{name}[{i}]': x})
+        n, first = x.shape[1], value[0].shape[1]
+        if n != first: refuse(f'{name}[{i}]', f'{n} features', f'{first}, as in {name}[0]')
+    return value
+
+# %% ../nbs/43_tasks.ipynb #510050a0
+@fits(sequences=_alike)
+def pack(sequences: Sequence[NDArray], dtype: DTypeLike = np.float32) -> tuple[NDArray, NDArray]:
+    """Sequences (T_i, n) of different lengths in one array (n, m, T), and their lengths (m,)
+
+    Behind the shorter ones stand zeros."""
+    lengths = np.array([len(x) for x in sequences])
+    packed = new_sequence(sequences[0].shape[1], len(sequences), lengths.max(), dtype)
+    for i, x in enumerate(sequences): packed[:, i, :len(x)] = x.T
+    return packed, lengths
+
+# %% ../nbs/43_tasks.ipynb #5171ff49
+class Scale(NamedTuple):
+    "The mean and the standard deviation (n,) of each feature; a feature that never changes has 1"
+    mean: NDArray
+    std: NDArray
+
+    def apply(self, x: NDArray) -> NDArray: return (x - self.mean) / self.std
+
+    def undo(self, x: NDArray) -> NDArray: return x * self.std + self.mean
+
+    def as_lists(self) -> list[list[float]]: return [self.mean.tolist(), self.std.tolist()]
+
+    @classmethod
+    def from_lists(cls, lists: list[list[float]]) -> Scale: return cls(*map(np.array, lists))
+
+# %% ../nbs/43_tasks.ipynb #dc75934c
+def scale_of(steps: NDArray, weights: NDArray | None = None) -> Scale:
+    "The scale of each column of steps (N, n); a row counts by its weight, (N,)"
+    steps = steps.astype(np.float64)
+    mean_of = lambda a: a.mean(axis=0) if weights is None else np.average(a, axis=0, weights=weights)
+    mean = mean_of(steps)
+    std = np.sqrt(mean_of((steps - mean)**2))
+    return Scale(mean, np.where(std > 1e-10 * np.abs(mean), std, 1))
+
+# %% ../nbs/43_tasks.ipynb #461041e7
+def _sequence_network(n_x: int, n_y: int, units: int = 64, layers: int = 1, cell: str = 'gru', directions: int = 2,
+                      pool: str = 'mean', dropout: float = 0.0) -> Chain:
+    "Recurrent layers, pooling over time and a dense layer: (n_x, m, T) to (n_y, m)"
+    recurrent = stacked(n_x, units, cell, layers, directions, dropout=dropout)
+    head = {'pool': Pool(pool), 'dropout': Dropout(dropout), 'output': Dense(units * directions, n_y)}
+    return Chain({'recurrent': recurrent, **head})
+
+# %% ../nbs/43_tasks.ipynb #71a26ae9
+_Loss = tuple[Callable[..., tuple[Any, Any]], Callable[[float, Any], NDArray]]
+_CLASSES: _Loss = cross_entropy, cross_entropy_backward
+_VALUES: _Loss = squared_error, lambda dloss, cache: squared_error_backward(dloss, cache)['dy_pred']
+
+def _weighted_loss(loss: _Loss, z: NDArray, targets: NDArray, weights: NDArray | None = None) -> tuple[Any, NDArray]:
+    "The mean over columns of weight times loss, and its gradient; z (n_y, m), weights (m,)"
+    forward, backward = loss
+    value, cache = forward(z, targets, weights)
+    total = 1.0 if weights is None else float(weights.mean())
+    return total * value, backward(total, cache)
+
+# %% ../nbs/43_tasks.ipynb #152388d0
+class Batch(NamedTuple):
+    "What one step learns from"
+    x: NDArray  # the network's input, (n, m, T)
+    targets: NDArray  # what the loss compares its output with
+    lengths: NDArray | None = None  # steps of each example, (m,); None for all
+    weights: NDArray | None = None  # how much each example counts, (m,), 1 on average; None for all alike
+
+# %% ../nbs/43_tasks.ipynb #42552074
+class NetworkTask(Protocol):
+    "A training task of one network that is fed with batches"
+    network: Chain
+    unit: str
+
+    # A task of its own says: the carry with which an epoch begins; a batch, with noise if it is given a generator;
+    # the loss of outputs z and its gradient; the validation loss; two tasks, to train on and to validate on.
+    def new_epoch(self, rng: np.random.Generator) -> Arrays: ...
+    def batch(self, carry: Arrays, rng: np.random.Generator | None = None) -> Batch: ...
+    def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]: ...
+    def validation_loss(self, parameters: Arrays) -> float: ...
+    def split(self, fraction: float, rng: np.random.Generator) -> tuple[Self, Self]: ...
+
+    # It may say otherwise: how many batches make an epoch, and the carry after a batch.
+    @property
+    def epoch_steps(self) -> int: return 1
+    def after(self, carry: Arrays, rng: np.random.Generator) -> Arrays: return self.new_epoch(rng)
+
+    def begin(self, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
+        "New weights, and where the batches begin"
+        return self.network.init(rng), self.new_epoch(rng)
+
+    def gradients(self, parameters: Arrays, carry: Arrays,
+                  rng: np.random.Generator) -> tuple[float, Arrays, Arrays, int]:
+        "Loss and gradients of the next batch, the carry after it, and its number of examples"
+        batch = self.batch(carry, rng)
+        z, _, cache = self.network.forward(parameters, batch.x, None, Pass(lengths=batch.lengths, rng=rng))
+        loss, dz = self.compared(z, batch)
+        return float(loss), self.network.backward(dz, cache)[1], self.after(carry, rng), batch.x.shape[1]
+
+    def arrays(self, parameters: Arrays, carry: Arrays) -> Iterator[tuple[str, NDArray]]:
+        "Parameters, and what each layer gives for the next batch"
+        yield from parameters.items()
+        batch = self.batch(carry)
+        with np.errstate(all='ignore'):
+            yield from outputs_by_name(self.network, parameters, batch.x, lengths=batch.lengths)
+
+# %% ../nbs/43_tasks.ipynb #c40ab80b
+@dataclass(frozen=True)
+class _SequenceTask(NetworkTask):
+    "Predict something of a whole sequence"
+    network: Chain  # gives (n_y, m)
+    sequences: Sequence[NDArray]  # scaled, each (T_i, n)
+    targets: NDArray  # classes (m,), or values (n_y, m)
+    loss: _Loss
+    batch_size: int = 16
+    noise: float = 0.0  # standard deviation of what is added to each number
+    weights: NDArray | None = None  # how much each sequence counts, (m,); None for all alike
+    unit = 'sequence'
+
+    @property
+    def epoch_steps(self) -> int: return -(-len(self.sequences) // self.batch_size)
+
+    def new_epoch(self, rng: np.random.Generator) -> Arrays:
+        return {'order': rng.permutation(len(self.sequences)), 'k': np.array(0)}
+
+    def after(self, carry: Arrays, rng: np.random.Generator) -> Arrays:
+        k = int(carry['k']) + self.batch_size
+        return {**carry, 'k': np.array(k)} if k < len(self.sequences) else self.new_epoch(rng)
+
+    def batch(self, carry: Arrays, rng: np.random.Generator | None = None) -> Batch:
+        index = carry['order'][int(carry['k']):][:self.batch_size]
+        x, lengths = trusted(pack)([self.sequences[i] for i in index])
+        if self.noise and rng: x = x + x.dtype.type(self.noise) * rng.standard_normal(x.T.shape, x.dtype).T
+        return Batch(x, self.targets[..., index], lengths, None if self.weights is None else self.weights[index])
+
+    def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]:
+        return _weighted_loss(self.loss, z, batch.targets, batch.weights)
+
+    def validation_loss(self, parameters: Arrays) -> float:
+        "The loss on all sequences of the task, without noise and dropout"
+        z = _outputs_of(self.network, parameters, self.sequences)
+        return float(_weighted_loss(self.loss, z, self.targets, self.weights)[0])
+
+    def split(self, fraction: float, rng: np.random.Generator) -> tuple[_SequenceTask, _SequenceTask]:
+        aside = _validation_part(self.targets, fraction, rng)
+        return self.part(~aside), self.part(aside)
+
+    def part(self, chosen: NDArray) -> _SequenceTask:
+        "The same task with some of its sequences, chosen (m,)"
+        sequences = [x for x, c in zip(self.sequences, chosen) if c]
+        weights = None if self.weights is None else self.weights[chosen]
+        return replace(self, sequences=sequences, targets=self.targets[..., chosen], weights=weights)
+
+# %% ../nbs/43_tasks.ipynb #1d7994ab
+def _outputs_of(network: Chain, parameters: Arrays, sequences: Sequence[NDArray], most: int = 256) -> NDArray:
+    "A network's outputs (n_y, m) for sequences (T_i, n), without noise and dropout"
+    double = {name: p.astype(np.float64) for name, p in parameters.items()}
+    order, found = np.argsort([len(x) for x in sequences], kind='stable'), []
+    for start in range(0, len(order), most):
+        x, lengths = trusted(pack)([sequences[i] for i in order[start:start + most]], np.float64)
+        found.append(network.forward(double, x, None, Pass(training=False, lengths=lengths))[0])
+    return np.concatenate(found, axis=1)[:, np.argsort(order)]
+
+# %% ../nbs/43_tasks.ipynb #5af5f681
+def _train_network(task: NetworkTask, epochs: int, learning_rate: float, weight_decay: float, seed: int,
+                   stopping: _EarlyStopping | None = None, every: int = 1,
+                   show: bool = False) -> tuple[Arrays, list[float]]:
+    "Weights after so many epochs, or the best where training stops early; the mean loss of each epoch"
+    steps, history = epochs * task.epoch_steps, []
+    rise = max(1, steps // 10)
+    plan = TrainingPlan(steps, warm_up(rise, cosine_rate(learning_rate, max(1, steps - rise))))
+    optimizer = Adam(weight_decay=weight_decay)
+    progress = begin(task, optimizer, seed)
+    for epoch in range(1, epochs + 1):
+        losses = []
+        for _ in range(task.epoch_steps):
+            progress, entry = trusted(train_step)(task, optimizer, progress, plan)
+            losses.append(entry['loss'])
+        history.append(float(np.mean(losses)))
+        if show: print(f'epoch {epoch}: loss {history[-1]:.4f}')
+        if stopping and epoch % every == 0 and stopping.ended(progress.parameters): break
+    return stopping.best if stopping else progress.parameters, history
+
+# %% ../nbs/43_tasks.ipynb #367c4c96
+class _EarlyStopping:
+    "Keeps the weights with the lowest validation loss, and says when patience has run out"
+    def __init__(self, task: NetworkTask, patience: int) -> None:
+        self.task, self.patience = task, Patience(patience - 1)
+        self.state, self.losses, self.best = self.patience.init(), list[float](), Arrays()
+
+    def ended(self, parameters: Arrays) -> bool:
+        "Validate these weights; whether to stop"
+        self.losses.append(self.task.validation_loss(parameters))
+        self.state = self.patience.update(self.state, self.losses[-1])
+        if int(self.state['waited']) == int(self.state['times']) == 0: self.best = parameters
+        return int(self.state['times']) > 0
+
+# %% ../nbs/43_tasks.ipynb #e4e966b8
+def _validation_part(targets: NDArray, fraction: float, rng: np.random.Generator) -> NDArray:
+    "Which examples to hold out, (m,): a random part, even over the targets (m,) or (n_y, m)"
+    first = targets if targets.ndim == 1 else targets[0]
+    order, aside, n = rng.permutation(len(first)), np.zeros(len(first), bool), int(fraction * len(first) + 1e-9)
+    order = order[np.argsort(first[order], kind='stable')]
+    aside[order[((np.arange(n) + 0.5) * len(order) / max(n, 1)).astype(int)]] = True
+    _, inverse, counts = np.unique(first, return_inverse=True, return_counts=True)
+    if targets.ndim == 1: aside &= counts[inverse] > 1
+    if not aside.any(): refuse('validation_fraction', f'{fraction} of {len(first)} examples', 'at least one of them')
+    return aside
 
 # %% ../nbs/43_tasks.ipynb #822d65b1
+#| code-fold: true
 HAS_SKLEARN = importlib.util.find_spec('sklearn') is not None
 if TYPE_CHECKING or HAS_SKLEARN:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -47,722 +260,297 @@ if TYPE_CHECKING or HAS_SKLEARN:
     from sklearn.utils.validation import check_is_fitted, validate_data
 else:
     class BaseEstimator:
-        "Stands where scikit-learn's class would: an estimator can't be made"
-        def __init_subclass__(cls) -> None: cls.__new__ = cls.refuse
+        "Stands where scikit-learn's class would; an estimator can't be made"
+        def __init_subclass__(cls) -> None: cls.__new__ = cls.missing
 
         @staticmethod
-        def refuse(*arguments: Any,  # whatever is given
-                   **options: Any,  # likewise
-                   ) -> None:
-            "Raise ImportError"
+        def missing(*arguments: Any, **options: Any) -> None:
             raise ImportError('this estimator needs scikit-learn: pip install rnn_nbdev[tasks]')
 
     class ClassifierMixin: "Stands where scikit-learn's class would"
     class RegressorMixin: "Stands where scikit-learn's class would"
 
-# %% ../nbs/43_tasks.ipynb #ee9608e0
-def _as_list(X: Any) -> list | None:
-    "The sequences of a list or of an array with three axes"
-    if getattr(X, 'ndim', None) == 3: return list(np.asanyarray(X))
-    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1: X = list(X)
-    if not isinstance(X, (list, tuple)): return None
-    return None if _list_depth(X) == 2 and not any(isinstance(x, np.ndarray) for x in X) else list(X)
+# %% ../nbs/43_tasks.ipynb #c379a241
+class Ensemble(BaseEstimator):
+    "Networks that differ only in their seed, as one estimator; its options are checked by fit, and it can be saved"
+    members: int
+    learning_rate: float
+    weight_decay: float
+    validation_fraction: float
+    patience: int
+    random_state: Any
+    network_: Chain                # that all members share
+    parameters_: list[Arrays]      # of each member
+    _declared: ClassVar[dict[str, Any]] = {
+        **dict.fromkeys(('units', 'layers', 'batch_size', 'members', 'patience'), Integer(1)), 'cell': CELLS,
+        **dict.fromkeys(('noise', 'weight_decay'), Number(0)), 'learning_rate': Number(above=0),
+        'dropout': Number(0, below=1), 'validation_fraction': Number(0, 0.5)}
 
-# %% ../nbs/43_tasks.ipynb #42cde5d8
-def _list_depth(X: Any) -> int:
-    "How deep lists are nested, along the first entries"
-    return 1 + _list_depth(X[0]) if isinstance(X, (list, tuple)) and len(X) else 0
+    def __new__(cls, *values: Any, **options: Any) -> Self:
+        names = cls._get_param_names()
+        unknown = sorted({*options} - {*names})
+        if unknown: raise ArgumentError(f'{cls.__name__}: got {unknown[0]}, expected some of {", ".join(names)}')
+        return super().__new__(cls)
 
-# %% ../nbs/43_tasks.ipynb #77dfb9be
-def _from_lists(x: list | tuple, name: str) -> NDArray:
-    "Nested lists as an array; raises ValueError where their lengths differ"
-    try: array = np.asarray(x)
-    except ValueError:
-        raise ValueError(f'{name}: got lists of unequal lengths, expected (steps, features) arrays') from None
-    return array.astype(np.float64) if array.dtype.kind in 'iu' else array     # a number in a list has no type to keep
+    def __sklearn_is_fitted__(self) -> bool: return hasattr(self, 'parameters_')
 
-# %% ../nbs/43_tasks.ipynb #2ac59ab7
-def _as_sequence(x: Any, name: str, n_x: int | None=None) -> NDArray:
-    "One sequence as an array; raises TypeError or ValueError for what is none, is empty, or holds NaN or gaps"
-    if isinstance(x, str): raise TypeError(f'{name}: got text, expected an array (steps, features)')
-    if np.ma.is_masked(x): raise ValueError(f'{name}: got masked entries, expected numbers alone')
-    x = _from_lists(x, name) if isinstance(x, (list, tuple)) else np.asarray(x)
-    if x.dtype.kind not in 'biuf': raise TypeError(f'{name}: got {x.dtype}, expected real numbers')
-    if x.ndim == 1: x = x[:, None]
-    if x.ndim != 2 or 0 in x.shape: raise ValueError(f'{name}: got shape {x.shape}, expected (steps, features)')
-    if n_x is not None and x.shape[1] != n_x: raise ValueError(f'{name}: got {x.shape[1]} features, expected {n_x}')
-    if not np.isfinite(x).all(): raise ValueError(f'{name}: got NaN or infinity, expected finite numbers')
-    return x
+    def _begin(self) -> None:
+        "Forget what an earlier fit learned, so that a fit that fails leaves nothing behind; check the options"
+        for name in [name for name in vars(self) if name.endswith('_')]: delattr(self, name)
+        for name, spec in self._declared.items():
+            value = getattr(self, name)                      # a grid of options may be an array: its words are NumPy's
+            require(spec, **{name: str(value) if isinstance(value, np.str_) else value})
 
-# %% ../nbs/43_tasks.ipynb #51694e9b
-def _as_sequences(X: Sequence, n_x: int | None=None) -> list[NDArray]:
-    "A list of sequences that go together; raises TypeError or ValueError where they don't"
-    if not isinstance(X, (Sequence, np.ndarray)): raise TypeError(f'X: got {in_short(X)}, expected a list of sequences')
-    if not len(X): raise ValueError('X: got no sequences, expected one or more')
-    if n_x is not None: check_sizes(n_x=n_x)
-    checked: list[NDArray] = []
-    for i, x in enumerate(X):
-        checked.append(_as_sequence(x, f'X[{i}]', n_x))
-        n_x, first, here = checked[0].shape[1], checked[0].dtype, checked[i].dtype
-        if here != first: raise TypeError(f'X[{i}]: got {here} beside {first}, expected sequences of one type')
-    return checked
+    def _train(self, task: NetworkTask, epochs: int, every: int = 1, show: bool = False) -> dict[str, Any]:
+        "Train all networks: their part of the record"
+        rng, members = _generator_of(self.random_state), []
+        for _ in range(self.members):
+            seed, part, stopping = int(rng.integers(2**32)), task, None
+            if self.validation_fraction:
+                part, held_out = task.split(self.validation_fraction, rng)
+                stopping = _EarlyStopping(held_out, self.patience)
+            learned = _train_network(part, epochs, self.learning_rate, self.weight_decay, seed, stopping, every, show)
+            members.append((*learned, stopping.losses if stopping else []))
+        found = map(list, zip(*members))
+        return {'network_': task.network, **dict(zip(('parameters_', 'history_', 'held_out_history_'), found))}
 
-# %% ../nbs/43_tasks.ipynb #5171ff49
-class Scale(NamedTuple):
-    "The mean and the standard deviation of each feature"
-    mean: NDArray  # (n,)
-    std: NDArray  # (n,), 1 where a feature never changes
+    def _remember(self, record: Mapping[str, Any]) -> Self:
+        "Set all that fit learned, or a file holds"
+        self.__dict__.update(record)
+        return self
 
-    def apply(self,
-              x: NDArray,  # (..., n)
-              ) -> NDArray:  # of mean 0 and deviation 1
-        "To the scale of the network"
-        return (x - self.mean) / self.std
+    def _weights(self) -> Arrays: return join({str(i): p for i, p in enumerate(self.parameters_)})
 
-    def undo(self,
-             x: NDArray,  # (..., n)
-             ) -> NDArray:  # in the units of the data
-        "Back to the scale of the data"
-        return x * self.std + self.mean
+    def _networks(self, network: Chain, arrays: Arrays) -> dict[str, Any]:
+        "The networks' part of the record, from a file; raises ValueError unless the weights are those of the network"
+        members = [of_layer(arrays, str(i)) for i in range(self.members)]
+        expected = {name: p.shape for name, p in network.init(np.random.default_rng(0)).items()}
+        if any({name: p.shape for name, p in weights.items()} != expected for weights in members):
+            raise ValueError('the weights are not those of the network that the file describes')
+        return {'network_': network, 'parameters_': members}
 
-    def as_lists(self) -> list[list[float]]:  # mean, std
-        "As JSON can hold it, to the last bit"
-        return [self.mean.tolist(), self.std.tolist()]
+    # Each estimator says: the record as JSON, without networks; and the whole record, from that and the weights.
+    def _learned(self) -> dict[str, Any]: raise NotImplementedError
+    def _record(self, learned: dict[str, Any], arrays: Arrays) -> dict[str, Any]: raise NotImplementedError
 
-# %% ../nbs/43_tasks.ipynb #c12f4bee
-def _check_steps(steps: ArrayLike) -> NDArray:
-    "Steps as an array; raises TypeError or ValueError unless they are a table of finite numbers with a row or more"
-    x = np.asarray(steps)
-    if x.dtype.kind not in 'biuf': raise TypeError(f'steps: got {x.dtype}, expected real numbers')
-    if x.ndim != 2 or not len(x): raise ValueError(f'steps: got shape {x.shape}, expected (steps, features)')
-    if not np.isfinite(x).all(): raise ValueError('steps: got NaN or infinity, expected finite numbers')
-    return x.astype(np.float64)
+    def save(self, path: str | Path) -> None:
+        "Write the fitted estimator to one file, completely or not at all; raises NotFittedError before fit"
+        check_is_fitted(self)
+        options = {name: _plain_option(value) for name, value in self.get_params().items()}
+        about = {'options': options, 'learned': self._learned()}
+        save_arrays(path, self._weights(), about, f'{type(self).__name__} 1')  # type: ignore[arg-type]
 
-# %% ../nbs/43_tasks.ipynb #dc75934c
-def scale_of(
-    steps: NDArray,  # (N, n): the steps of all sequences, one below the other
-    weights: NDArray | None = None,  # how much each counts, (N,); None for all alike
-) -> Scale:  # of its columns
-    "The scale of each feature; raises TypeError or ValueError for what is no table of finite numbers"
-    steps = _check_steps(steps)
-    mean = steps.mean(axis=0) if weights is None else np.average(steps, axis=0, weights=weights)
-    std = steps.std(axis=0) if weights is None else np.sqrt(np.average((steps - mean)**2, axis=0, weights=weights))
-    return Scale(mean, np.where(std > 1e-10 * np.abs(mean), std, 1))
-
-# %% ../nbs/43_tasks.ipynb #510050a0
-def pack(
-    sequences: Sequence[NDArray],  # each (T_i, n)
-    dtype: DTypeLike = np.float32,  # number type
-) -> tuple[NDArray, NDArray]:  # (n, m, T), lengths (m,)
-    "Sequences of different lengths in one array; raises ValueError where there is none, or one has another shape"
-    if not isinstance(sequences, (Sequence, np.ndarray)):
-        raise TypeError(f'sequences: got {in_short(sequences)}, expected a list of (T_i, n) arrays')
-    if not len(sequences): raise ValueError('sequences: got none, expected one or more')
-    for i, x in enumerate(sequences): check_numbers(x, f'sequences[{i}]')
-    shapes = {np.shape(x)[1:] for x in sequences}
-    if len(shapes) > 1 or len(*shapes) != 1:
-        raise ValueError(f'sequences: got shapes (T, *n) with n of {sorted(shapes)}, expected one (n,)')
-    lengths = np.array([len(x) for x in sequences])
-    packed = new_sequence(sequences[0].shape[1], len(sequences), lengths.max(), dtype)
-    for i, x in enumerate(sequences): packed[:, i, :len(x)] = x.T
-    return packed, lengths
-
-# %% ../nbs/43_tasks.ipynb #461041e7
-def _check_pool(pool: Any) -> None:
-    "Raise ValueError unless there is such a way to pool"
-    if not isinstance(pool, str) or pool not in POOLS:
-        raise ValueError(f'pool: got {in_short(pool)}, expected one of {", ".join(POOLS)}')
-
-def _sequence_network(n_x: int, n_y: int, units: int=64, layers: int=1, cell: str='gru', directions: int=2,
-                      pool: str='mean', dropout: float=0.0) -> Chain:
-    "Recurrent layers, pooling over time, scores; raises ValueError for a size or option that makes no sense"
-    _check_pool(pool)
-    recurrent = stacked(n_x, units, cell, layers, directions, dropout=dropout)
-    head = {'pool': Pool(pool), 'dropout': Dropout(dropout), 'output': Dense(units * directions, n_y)}
-    return Chain({'recurrent': recurrent, **head})
-
-# %% ../nbs/43_tasks.ipynb #152388d0
-class Batch(NamedTuple):
-    "What one step learns from"
-    x: NDArray  # what the network reads, (n, m, T)
-    targets: NDArray  # what the loss compares its scores with
-    lengths: NDArray | None = None  # steps of each example, (m,); None for all
-    weights: NDArray | None = None  # how much each example counts, (m,), 1 on average; None for all alike
-
-# %% ../nbs/43_tasks.ipynb #086dd454
-class _Batches(Protocol):
-    "What each task says for itself"
-    def new_round(self, rng: np.random.Generator) -> Arrays:
-        "Where the batches begin"
-        ...
-
-    def after(self, carry: Arrays, rng: np.random.Generator) -> Arrays:
-        "Where the batches go on: drawn anew, unless a task says otherwise"
-        return self.new_round(rng)
-
-    def batch(self, carry: Arrays) -> Batch:
-        "What comes next"
-        ...
-
-    def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]:
-        "The loss of a batch"
-        ...
-
-    def disturbed(self, x: NDArray, rng: np.random.Generator) -> NDArray:
-        "The input as it is shown in training; x (n, m, T)"
-        return x
-
-# %% ../nbs/43_tasks.ipynb #42552074
-class NetworkTask(_Batches, Protocol):
-    "Learning one network from batches"
-    network: Chain  # to be trained
-
-    def begin(self,
-              rng: np.random.Generator,  # source of randomness
-              ) -> tuple[Arrays, Arrays]:  # parameters, carry
-        "New weights, and where the batches begin"
-        return self.network.init(rng), self.new_round(rng)
-
-    def gradients(self,
-                  parameters: Arrays,  # by name
-                  carry: Arrays,  # from begin or the batch before
-                  rng: np.random.Generator,  # for noise, dropout and the batches to come
-                  ) -> tuple[float, Arrays, Arrays, int]:  # loss, gradients by name, carry, examples
-        "Loss and gradients of the next batch"
-        batch = self.batch(carry)
-        x = self.disturbed(batch.x, rng)
-        z, _, cache = self.network.forward(parameters, x, how=Pass(lengths=batch.lengths, rng=rng))
-        loss, dz = self.compared(z, batch)
-        return float(loss), self.network.backward(dz, cache)[1], self.after(carry, rng), x.shape[1]
-
-    def arrays(self,
-               parameters: Arrays,  # by name
-               carry: Arrays,  # from before the batch
-               ) -> Iterator[tuple[str, NDArray]]:  # (name, array)
-        "Parameters, and what each layer gives for the next batch"
-        yield from parameters.items()
-        batch = self.batch(carry)
-        with np.errstate(all='ignore'):
-            yield from outputs_by_name(self.network, parameters, batch.x, lengths=batch.lengths)
-
-# %% ../nbs/43_tasks.ipynb #66aa02d8
-class _Loss(NamedTuple):
-    "A loss of scores (n_y, m) against targets, weighted by column, and its gradient"
-    forward: Callable[..., tuple[Any, Any]]  # scores, targets, weights -> loss, cache
-    backward: Callable[[float, Any], NDArray]  # gradient of the loss, cache -> gradient of the scores
-
-_CLASSES = _Loss(cross_entropy, cross_entropy_backward)
-_VALUES = _Loss(squared_error, lambda dloss, cache: squared_error_backward(dloss, cache)['dy_pred'])
-
-# %% ../nbs/43_tasks.ipynb #71a26ae9
-def _weighted_loss(loss: _Loss, z: NDArray, targets: NDArray, weights: NDArray | None=None) -> tuple[Any, NDArray]:
-    "The mean over columns of weight times loss, and its gradient; z (n_y, m), weights (m,)"
-    check_kind(loss, _Loss, 'loss')
-    value, cache = loss.forward(z, targets, weights)
-    total = 1.0 if weights is None else float(weights.mean())
-    return total * value, loss.backward(total, cache)
-
-# %% ../nbs/43_tasks.ipynb #c40ab80b
-@dataclass(frozen=True)
-class _SequenceTask(NetworkTask):
-    "Predict something of a whole sequence"
-    network: Chain  # gives (n_y, m)
-    sequences: Sequence[NDArray]  # scaled, each (T_i, n)
-    targets: NDArray  # classes (m,), or values (n_y, m)
-    loss: _Loss  # of scores against targets
-    batch_size: int = 16  # sequences a step
-    noise: float = 0.0  # standard deviation of what is added to each number
-    weights: NDArray | None = None  # how much each sequence counts, (m,); None for all alike
-    unit = 'sequence'
-
-    def __post_init__(self) -> None:
-        if not callable(getattr(self.network, 'forward', None)):
-            raise TypeError(f'network: got {type(self.network).__name__}, expected a layer or a chain of them')
-        if not isinstance(self.loss, _Loss): raise TypeError(f'loss: got {type(self.loss).__name__}, expected a Loss')
-        check_sizes(batch_size=self.batch_size)
-        check_at_least_zero(noise=self.noise)
-        if not isinstance(self.sequences, (Sequence, np.ndarray)):
-            raise TypeError(f'sequences: got {in_short(self.sequences)}, expected a list of (T_i, n) arrays')
-        m, shape = len(self.sequences), np.shape(self.targets)
-        if shape[-1:] != (m,):
-            raise ValueError(f'targets: got shape {shape}, expected ({m},) or (n_y, {m}): one a sequence')
-        if self.weights is not None: check_shapes({'weights': self.weights}, {'weights': (m,)})
-
-    def new_round(self, rng: np.random.Generator) -> Arrays:
-        return {'order': rng.permutation(len(self.sequences)), 'k': np.array(0)}
-
-    def batch(self, carry: Arrays) -> Batch:
-        index = carry['order'][int(carry['k']):][:self.batch_size]
-        weights = None if self.weights is None else self.weights[index]
-        x, lengths = pack([self.sequences[i] for i in index])
-        return Batch(x, self.targets[..., index], lengths, weights)
-
-    def after(self, carry: Arrays, rng: np.random.Generator) -> Arrays:
-        k = int(carry['k']) + self.batch_size
-        return {**carry, 'k': np.array(k)} if k < len(self.sequences) else self.new_round(rng)
-
-    def disturbed(self, x: NDArray, rng: np.random.Generator) -> NDArray:
-        if not self.noise: return x
-        return x + x.dtype.type(self.noise) * rng.standard_normal(x.T.shape, x.dtype).T
-
-    def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]:
-        return _weighted_loss(self.loss, z, batch.targets, batch.weights)
-
-    def validation_loss(self, parameters: Arrays) -> float:
-        "The loss on the task's own sequences, without noise and dropout"
-        z = _scores_of(self.network, parameters, self.sequences)
-        return float(_weighted_loss(self.loss, z, self.targets, self.weights)[0])
-
-# %% ../nbs/43_tasks.ipynb #1d7994ab
-def _scores_of(network: Chain, parameters: Mapping[str, NDArray], sequences: Sequence[NDArray],
-               most: int=256) -> NDArray:
-    "The scores of sequences, without noise and dropout; raises ValueError where there are none; network (n_y, m)"
-    check_callable(getattr(network, 'forward', network), 'network')
-    check_named(parameters, 'parameters')
-    check_sizes(most=most)
-    if not isinstance(sequences, (Sequence, np.ndarray)):
-        raise TypeError(f'sequences: got {in_short(sequences)}, expected a list of (T_i, n) arrays')
-    if not len(sequences): raise ValueError('sequences: got none, expected one or more')
-    double = {name: p.astype(np.float64) for name, p in parameters.items()}
-    order, found = np.argsort([len(x) for x in sequences], kind='stable'), []
-    for start in range(0, len(order), most):
-        x, lengths = pack([sequences[i] for i in order[start:start + most]], np.float64)
-        found.append(network.forward(double, x, how=Pass(training=False, lengths=lengths))[0])
-    return np.concatenate(found, axis=1)[:, np.argsort(order)]
-
-# %% ../nbs/43_tasks.ipynb #50f51692
-def check_at_least_zero(
-    **numbers: float,  # by name
-) -> None:
-    "Raise TypeError or ValueError unless each is a finite number of at least 0"
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-            raise TypeError(f'{name}: got {in_short(value)}, expected a number of at least 0')
-        if not 0 <= value < np.inf: raise ValueError(f'{name}: got {value}, expected a number of at least 0')
-
-# %% ../nbs/43_tasks.ipynb #37ce8622
-def check_fraction(
-    **fractions: float,  # by name
-) -> None:
-    "Raise TypeError or ValueError unless each is a number from 0 to a half"
-    check_at_least_zero(**fractions)
-    for name, value in fractions.items():
-        if value > 0.5: raise ValueError(f'{name}: got {value}, expected a share from 0 to 0.5')
-
-# %% ../nbs/43_tasks.ipynb #2eb6e30f
-def _up_and_down(rate: float, steps: int) -> Schedule:
-    "A straight rise over a tenth of the steps, then half a cosine; raises ValueError unless both are above 0"
-    check_positive(rate=rate)
-    check_sizes(steps=steps)
-    rise = max(1, steps // 10)
-    return warm_up(rise, cosine_rate(rate, max(1, steps - rise)))
-
-# %% ../nbs/43_tasks.ipynb #e06ebf3d
-def training_steps(
-    task: Task,  # what to learn
-    steps: int,  # of the whole run
-    learning_rate: float,  # the highest
-    weight_decay: float,  # of AdamW
-    seed: int,  # everything random follows from it
-) -> Iterator[tuple[Arrays, float]]:  # parameters and loss, step by step
-    "Train; raises FloatingPointError, naming the first bad array, if a number is not finite"
-    optimizer, plan = Adam(weight_decay=weight_decay), TrainingPlan(steps, _up_and_down(learning_rate, steps))
-    progress = begin(task, optimizer, seed)
-    for _ in range(steps):
-        progress, entry = train_step(task, optimizer, progress, plan)
-        yield progress.parameters, entry['loss']
-
-# %% ../nbs/43_tasks.ipynb #367c4c96
-class Watch:
-    "Keeps the weights that do best on what is held out, and says when patience is out"
-    best: Arrays  # by name
-    losses: list[float]  # of each look
-
-    def __init__(self,
-                 held_out: Any,  # a task with the examples that are not trained on
-                 patience: int,  # looks without a better loss that are borne
-                 ) -> None:
-        check_sizes(patience=patience)
-        check_callable(getattr(held_out, 'validation_loss', held_out), 'held_out')
-        self.held_out, self.patience = held_out, Patience(patience - 1)
-        self.state, self.losses = self.patience.init(), []
-
-    def ended(self,
-              parameters: Arrays,  # by name, as they are now
-              ) -> bool:  # whether to stop
-        "One look"
-        self.losses.append(self.held_out.validation_loss(parameters))
-        self.state = self.patience.update(self.state, self.losses[-1])
-        if int(self.state['waited']) == int(self.state['times']) == 0: self.best = parameters
-        return int(self.state['times']) > 0
-
-# %% ../nbs/43_tasks.ipynb #5af5f681
-def _train_network(task: _SequenceTask, epochs: int, learning_rate: float, weight_decay: float, seed: int,
-                   report: Callable[[int, float], None] | None=None,
-                   watch: Watch | None=None) -> tuple[Arrays, list[float]]:
-    "Train for so many epochs, or until the watch ends it; raises FloatingPointError if a number is not finite"
-    check_kind(task, _SequenceTask, 'task')
-    check_sizes(epochs=epochs)
-    if report is not None: check_callable(report, 'report')
-    if watch is not None: check_kind(watch, Watch, 'watch')
-    batches, history = -(-len(task.sequences) // task.batch_size), []
-    run = training_steps(task, epochs * batches, learning_rate, weight_decay, seed)
-    for epoch in range(1, epochs + 1):
-        *_, (parameters, _) = steps = list(islice(run, batches))
-        history.append(float(np.mean([loss for _, loss in steps])))
-        if report: report(epoch, history[-1])
-        if watch and watch.ended(parameters): break
-    return watch.best if watch else parameters, history
-
-# %% ../nbs/43_tasks.ipynb #e4e966b8
-def _set_aside(targets: NDArray, fraction: float, rng: np.random.Generator) -> NDArray:
-    "A random part of the examples, evenly over the targets; raises ValueError where it would be empty; targets (m,)"
-    check_fraction(validation_fraction=fraction)
-    check_numbers(targets, 'targets')
-    check_kind(rng, np.random.Generator, 'rng')
-    if targets.ndim not in (1, 2): raise ValueError(f'targets: got shape {targets.shape}, expected (m,) or (n_y, m)')
-    first = targets if targets.ndim == 1 else targets[0]
-    order, aside, n = rng.permutation(len(first)), np.zeros(len(first), bool), int(fraction * len(first) + 1e-9)
-    order = order[np.argsort(first[order], kind='stable')]
-    aside[order[((np.arange(n) + 0.5) * len(order) / max(n, 1)).astype(int)]] = True
-    _, inverse, counts = np.unique(first, return_inverse=True, return_counts=True)
-    if targets.ndim == 1: aside &= counts[inverse] > 1
-    if not aside.any():
-        raise ValueError(f'validation_fraction: got {fraction} of {len(first)} examples, expected at least one of them')
-    return aside
-
-# %% ../nbs/43_tasks.ipynb #940f55a8
-def _split_task(task: _SequenceTask, fraction: float, rng: np.random.Generator) -> tuple[_SequenceTask, _SequenceTask]:
-    "One task as two, with different examples"
-    check_kind(task, _SequenceTask, 'task')
-    aside = _set_aside(task.targets, fraction, rng)
-    return _part_of_task(task, ~aside), _part_of_task(task, aside)
-
-# %% ../nbs/43_tasks.ipynb #ad01eb3e
-def _part_of_task(task: _SequenceTask, chosen: NDArray) -> _SequenceTask:
-    "A task with some of the examples of another; chosen (m,)"
-    weights = None if task.weights is None else task.weights[chosen]
-    return replace(task, sequences=[x for x, c in zip(task.sequences, chosen) if c],
-                   targets=task.targets[..., chosen], weights=weights)
-
-# %% ../nbs/43_tasks.ipynb #8f05f02d
-class Member(NamedTuple):
-    "One trained network"
-    parameters: Arrays  # by name
-    history: list[float]  # the mean loss of each epoch
-    held_out: list[float]  # the loss on what was set aside, after each epoch; empty without
-
-# %% ../nbs/43_tasks.ipynb #878ec737
-def _train_member(task: _SequenceTask, options: Mapping[str, Any], rng: np.random.Generator) -> Member:
-    "Train one network with an estimator's options"
-    seed, fraction, watch = int(rng.integers(2**32)), options['validation_fraction'], None
-    if fraction:
-        task, aside = _split_task(task, fraction, rng)
-        watch = Watch(aside, options['patience'])
-    show = (lambda epoch, loss: print(f'epoch {epoch}: loss {loss:.4f}')) if options['verbose'] else None
-    rate, decay = options['learning_rate'], options['weight_decay']
-    learned = _train_network(task, options['epochs'], rate, decay, seed, show, watch)
-    return Member(*learned, watch.losses if watch else [])
-
-# %% ../nbs/43_tasks.ipynb #3dc07362
-def generator_of(
-    random_state: Any,  # a whole number, a generator, or None
-) -> np.random.Generator:  # a source of randomness
-    "The generator that an estimator draws from; raises ValueError for anything else"
-    if isinstance(random_state, np.random.Generator): return random_state
-    if isinstance(random_state, np.random.RandomState): return np.random.default_rng(random_state.randint(2**31))
-    if random_state is None: return np.random.default_rng()
-    if isinstance(random_state, (int, np.integer)) and random_state >= 0: return np.random.default_rng(random_state)
-    raise ValueError(f'random_state: got {in_short(random_state)}, '
-                     'expected a whole number from 0, a generator, or None')
-
-# %% ../nbs/43_tasks.ipynb #7938086d
-def check_target(
-    y: Any,  # one target a sequence, or several
-    m: int,  # sequences
-    several: bool = False,  # whether (m, n_y) will do
-) -> NDArray:  # (m,), or (m, n_y)
-    "Targets as an array; raises ValueError or TypeError unless they are finite, of one kind, and one a sequence"
-    if isinstance(y, (list, tuple)) and 0 < sum(isinstance(k, str) for k in y) < len(y):
-        raise TypeError('y: got text beside other values, expected targets of one kind')
-    if y is None: raise ValueError('y: got None; this estimator requires y to be passed, but the target y is None')
-    if np.ma.is_masked(y): raise ValueError('y: got masked entries, expected values alone')
-    if getattr(y, 'ndim', 0) > 2: raise ValueError(f'y: got shape {y.shape}, expected {(m,)}, one target a sequence')
-    if getattr(getattr(y, 'dtype', None), 'kind', None) == 'c':
-        raise ValueError('y: got complex numbers, expected real ones. Complex data not supported')
-    if getattr(y, 'ndim', 1) and hasattr(y, '__len__') and not len(y):
-        raise ValueError(f'y: got no targets, expected {m}, one a sequence')
-    if several and np.asarray(y).dtype.kind in 'US': raise TypeError('y: got text, expected numeric targets')
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name='y') if several else column_or_1d(y, warn=True)
-    assert_all_finite(y, input_name='y')
-    if len(y) != m: raise ValueError(f'y: got {len(y)} targets, expected {m}, one a sequence')
-    return y
-
-# %% ../nbs/43_tasks.ipynb #6bafb778
-def _check_sample_weight(sample_weight: Any, m: int) -> NDArray | None:
-    "Weights as an array; raises ValueError unless there is one a sequence, none is below 0, and some are above"
-    if sample_weight is None: return None
-    w = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name='sample_weight')
-    if w.shape != (m,): raise ValueError(f'sample_weight: got shape {w.shape}, expected {(m,)}, one a sequence')
-    if (w < 0).any(): raise ValueError(f'sample_weight: got {w.min()}, expected numbers from 0')
-    if not w.any(): raise ValueError('sample_weight: got zeros alone, expected a sequence that counts')
-    return w
-
-# %% ../nbs/43_tasks.ipynb #0fc4f64e
-def _class_weights(class_weight: Any, y: NDArray) -> NDArray | None:
-    "Weights by class; 'balanced' makes all classes count alike; raises ValueError for other weights or classes; y (m,)"
-    if class_weight is None: return None
-    if isinstance(class_weight, str) and class_weight == 'balanced': return compute_sample_weight('balanced', y)
-    if not isinstance(class_weight, Mapping):
-        raise ValueError(f"class_weight: got {in_short(class_weight)}, expected None, 'balanced' or a dictionary")
-    for name, weight in class_weight.items():
-        if name not in set(y.tolist()):
-            raise ValueError(f'class_weight: got the class {name!r}, expected one of {np.unique(y).tolist()}')
-        check_at_least_zero(class_weight=weight)
-    return np.array([class_weight.get(name, 1.0) for name in y.tolist()], np.float64)
-
-# %% ../nbs/43_tasks.ipynb #14c249de
-def _product_of(*weights: NDArray | None) -> NDArray | None:
-    "Weights of several reasons, multiplied"
-    given = [w for w in weights if w is not None]
-    return np.prod(given, axis=0) if given else None
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        "What save wrote; raises ValueError for a damaged or foreign file, OSError if it can't be read"
+        arrays, about = load_arrays(path, f'{cls.__name__} 1')  # type: ignore[arg-type]
+        estimator = cls(**{name: _option_from(value) for name, value in about['options'].items()})
+        try: return estimator._remember(estimator._record(about['learned'], arrays))
+        except ValueError as e: raise ValueError(f'{path}: {e}') from None
 
 # %% ../nbs/43_tasks.ipynb #814619f6
 def _plain_option(value: Any) -> Any:
     "An option without NumPy's types; a generator, whose place in its stream is nobody's to keep, becomes None"
-    if isinstance(value, (np.random.Generator, np.random.RandomState)): return None
+    if isinstance(value, np.random.Generator | np.random.RandomState): return None
     if isinstance(value, np.ndarray): return value.tolist()
     if isinstance(value, Mapping): return {'pairs': [[_plain_option(k), _plain_option(v)] for k, v in value.items()]}
     return value.item() if isinstance(value, np.generic) else value
 
-# %% ../nbs/43_tasks.ipynb #a380df86
+# %% ../nbs/43_tasks.ipynb #e1a2b3c4
 def _option_from(plain: Any) -> Any:
     "An option as it was"
-    return dict(plain['pairs']) if isinstance(plain, Mapping) and 'pairs' in plain else plain
+    if isinstance(plain, list): return tuple(plain)
+    return dict(plain['pairs']) if isinstance(plain, Mapping) else plain
 
-# %% ../nbs/43_tasks.ipynb #c379a241
-class Saved(BaseEstimator):
-    "An estimator that can be kept in a file; what it learned, but for the weights, it must tell and take back itself"
-    network_: Chain  # that all members share
-    parameters_: list[Arrays]  # of each member
+# %% ../nbs/43_tasks.ipynb #3dc07362
+def _generator_of(random_state: Any) -> np.random.Generator:
+    "The generator that an estimator draws from"
+    if isinstance(random_state, np.random.Generator): return random_state
+    if isinstance(random_state, np.random.RandomState): return np.random.default_rng(random_state.randint(2**31))
+    if not (random_state is None or (isinstance(random_state, int | np.integer) and random_state >= 0)):
+        refuse('random_state', in_short(random_state), 'an integer of at least 0, a generator, or None')
+    return np.random.default_rng(random_state)
 
-    def __sklearn_is_fitted__(self) -> bool: return hasattr(self, 'parameters_')
+# %% ../nbs/43_tasks.ipynb #ee9608e0
+#| code-fold: true
+def _as_list(X: Any) -> list | None:
+    "The sequences of a list or of an array with three axes; None for a table"
+    if X is None or type(X) is dict or isinstance(X, str | bytes | Iterator):     # a sparse matrix may be another dict
+        refuse('X', type(X).__name__, 'a list of (steps, features) arrays')
+    if getattr(X, 'ndim', 0) > 3: refuse('X', f'shape {X.shape}', '(sequences, steps, features)')
+    if getattr(X, 'ndim', 0) == 3: return list(np.asanyarray(X))
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1: X = list(X)
+    if not isinstance(X, list | tuple): return None
+    return None if _list_depth(X) == 2 and not any(isinstance(x, np.ndarray) for x in X) else list(X)
 
-    def learned(self) -> dict[str, Any]:  # as JSON can hold it
-        "What fit left behind, but for the weights"
-        raise NotImplementedError
+# %% ../nbs/43_tasks.ipynb #e1a2b3c5
+#| code-fold: true
+def _list_depth(X: Any) -> int:
+    "How deep lists are nested, along the first entries"
+    return 1 + _list_depth(X[0]) if isinstance(X, list | tuple) and len(X) else 0
 
-    def restore(self,
-                learned: Mapping[str, Any],  # from learned
-                ) -> None:
-        "Set what fit would have left behind, but for the weights"
-        raise NotImplementedError
+# %% ../nbs/43_tasks.ipynb #e1a2b3c6
+#| code-fold: true
+def _from_lists(x: list | tuple, name: str) -> NDArray:
+    "Nested lists as an array"
+    try: array = np.asarray(x)
+    except ValueError: refuse(name, 'lists of unequal lengths', '(steps, features) arrays')
+    return array.astype(np.float64) if array.dtype.kind in 'iu' else array     # a number in a list has no type to keep
 
-    def save(self,
-             path: str | Path,  # where to
-             ) -> None:
-        "Write the fitted estimator to one file, completely or not at all; raises NotFittedError before fit"
-        _save_estimator(self, as_path(path, 'path'))
+# %% ../nbs/43_tasks.ipynb #2ac59ab7
+#| code-fold: true
+def _as_sequence(x: Any, name: str, n_x: int | None = None) -> NDArray:
+    "One sequence as an array (steps, features) of finite numbers"
+    if isinstance(x, str): refuse(name, 'text', 'an array (steps, features)')
+    if np.ma.is_masked(x): refuse(name, 'masked entries', 'numbers alone')
+    x = _from_lists(x, name) if isinstance(x, list | tuple) else np.asarray(x)
+    if x.dtype.kind not in 'biuf': refuse(name, x.dtype, 'real numbers')
+    if x.ndim == 1: x = x[:, None]
+    if x.ndim != 2 or 0 in x.shape: refuse(name, f'shape {x.shape}', '(steps, features)')
+    if n_x is not None and x.shape[1] != n_x: refuse(name, f'{x.shape[1]} features', n_x)  # type: ignore[arg-type]
+    if not np.isfinite(x).all(): refuse(name, 'NaN or infinity', 'finite numbers')
+    return x
 
-    @classmethod
-    def load(cls,
-             path: str | Path,  # where from
-             ) -> Self:  # a fitted estimator
-        "Read what save wrote; raises ValueError for a damaged or foreign file, OSError if it can't be read"
-        return _load_estimator(cls, as_path(path, 'path'))
+# %% ../nbs/43_tasks.ipynb #e1a2b3c7
+#| code-fold: true
+def _as_sequences(X: Sequence, n_x: int | None = None) -> list[NDArray]:
+    "Sequences (T_i, n) with the same n and of the same dtype"
+    if not X: refuse('X', 'no sequences', 'one or more')
+    found: list[NDArray] = []
+    for i, x in enumerate(X):
+        found.append(_as_sequence(x, f'X[{i}]', found[0].shape[1] if found else n_x))
+        if (here := found[i].dtype) != (dtype := found[0].dtype):
+            refuse(f'X[{i}]', f'{here} beside {dtype}', 'sequences of one type')
+    return found
 
-# %% ../nbs/43_tasks.ipynb #6fa79d99
-def _parts_of(estimator: Saved) -> dict[str, Any]:
-    "An estimator, and the one inside it, if it has one"
-    inner = getattr(estimator, 'rehearsal_', None)
-    return {'': estimator} if inner is None else {'': estimator, 'rehearsal.': inner}
+# %% ../nbs/43_tasks.ipynb #7938086d
+#| code-fold: true
+def as_target(y: Any, m: int, several: bool = False) -> NDArray:
+    "Finite targets of one kind as an array, one a sequence, (m,), or also (m, n_y) where there may be several"
+    if y is None:
+        refuse('y', 'None', 'targets: this estimator requires y to be passed, but the target y is None')
+    if isinstance(y, list | tuple) and 0 < sum(isinstance(k, str) for k in y) < len(y):
+        refuse('y', 'text beside other values', 'targets of one kind')
+    if np.ma.is_masked(y): refuse('y', 'masked entries', 'values alone')
+    if getattr(y, 'ndim', 0) > 2: refuse('y', f'shape {y.shape}', f'{(m,)}, one target a sequence')
+    if getattr(getattr(y, 'dtype', None), 'kind', None) == 'c':
+        refuse('y', 'complex numbers', 'real ones. Complex data not supported')
+    if getattr(y, 'ndim', 1) and hasattr(y, '__len__') and not len(y): refuse('y', 'no targets', f'{m}, one a sequence')
+    if several and np.asarray(y).dtype.kind in 'US': refuse('y', 'text', 'numeric targets')
+    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name='y') if several else column_or_1d(y, warn=True)
+    assert_all_finite(y, input_name='y')
+    if len(y) != m: refuse('y', f'{len(y)} targets', f'{m}, one a sequence')
+    return y
 
-# %% ../nbs/43_tasks.ipynb #930b6f5a
-def _save_estimator(estimator: Saved, path: Path) -> None:
-    "Write a fitted estimator to one file"
-    check_is_fitted(estimator)
-    options = {name: _plain_option(value) for name, value in estimator.get_params().items()}
-    arrays = join({f'{start}{i}': p for start, e in _parts_of(estimator).items() for i, p in enumerate(e.parameters_)})
-    save_arrays(path, arrays, {'options': options, 'learned': estimator.learned()}, f'{type(estimator).__name__} 1')
+# %% ../nbs/43_tasks.ipynb #6bafb778
+#| code-fold: true
+def _as_weights(sample_weight: Any, m: int) -> NDArray | None:
+    "Weights (m,) of sequences, none below 0 and some above"
+    if sample_weight is None: return None
+    w = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name='sample_weight')
+    if w.shape != (m,): refuse('sample_weight', f'shape {w.shape}', f'{(m,)}, one a sequence')
+    if (w < 0).any(): refuse('sample_weight', w.min(), 'numbers from 0')
+    if not w.any(): refuse('sample_weight', 'zeros alone', 'a sequence that counts')
+    return w
 
-# %% ../nbs/43_tasks.ipynb #fec26621
-def _take_weights(estimator: Any, arrays: Mapping[str, NDArray], start: str) -> None:
-    "The members' weights from a file; raises ValueError unless they are those of the network"
-    of_members = [of_layer(arrays, f'{start}{i}') for i in range(estimator.members)]
-    expected = {name: p.shape for name, p in estimator.network_.init(np.random.default_rng(0)).items()}
-    if any({name: p.shape for name, p in parameters.items()} != expected for parameters in of_members):
-        raise ValueError('the weights are not those of the network that the file describes')
-    estimator.parameters_ = of_members
+# %% ../nbs/43_tasks.ipynb #e1a2b3c8
+#| code-fold: true
+def _class_weights(class_weight: Any, y: NDArray) -> NDArray:
+    "The weight (m,) of each target's class"
+    if isinstance(class_weight, str) and class_weight == 'balanced': return compute_sample_weight('balanced', y)
+    if not isinstance(class_weight, Mapping):
+        refuse('class_weight', in_short(class_weight), "None, 'balanced' or a dictionary")
+    for name, weight in class_weight.items():
+        if name not in y.tolist(): refuse('class_weight', f'the class {name!r}', f'one of {np.unique(y).tolist()}')
+        require(Number(0), class_weight=weight)
+    return np.array([class_weight.get(name, 1.0) for name in y.tolist()], np.float64)
 
-# %% ../nbs/43_tasks.ipynb #66a15406
-def _load_estimator(kind: type, path: Path) -> Any:
-    "Read a fitted estimator; raises ValueError for a file that is damaged, foreign or at odds with itself"
-    arrays, about = load_arrays(path, f'{kind.__name__} 1')
-    estimator = kind(**{name: _option_from(value) for name, value in about['options'].items()})
-    estimator.restore(about['learned'])
-    try:
-        for start, part in _parts_of(estimator).items(): _take_weights(part, arrays, start)
-    except ValueError as e: raise ValueError(f'{path}: {e}') from None
-    return estimator
+# %% ../nbs/43_tasks.ipynb #60f6fa6b
+class _SequenceEstimator(Ensemble):
+    "What classifier and regressor share: options, the sequences they read, the network, the file"
+    _declared: ClassVar = {**Ensemble._declared, 'epochs': Integer(1), 'directions': Integer(1, 2), 'pool': POOLS}
+    scale_: Scale
 
-# %% ../nbs/43_tasks.ipynb #cc565312
-def forget(
-    estimator: Saved,  # fitted or not
-) -> None:
-    "Back to unfitted: what fit begins with, so that a fit that fails leaves nothing half-learned"
-    if hasattr(estimator, 'parameters_'): del estimator.parameters_
-
-# %% ../nbs/43_tasks.ipynb #0fcb03cd
-_F = TypeVar('F', bound=Callable[..., None])
-
-def options_known(
-    init: _F,  # the __init__ of an estimator
-) -> _F:  # the same
-    "An option that there is none of is an error in the name of the estimator, with the names that there are"
-    names = [*inspect.signature(init).parameters][1:]
-
-    @wraps(init)
-    def checked(self: Any, *values: Any, **options: Any) -> None:
-        unknown = sorted({*options} - {*names})
-        if unknown: raise TypeError(f'{type(self).__name__}: got {unknown[0]}, expected some of {", ".join(names)}')
-        init(self, *values, **options)
-    return checked  # type: ignore[return-value]
-
-class _SequenceOptions(Saved):
-    "The options that classifier and regressor have in common"
-    @options_known
-    def __init__(self, units: int=64, layers: int=1, cell: str='gru', directions: int=2, pool: str='mean',
-                 dropout: float=0.3, noise: float=0.5, epochs: int=60, batch_size: int=16, learning_rate: float=0.005,
-                 weight_decay: float=0.01, members: int=3, validation_fraction: float=0.0, patience: int=10,
-                 random_state: Any=None, verbose: bool=False) -> None:
+    def __init__(self, units: int = 64, layers: int = 1, cell: str = 'gru', directions: int = 2, pool: str = 'mean',
+                 dropout: float = 0.3, noise: float = 0.5, epochs: int = 60, batch_size: int = 16,
+                 learning_rate: float = 0.005, weight_decay: float = 0.01, members: int = 3,
+                 validation_fraction: float = 0.0, patience: int = 10, random_state: Any = None,
+                 verbose: bool = False) -> None:
         self.units, self.layers, self.cell, self.directions, self.pool = units, layers, cell, directions, pool
         self.dropout, self.noise, self.epochs, self.batch_size = dropout, noise, epochs, batch_size
         self.learning_rate, self.weight_decay, self.members = learning_rate, weight_decay, members
         self.validation_fraction, self.patience = validation_fraction, patience
         self.random_state, self.verbose = random_state, verbose
 
-# %% ../nbs/43_tasks.ipynb #f5e5f4ee
-def _check_sequence_options(options: Mapping[str, Any]) -> None:
-    "Raise TypeError or ValueError for an option that makes no sense"
-    sizes = 'units', 'layers', 'epochs', 'batch_size', 'members', 'patience'
-    check_sizes(**{name: options[name] for name in sizes})
-    check_positive(learning_rate=options['learning_rate'])
-    check_at_least_zero(noise=options['noise'], weight_decay=options['weight_decay'])
-    check_fraction(validation_fraction=options['validation_fraction'])
-    _check_pool(options['pool'])
-
-# %% ../nbs/43_tasks.ipynb #d0212442
-def _check_table(estimator: Any, X: Any, reset: bool=False) -> list[NDArray]:
-    "The rows of a table; raises ValueError where it is none, or has other columns than what was fitted; X (m, T)"
-    if isinstance(X, (list, tuple)): X = _from_lists(X, 'X')
-    if np.ma.is_masked(X): raise ValueError('X: got masked entries, expected numbers alone')
-    if not reset and not estimator.of_tables_:
-        raise ValueError(f'X: got a table of shape {np.shape(X)}, expected a list of sequences, as in fit; [x] for one')
-    return list(validate_data(estimator, X, reset=reset)[:, :, None])
-
-# %% ../nbs/43_tasks.ipynb #1e43d504
-def _check_sequences(estimator: Any, X: Any, reset: bool=False) -> list[NDArray]:
-    "What came, looked at; raises TypeError or ValueError where it is none or differs from what was fitted; X (T_i, n)"
-    if not reset: check_is_fitted(estimator)
-    if X is None or type(X) is dict or isinstance(X, str | bytes | Iterator):
-        raise TypeError(f'X: got {type(X).__name__}, expected a list of (steps, features) arrays')
-    if getattr(X, 'ndim', 0) > 3:
-        raise ValueError(f'X: got shape {X.shape}, expected (sequences, steps, features)')
-    listed = _as_list(X)
-    rows = _check_table(estimator, X, reset) if listed is None else listed
-    sequences = _as_sequences(rows, None if reset else len(estimator.scale_.mean))
-    if reset and listed is not None: estimator.n_features_in_ = sequences[0].shape[1]
-    if reset: estimator.of_tables_ = listed is None
-    return sequences
-
-# %% ../nbs/43_tasks.ipynb #74a401c5
-def _sequence_record(estimator: Any) -> dict[str, Any]:
-    "What fit left behind in any estimator of sequences, but for the weights"
-    e, names = estimator, getattr(estimator, 'feature_names_in_', None)
-    record = {name: getattr(e, name) for name in ('of_tables_', 'history_', 'held_out_history_')}
-    record |= {'n_features_in_': int(e.n_features_in_), 'scale': e.scale_.as_lists()}
-    if names is not None: record['feature_names_in_'] = names.tolist()
-    if hasattr(e, 'classes_'): return record | {'classes': e.classes_.tolist(), 'dtype': e.classes_.dtype.str}
-    return record | {'one_value_': e.one_value_, 'target_scale': e.target_scale_.as_lists()}
-
-# %% ../nbs/43_tasks.ipynb #8b4379e1
-def _restore_sequences(estimator: Any, learned: Mapping[str, Any]) -> None:
-    "Set what fit would have left behind, but for the weights"
-    for name in ('n_features_in_', 'of_tables_', 'history_', 'held_out_history_', 'one_value_'):
-        if name in learned: setattr(estimator, name, learned[name])
-    if 'feature_names_in_' in learned: estimator.feature_names_in_ = np.array(learned['feature_names_in_'], object)
-    if 'classes' in learned: estimator.classes_ = np.array(learned['classes'], learned['dtype'])
-    if 'target_scale' in learned: estimator.target_scale_ = Scale(*map(np.array, learned['target_scale']))
-    estimator.scale_ = Scale(*map(np.array, learned['scale']))
-    n_y = len(estimator.classes_ if 'classes' in learned else estimator.target_scale_.mean)
-    estimator.network_ = estimator.networks(len(estimator.scale_.mean), n_y)
-
-# %% ../nbs/43_tasks.ipynb #60f6fa6b
-class _SequenceEstimator(_SequenceOptions):
-    "What classifier and regressor have in common"
-    def __sklearn_tags__(self) -> Any:  # an object
-        "What scikit-learn wants to know about an estimator"
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = tags.target_tags.required = True
         return tags
 
-    def networks(self, n_x: int, n_y: int) -> Chain:
-        "The network that the options describe"
-        return _sequence_network(n_x, n_y, self.units, self.layers, self.cell, self.directions, self.pool, self.dropout)
+    def _sequences(self, X: Any, reset: bool = False) -> list[NDArray]:
+        "The sequences (T_i, n) of X; after fit (not reset), only such as were fitted"
+        if not reset: check_is_fitted(self)
+        rows = _as_list(X)
+        if rows is None:
+            if isinstance(X, list | tuple): X = _from_lists(X, 'X')
+            if np.ma.is_masked(X): refuse('X', 'masked entries', 'numbers alone')
+            if not reset and not self.of_tables_:
+                refuse('X', f'a table of shape {np.shape(X)}', 'a list of sequences, as in fit; [x] for one')
+            rows = list(validate_data(self, X, reset=reset)[:, :, None])
+        return _as_sequences(rows, None if reset else len(self.scale_.mean))
+
+    def _given(self, X: Any) -> tuple[list[NDArray], dict[str, Any]]:
+        "The sequences that fit is given, and what the record says of their form"
+        seen = copy(self)                                   # scikit-learn notes a table's columns on the estimator
+        sequences = seen._sequences(X, reset=True)
+        form = {name: value for name, value in vars(seen).items() if name.endswith('_')}
+        return sequences, {'n_features_in_': sequences[0].shape[1], **form, 'of_tables_': bool(form)}
+
+    def _network(self, n_x: int, n_y: int) -> Chain:
+        cell, pool = str(self.cell), str(self.pool)
+        return _sequence_network(n_x, n_y, self.units, self.layers, cell, self.directions, pool, self.dropout)
+
+    def _learn(self, sequences: list[NDArray], targets: NDArray, n_y: int, loss: _Loss, weights: NDArray | None,
+               record: dict[str, Any]) -> Self:
+        "Train on sequences (T_i, n) with targets and weights (m,), and set all that was learned"
+        by_step = None if weights is None else np.repeat(weights, [len(x) for x in sequences])
+        scale = scale_of(np.concatenate(sequences), by_step)
+        network, scaled = self._network(len(scale.mean), n_y), [scale.apply(x) for x in sequences]
+        if weights is not None: weights = weights / weights.mean()
+        task = _SequenceTask(network, scaled, targets, loss, self.batch_size, self.noise, weights)
+        return self._remember({**record, 'scale_': scale, **self._train(task, self.epochs, show=self.verbose)})
 
     def scores(self, X: Any) -> NDArray:
-        "What each member says; raises NotFittedError before fit"
-        scaled = [self.scale_.apply(x) for x in _check_sequences(self, X)]
-        return np.stack([_scores_of(self.network_, parameters, scaled) for parameters in self.parameters_])
+        "The outputs of each network, (members, n_y, m); raises NotFittedError before fit"
+        scaled = [self.scale_.apply(x) for x in self._sequences(X)]
+        return np.stack([_outputs_of(self.network_, parameters, scaled) for parameters in self.parameters_])
 
-    def learned(self) -> dict[str, Any]:  # as JSON can hold it
-        "What fit left behind, but for the weights"
-        return _sequence_record(self)
+    def _learned(self) -> dict[str, Any]:
+        "The record as JSON, without networks"
+        own = {name: value for name, value in vars(self).items() if name in _AS_THEY_ARE}
+        own |= {name[:-1]: value.as_lists() for name, value in vars(self).items() if isinstance(value, Scale)}
+        if hasattr(self, 'feature_names_in_'): own['feature_names_in_'] = self.feature_names_in_.tolist()
+        classes = getattr(self, 'classes_', None)
+        return own if classes is None else {**own, 'classes': classes.tolist(), 'dtype': classes.dtype.str}
 
-    def restore(self, learned: Mapping[str, Any]) -> None:
-        "Set what fit would have left behind, but for the weights"
-        _restore_sequences(self, learned)
+    def _record(self, learned: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
+        "The record that a file holds"
+        own = {name: value for name, value in learned.items() if name in _AS_THEY_ARE}
+        own |= {f'{name}_': Scale.from_lists(learned[name]) for name in ('scale', 'target_scale') if name in learned}
+        if 'feature_names_in_' in learned: own['feature_names_in_'] = np.array(learned['feature_names_in_'], object)
+        if 'classes' in learned: own['classes_'] = np.array(learned['classes'], learned['dtype'])
+        n_y = len(own['classes_'] if 'classes' in learned else own['target_scale_'].mean)
+        return own | self._networks(self._network(len(own['scale_'].mean), n_y), arrays)
 
-# %% ../nbs/43_tasks.ipynb #add5bbb5
-def _learn_sequences(estimator: _SequenceEstimator, task: _SequenceTask) -> None:
-    "Train all members"
-    rng = generator_of(estimator.random_state)
-    estimator.network_ = task.network
-    members = [_train_member(task, estimator.get_params(), rng) for _ in range(estimator.members)]
-    estimator.parameters_ = [m.parameters for m in members]
-    estimator.history_, estimator.held_out_history_ = [m.history for m in members], [m.held_out for m in members]
-
-# %% ../nbs/43_tasks.ipynb #5b239d92
-def _sequence_task(estimator: _SequenceEstimator, sequences: list[NDArray], targets: NDArray, n_y: int, loss: _Loss,
-                   weights: NDArray | None) -> _SequenceTask:
-    "The task that options and data describe; sequences (T_i, n), targets (m,), weights (m,)"
-    by_step = None if weights is None else np.repeat(weights, [len(x) for x in sequences])
-    estimator.scale_ = scale_of(np.concatenate(sequences), by_step)
-    network = estimator.networks(sequences[0].shape[1], n_y)
-    scaled, w = [estimator.scale_.apply(x) for x in sequences], None if weights is None else weights / weights.mean()
-    return _SequenceTask(network, scaled, targets, loss, estimator.batch_size, estimator.noise, w)
+_AS_THEY_ARE = 'n_features_in_', 'of_tables_', 'history_', 'held_out_history_', 'one_value_'      # JSON holds them
 
 # %% ../nbs/43_tasks.ipynb #a9ac11f1
 def _that_count(weights: NDArray | None, sequences: list[NDArray],
                 y: NDArray) -> tuple[NDArray | None, list[NDArray], NDArray]:
-    "Leave out what has no weight; weights (m,), y (m,)"
+    "Leave out what has no weight; weights (m,), y (m,) or (m, n_y)"
     if weights is None or (weights > 0).all(): return weights, sequences, y
     counts = weights > 0
     return weights[counts], [x for x, c in zip(sequences, counts) if c], y[counts]
-
-# %% ../nbs/43_tasks.ipynb #ad785fd2
-def _classifier_task(estimator: Any, X: Any, y: Any, sample_weight: Any) -> _SequenceTask:
-    "Options and data, looked at; raises TypeError or ValueError for what can't be learned from; y (m,)"
-    _check_sequence_options(estimator.get_params())
-    sequences = _check_sequences(estimator, X, reset=True)
-    y = check_target(y, len(sequences))
-    check_classification_targets(y)
-    weights = _product_of(_check_sample_weight(sample_weight, len(y)), _class_weights(estimator.class_weight, y))
-    weights, sequences, y = _that_count(weights, sequences, y)
-    estimator.classes_, targets = np.unique(y, return_inverse=True)
-    n_y = len(estimator.classes_)
-    if n_y < 2: raise ValueError(f'y: got one class, {estimator.classes_.tolist()}, expected two or more')
-    return _sequence_task(estimator, sequences, targets, n_y, _CLASSES, weights)
 
 # %% ../nbs/43_tasks.ipynb #a6365897
 class SequenceClassifier(ClassifierMixin, _SequenceEstimator):
@@ -774,102 +562,70 @@ class SequenceClassifier(ClassifierMixin, _SequenceEstimator):
 
     Features are scaled here. `cell` is 'rnn', 'lstm' or 'gru'; `directions` 1 or 2; `pool`, over time, 'mean', 'max',
     'last' or 'ends'; `noise` is the standard deviation of what is added to the scaled features in training; `members`
-    are networks whose predictions are averaged; with `validation_fraction`, a share of the sequences is set aside, and
-    training ends after `patience` epochs without a lower loss there."""
-    @options_known
-    @delegates(_SequenceOptions.__init__)
-    def __init__(self,
-                 class_weight: Any = None,  # 'balanced', or a dictionary of how much a class counts; None for all alike
-                 **kwargs: Any,  # the options of every estimator of sequences
-                 ) -> None:
+    is the size of the ensemble, networks whose predictions are averaged. With `validation_fraction`, that fraction of
+    the sequences is held out, and training stops after `patience` epochs without a lower validation loss.
+    `class_weight` is 'balanced', or a dictionary of how much a class counts; None for all alike."""
+    @delegates(_SequenceEstimator.__init__)
+    def __init__(self, class_weight: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.class_weight = class_weight
 
-    def fit(self,
-            X: Any,  # a list of (T_i, n) arrays, (m, T, n), or a table (m, T)
-            y: Any,  # the class of each, (m,)
-            sample_weight: Any = None,  # how much each counts, (m,); None for all alike
-            ) -> Self:  # the estimator itself
-        "Learn from examples; raises TypeError or ValueError, before any work, for what can't be learned from"
-        forget(self)
-        _learn_sequences(self, _classifier_task(self, X, y, sample_weight))
-        return self
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        "Learn from sequences, the class of each, (m,), and how much each counts, (m,); None for all alike"
+        self._begin()
+        sequences, record = self._given(X)
+        y = as_target(y, len(sequences))
+        check_classification_targets(y)
+        weights = _as_weights(sample_weight, len(y))
+        if self.class_weight is not None:
+            weights = _class_weights(self.class_weight, y) * (1 if weights is None else weights)
+        weights, sequences, y = _that_count(weights, sequences, y)
+        classes, targets = np.unique(y, return_inverse=True)
+        if len(classes) < 2: refuse('y', f'one class, {classes.tolist()}', 'two or more')
+        return self._learn(sequences, targets, len(classes), _CLASSES, weights, {**record, 'classes_': classes})
 
-    def predict_proba(self,
-                      X: Any,  # sequences in any form
-                      ) -> NDArray:  # (m, classes), in the order of classes_
-        "The probability of each class"
+    def predict_proba(self, X: Any) -> NDArray:
+        "The probability of each class, (m, classes), in the order of classes_"
         return np.mean([softmax(z) for z in self.scores(X)], axis=0).T
 
-    def predict(self,
-                X: Any,  # sequences in any form
-                ) -> NDArray:  # (m,)
-        "The likeliest class of each sequence"
+    def predict(self, X: Any) -> NDArray:
+        "The likeliest class of each sequence, (m,)"
         likeliest = self.predict_proba(X).argmax(axis=1)
         return self.classes_[likeliest]
 
-    def score(self,
-              X: Any,  # sequences in any form
-              y: Any,  # the class of each, (m,)
-              sample_weight: Any = None,  # how much each counts, (m,)
-              ) -> float:  # from 0 to 1
-        "The share that is predicted right; raises ValueError for a class that was never seen"
-        sequences = _check_sequences(self, X)
-        y, w = _check_seen(y, len(sequences), self.classes_), _check_sample_weight(sample_weight, len(sequences))
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        "The accuracy, from 0 to 1; raises ValueError for a class that was never seen"
+        m, known = len(self._sequences(X)), self.classes_.tolist()
+        y, w = as_target(y, m), _as_weights(sample_weight, m)
+        unseen = sorted({*np.unique(y).tolist()} - {*known}, key=str)
+        if unseen: refuse('y', f'the class {str(unseen[0])!r}', f'one of {known}')
         return float(accuracy_score(y, self.predict(X), sample_weight=w))
-
-# %% ../nbs/43_tasks.ipynb #e5f1b332
-def _check_seen(y: ArrayLike, m: int, classes: NDArray) -> NDArray:
-    "Classes as an array; raises ValueError for one that was never seen, and where they are not as many as sequences"
-    y = check_target(y, m)
-    unseen = sorted(set(np.unique(y).tolist()) - set(classes.tolist()), key=str)
-    if unseen: raise ValueError(f'y: got the class {str(unseen[0])!r}, expected one of {classes.tolist()}')
-    return y
-
-# %% ../nbs/43_tasks.ipynb #016bddfc
-def _regressor_task(estimator: Any, X: Any, y: Any, sample_weight: Any) -> _SequenceTask:
-    "Options and data, looked at; raises TypeError or ValueError for what can't be learned from; y (m,)"
-    _check_sequence_options(estimator.get_params())
-    sequences = _check_sequences(estimator, X, reset=True)
-    y = check_target(y, len(sequences), several=True)
-    weights, sequences, y = _that_count(_check_sample_weight(sample_weight, len(y)), sequences, y)
-    estimator.one_value_, columns = y.ndim == 1, y.reshape(len(y), -1)
-    estimator.target_scale_ = scale_of(columns, weights)
-    targets = estimator.target_scale_.apply(columns).T.astype(np.float32)
-    return _sequence_task(estimator, sequences, targets, len(targets), _VALUES, weights)
 
 # %% ../nbs/43_tasks.ipynb #52e34af4
 class SequenceRegressor(RegressorMixin, _SequenceEstimator):
-    """Says which value goes with a sequence
+    """Says which value, or which values, go with a sequence
 
-    Sequences come as a list of (steps, features) arrays, which may differ in length, or as one array (sequences, steps,
-    features). One sequence alone stands in a list: `predict([x])`. An array with two axes is a table (sequences, steps)
-    of a single feature; only an estimator that was fitted to a table takes one in `predict` and `score`.
-
-    Features are scaled here. `cell` is 'rnn', 'lstm' or 'gru'; `directions` 1 or 2; `pool`, over time, 'mean', 'max',
-    'last' or 'ends'; `noise` is the standard deviation of what is added to the scaled features in training; `members`
-    are networks whose predictions are averaged; with `validation_fraction`, a share of the sequences is set aside, and
-    training ends after `patience` epochs without a lower loss there."""
-    def __sklearn_tags__(self) -> Any:  # an object
-        "What scikit-learn wants to know about an estimator"
+    Sequences and options are those of `SequenceClassifier`, but for `class_weight`. One sequence alone stands in a
+    list: `predict([x])`."""
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
-    def fit(self,
-            X: Any,  # a list of (T_i, n) arrays, (m, T, n), or a table (m, T)
-            y: Any,  # the value of each, (m,), or values (m, n_y)
-            sample_weight: Any = None,  # how much each counts, (m,); None for all alike
-            ) -> Self:  # the estimator itself
-        "Learn from examples; raises TypeError or ValueError, before any work, for what can't be learned from"
-        forget(self)
-        _learn_sequences(self, _regressor_task(self, X, y, sample_weight))
-        return self
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        "Learn from sequences, values (m,) or (m, n_y), and how much each counts, (m,); None for all alike"
+        self._begin()
+        sequences, record = self._given(X)
+        y = as_target(y, len(sequences), several=True)
+        weights, sequences, y = _that_count(_as_weights(sample_weight, len(y)), sequences, y)
+        columns = y.reshape(len(y), -1)
+        scale = scale_of(columns, weights)
+        targets = scale.apply(columns).T.astype(np.float32)
+        record |= {'one_value_': y.ndim == 1, 'target_scale_': scale}
+        return self._learn(sequences, targets, len(targets), _VALUES, weights, record)
 
-    def predict(self,
-                X: Any,  # sequences in any form
-                ) -> NDArray:  # (m,), or (m, n_y)
-        "The value of each sequence"
+    def predict(self, X: Any) -> NDArray:
+        "The value of each sequence, (m,), or its values, (m, n_y)"
         scores = self.scores(X).mean(axis=0)
         values = self.target_scale_.undo(scores.T)
         return values[:, 0] if self.one_value_ else values

@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fastcore.docments import docments
 from safetensors.numpy import load_file
 
-from rnn_nbdev.cli import (_Settings, _most_surprising, _nats_and_bits, _optimizer_of, _training_plan, rnn_eval, rnn_sample,
-                           rnn_train, _schedule_of, _settings_of, _stop_strings, train_text)
+from rnn_nbdev.cli import (_nats_and_bits, _optimizer_of, _schedule_of, _Settings, _settings_of, _stop_strings,
+                           _training_plan, _worst_places, rnn_eval, rnn_sample, rnn_train, train_text)
 from rnn_nbdev.files import load_arrays, save_arrays
 from rnn_nbdev.optim import SGD, Adam, RMSProp, averaged_parameters
 from rnn_nbdev.text import load_model
@@ -93,6 +95,14 @@ def test_help_says_what_every_option_is(tmp_path):
         assert all(option in said.stdout for option in options), name
 
 
+def test_every_setting_is_an_option_that_says_its_default():
+    words = docments(rnn_train)
+    assert [*words][:-1] == [f.name for f in fields(_Settings)] + ['out', 'resume', 'quiet', 'version']
+    for f in fields(_Settings):
+        said = f'{f.default} if not given' in words[f.name] or f'{f.default!r} (default)' in words[f.name]
+        assert said or (f.name in ('text', 'pattern') and 'if not given' in words[f.name]), f.name
+
+
 @pytest.mark.parametrize('name', ['rnn_train', 'rnn_sample', 'rnn_eval', 'rnn_bench'])
 def test_every_command_says_its_version(name, tmp_path):
     said = command(name, '--version', cwd=tmp_path)
@@ -104,7 +114,7 @@ def test_every_command_says_its_version(name, tmp_path):
 def test_what_is_said_of_a_run_can_be_checked(texts, tmp_path):
     said = command('rnn_train', '--text', texts/'good.txt', '--steps', 2, *SMALL, cwd=tmp_path)
     assert said.returncode == 0, said.stderr
-    assert 'SHA-256' in said.stdout and 'nats' in said.stdout and 'bits a character' in said.stdout
+    assert 'SHA-256' in said.stdout and 'nats' in said.stdout and 'bits per character' in said.stdout
     assert [p.name for p in (tmp_path/'runs').iterdir()] == ['lstm-001']
     assert command('rnn_train', '--text', texts/'good.txt', '--steps', 2, *SMALL, '--quiet', cwd=tmp_path).stdout == ''
     assert sorted(p.name for p in (tmp_path/'runs').iterdir()) == ['lstm-001', 'lstm-002']
@@ -148,8 +158,8 @@ BAD_TRAIN = {
     'missing file': (['--text', 'none.txt'], 'none.txt'),
     'empty file': (['--text', '{texts}/empty.txt'], 'empty'),
     'empty folder': (['--text', '{texts}/none'], 'no file matches'),
-    'shorter than one stretch': (['--text', '{texts}/short.txt'], 'text'),
-    'shorter than a long stretch': (['--text', '{texts}/good.txt', '--stretch', '100000'], 'text'),
+    'shorter than one window': (['--text', '{texts}/short.txt'], 'text'),
+    'shorter than a long window': (['--text', '{texts}/good.txt', '--stretch', '100000'], 'text'),
     'not UTF-8': (['--text', '{texts}/latin.txt'], '0xef at offset 13, line 2'),
     'unknown way with errors': (['--text', '{texts}/good.txt', '--errors', 'guess'], 'errors'),
     'a file where the folder should be': (['--text', '{texts}/good.txt', '--out', '{texts}/good.txt'], 'out'),
@@ -476,8 +486,8 @@ def test_any_file_is_learned_byte_by_byte(texts, tmp_path):
     begin = ['--text', 'any.bin', '--tokens', 'bytes', '--out', 'run', '--steps', 3]
     done = command('rnn_train', *begin, *SMALL, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert '256 different bytes' in done.stdout and 'bits a byte' in done.stdout
-    assert 'bits a character' not in done.stdout, 'it is not UTF-8'
+    assert '256 different bytes' in done.stdout and 'bits per byte' in done.stdout
+    assert 'bits per character' not in done.stdout, 'it is not UTF-8'
     result = json.loads((tmp_path/'run'/'result.json').read_text())
     assert result['bits'] == result['bits_a_byte'] and result['bytes'] > 200 and 'chars' not in result
     assert json.loads((tmp_path/'run'/'settings.json').read_text())['text']['bytes'] == 256 * 12
@@ -491,20 +501,20 @@ def test_bytes_are_written_and_measured(texts, tmp_path, capsysbinary):
     assert capsysbinary.readouterr().out.startswith('ü∀'.encode())
     rnn_eval(run=run, text=str(texts/'latin.txt'), worst=2)
     said = capsysbinary.readouterr().out.decode()
-    assert said.count('\n') == 3 and 'vocabulary' not in said and 'bits a character' not in said
+    assert said.count('\n') == 3 and 'vocabulary' not in said and 'bits per character' not in said
 
 
 def test_bits_a_byte_agree_where_characters_are_bytes():
-    assert _nats_and_bits(np.log(2), 'ascii') == '0.693 nats = 1.000 bits a character, 1.000 bits a byte'
-    assert _nats_and_bits(np.log(2), 'ü') == '0.693 nats = 1.000 bits a character, 0.500 bits a byte'
-    assert _nats_and_bits(np.log(2), 'ü'.encode()) == '0.693 nats = 1.000 bits a byte, 2.000 bits a character'
+    assert _nats_and_bits(np.log(2), 'ascii') == '0.693 nats = 1.000 bits per character, 1.000 bits per byte'
+    assert _nats_and_bits(np.log(2), 'ü') == '0.693 nats = 1.000 bits per character, 0.500 bits per byte'
+    assert _nats_and_bits(np.log(2), 'ü'.encode()) == '0.693 nats = 1.000 bits per byte, 2.000 bits per character'
 
 
 def test_no_bits_a_byte_where_bytes_were_replaced(trained, texts, tmp_path, capsys):
     rnn_eval(run=str(trained), text=str(texts/'latin.txt'), errors='replace')
-    assert 'bits a byte' not in capsys.readouterr().out
+    assert 'bits per byte' not in capsys.readouterr().out
     rnn_eval(run=str(trained), text=str(texts/'other.txt'), errors='replace')
-    assert 'bits a byte' in capsys.readouterr().out, 'nothing was replaced'
+    assert 'bits per byte' in capsys.readouterr().out, 'nothing was replaced'
     (tmp_path/'end.txt').write_bytes((texts/'good.txt').read_bytes() + b'na\xefve\n')
     run, _ = train_text(tmp_path/'run', **{**TINY, 'steps': 5, 'text': str(tmp_path/'end.txt'), 'errors': 'replace'})
     assert 'bits_a_byte' not in json.loads((run/'result.json').read_text())
@@ -533,7 +543,7 @@ def test_a_run_is_measured_and_goes_on_in_another_folder(texts, tmp_path, monkey
     train_text(tmp_path/'run', **{**TINY, 'steps': 5, 'text': 'good.txt'})
     monkeypatch.chdir(tmp_path)
     rnn_eval(run='run')
-    assert 'good.txt, held-out part' in capsys.readouterr().out
+    assert 'good.txt, validation set' in capsys.readouterr().out
     monkeypatch.chdir(texts)
     train_text(resume=tmp_path/'run', text='good.txt', quiet=True)
     assert capsys.readouterr().err == '', 'a run that has ended draws no bar'
@@ -556,7 +566,7 @@ def test_the_ways_of_writing(trained, capsys):
     greedy = said(temperature=0.0).out
     assert said(top=1, seed=5).out == said(nucleus=0.001, seed=5).out == greedy, 'only the likeliest is left'
     one = said(beam=1)
-    assert one.out == greedy and 'nats' in one.err and 'a char' in one.err
+    assert one.out == greedy and 'nats' in one.err and 'per char' in one.err
     wide = said(beam=8)
     value = [float(text.err.split()[0]) for text in (one, wide)]
     assert value[1] >= value[0] and len(wide.out) == len('the ') + 60 + 1
@@ -578,8 +588,8 @@ def test_surprises_are_told_with_their_place():
     nats = np.zeros((2, 4))                     # of 'bcde' after a and 'ghij' after f
     nats[1, 2], nats[0, 0] = 2.0, 1.0
     told = ["  2.89 bits  'i' after 'fgh'", "  1.44 bits  'b' after 'a'"]
-    assert list(_most_surprising(nats, 'abcdefghijk', 2)) == told
-    assert list(_most_surprising(nats, b'abcdefghij', 1)) == ["  2.89 bits  b'i' after b'fgh'"]
+    assert list(_worst_places(nats, 'abcdefghijk', 2)) == told
+    assert list(_worst_places(nats, b'abcdefghij', 1)) == ["  2.89 bits  b'i' after b'fgh'"]
 
 
 def test_the_worst_places_are_where_the_loss_is(trained, texts, tmp_path, capsys):
@@ -591,7 +601,7 @@ def test_the_worst_places_are_where_the_loss_is(trained, texts, tmp_path, capsys
     assert len(worst) == 3 and values == sorted(values, reverse=True)
     assert 'over 179 predictions' in first and all(' after ' in line for line in worst)
     rnn_eval(run=str(trained), text=str(rare), temperature=1e6)
-    uniform = f'{np.log2(len(load_model(trained)[0].vocabulary)):.3f} bits a character'
+    uniform = f'{np.log2(len(load_model(trained)[0].vocabulary)):.3f} bits per character'
     assert uniform in capsys.readouterr().out, 'nothing is known any more'
 
 

@@ -11,102 +11,76 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnn_nbdev import data, problems
+from rnn_nbdev.text import read_bytes
 
 folder = Path(data.__file__).parent/'datasets'
-by_record = pytest.mark.parametrize('record', data._DATA_SETS, ids=lambda record: record.name)
+by_file = pytest.mark.parametrize('file', data._DATA_SETS)
+
+
+def said_of(file: str) -> str:
+    "What DATA.md says of a file"
+    return (folder/'DATA.md').read_text(encoding='utf-8').split(f'## {file}\n')[1].split('\n## ')[0]
 
 
 # --------------------------------------------------------------------------------------------- what the package ships
 
-@by_record
-def test_every_record_is_that_of_its_file(record):
-    assert hashlib.sha256((folder/record.file).read_bytes()).hexdigest() == record.sha256
-    assert all(vars(record).values()) and record.licence in ('public domain', 'CC-BY-4.0')
-
-
-@by_record
-def test_the_record_and_the_page_beside_the_files_agree(record):
-    page = (folder/'DATA.md').read_text(encoding='utf-8')
-    own = page.split(f'## {record.file}\n')[1].split('\n## ')[0]
-    assert record.sha256 in own and record.licence in own
-    package = re.search(r'as in (\S+ [\d.]+\d)', record.source)[1]
-    assert f'of {package}. Changed: ' in own
+@by_file
+def test_every_hash_is_that_of_its_file_and_the_page_beside_it_agrees(file):
+    assert hashlib.sha256((folder/file).read_bytes()).hexdigest() == data._DATA_SETS[file]
+    said = said_of(file)
+    assert data._DATA_SETS[file] in said
+    assert re.search(r'^- Licence: (public domain|.*CC-BY-4\.0)', said, re.MULTILINE)
+    package = re.search(r' of (\S+ [\d.]+\d)\. Changed: ', said)[1]
     assert package in make_datasets.__doc__
 
 
 def test_there_is_a_record_for_every_file_and_all_is_small():
-    assert {path.name for path in folder.iterdir()} == {record.file for record in data._DATA_SETS} | {'DATA.md'}
+    assert {path.name for path in folder.iterdir()} == data._DATA_SETS.keys() | {'DATA.md'}
     assert sum(path.stat().st_size for path in folder.iterdir()) < 700_000
 
 
 def test_attribution_is_given_as_the_licence_asks():
     "Creators, licence with its address, and what was changed: CC BY 4.0, section 3(a)"
-    page = (folder/'DATA.md').read_text(encoding='utf-8').split('## japanese_vowels.csv.gz\n')[1].split('\n## ')[0]
+    page = said_of('japanese_vowels.csv.gz')
     for words in ('Kudo', 'Toyama', 'Shimbo', 'creativecommons.org/licenses/by/4.0', 'Changed:', 'without warranties'):
         assert words in page
 
 
-@by_record
-def test_a_missing_or_damaged_file_is_refused_in_one_line(record, tmp_path):
-    with pytest.raises(ValueError, match=f'^data set {record.name}: no file .*{re.escape(record.file)}[^\n]*$'):
-        data._read_data_set(record.name, tmp_path)
-    whole = (folder/record.file).read_bytes()
+@by_file
+def test_a_missing_or_damaged_file_is_refused_in_one_line(file, tmp_path):
+    name = file.split('.')[0]
+    with pytest.raises(ValueError, match=f'^data set {name}: no file .*{re.escape(file)}[^\n]*$'):
+        data._read_data_set(name, tmp_path)
+    whole = (folder/file).read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole)//2] ^= 1
     for wrong in (b'', whole[:-1], whole + b'\n', bytes(flipped)):
-        (tmp_path/record.file).write_bytes(wrong)
-        with pytest.raises(ValueError, match=f'^data set {record.name}: [^\n]*damaged: SHA-256 [^\n]*$'):
-            data._read_data_set(record.name, tmp_path)
-    (tmp_path/record.file).write_bytes(whole)
-    assert data._read_data_set(record.name, tmp_path) == data._read_data_set(record.name)
+        (tmp_path/file).write_bytes(wrong)
+        with pytest.raises(ValueError, match=f'^data set {name}: [^\n]*damaged: SHA-256 [^\n]*$'):
+            data._read_data_set(name, tmp_path)
+    (tmp_path/file).write_bytes(whole)
+    assert data._read_data_set(name, tmp_path) == data._read_data_set(name)
 
 
-@pytest.mark.parametrize('call', [
-    lambda: data._data_set('moons'), lambda: data._data_set(3), lambda: data._data_set([]),
-    lambda: data.japanese_vowels('all'), lambda: data.japanese_vowels(None),
-    lambda: data.temperatures('Boston'), lambda: data.temperatures(['Seattle']),
-    lambda: data.census_names('male'), lambda: data.census_names([]), lambda: data.census_names(['male', 'male']),
-    lambda: data.census_names(['males']),
-    lambda: data.census_names([['male']])])
-def test_what_is_not_there_is_refused_in_one_line(call):
-    with pytest.raises(ValueError, match=r'^[^\n]*: got [^\n]*, expected [^\n]*$'): call()
-
-
-nowhere = Path('nowhere')
 bad_text = {
-    'no bytes': (lambda: data._decode('text', 'a file'), TypeError, 'a file: got str, expected bytes'),
-    'how to decode': (lambda: data._decode(b'a', 'a file', 'ignore'), ValueError, "errors: got 'ignore'"),
-    'not UTF-8': (lambda: data._decode(b'a\n\xff', 'a'), ValueError, 'a: not UTF-8: byte 0xff at offset 2, line 2'),
-    'a file elsewhere': (lambda: data.mixed_order([Path('b/c')], Path('a')), ValueError, 'paths: got b.c, expected'),
-    'no path': (lambda: data.mixed_order([3], Path('a')), TypeError, 'paths: got 3'),
-    'one path': (lambda: data.read_files('abc'), TypeError, "paths: got 'abc', expected a list"),
-    'no paths': (lambda: data.read_files([None]), TypeError, 'paths: got None'),
-    'how to read': (lambda: data.read_files([], 'huh'), ValueError, "errors: got 'huh'"),
-    'text of nothing': (lambda: data.read_text(None), TypeError, 'text: got None, expected a path'),
-    'text from nowhere': (lambda: data.read_text(nowhere), ValueError, 'text: no such file or folder: nowhere'),
-    'how to read a text': (lambda: data.read_text('.', errors=None), ValueError, 'errors: got None'),
-    'pattern': (lambda: data.read_text('.', pattern=3), TypeError, 'pattern: got 3'),
-    'nothing of that pattern': (lambda: data.read_text(folder, pattern='*.none'), ValueError, 'text: no file matches'),
-    'no text to split': (lambda: data.split_text(None), TypeError, 'text: got NoneType'),
-    'letters to split': (lambda: data.split_text(list('abcdefgh')), TypeError, 'text: got list'),
-    'share as text': (lambda: data.split_text('abcdef', '0.5'), TypeError, "held_out: got '0.5'"),
-    'no share': (lambda: data.split_text('abcdef', None), TypeError, 'held_out: got None'),
-    'share of all': (lambda: data.split_text('abcdef', 1.0), ValueError, 'held_out: got 1.0'),
-    'share of NaN': (lambda: data.split_text('abcdef', float('nan')), ValueError, 'held_out: got nan'),
-    'too little': (lambda: data.split_text('abc', 0.5), ValueError, 'text: 3 characters are too few'),
-    'folder': (lambda: data._read_data_set('sunspots', 3), TypeError, 'folder: got 3, expected a path'),
-    'kinds as a number': (lambda: data.census_names(3), ValueError, 'kinds: got 3'),
-    'kinds as a dictionary': (lambda: data.census_names({'male': 1}), ValueError, 'kinds: got'),
-    'a kind of lists': (lambda: data.census_names([['male']]), ValueError, 'kinds: got'),
-    'a place in a list': (lambda: data.temperatures(['Seattle']), ValueError, 'place: got'),
-    'a part in a list': (lambda: data.japanese_vowels(['train']), ValueError, 'part: got'),
+    'not UTF-8': (lambda: data._decode(b'a\n\xff', 'a'), 'a: not UTF-8: byte 0xff at offset 2, line 2'),
+    'text of nothing': (lambda: data.read_text(None), 'path: got NoneType, expected a path'),
+    'text from nowhere': (lambda: data.read_text('nowhere'), 'text: no such file or folder: nowhere'),
+    'how to read a text': (lambda: data.read_text('.', errors='guess'), "errors: got 'guess', expected one of "),
+    'nothing of that pattern': (lambda: data.read_text(folder, pattern='*.none'), 'text: no file matches'),
+    'share of all': (lambda: data.split_text('abcdef', 1.0), 'share: got 1.0, expected a number above 0 and below 1'),
+    'too little': (lambda: data.split_text('abc', 0.5), 'text: 3 characters are too few'),
+    'another place': (lambda: data.temperatures('Boston'), "place: got 'Boston', expected one of 'Seattle', 'San F"),
+    'another part': (lambda: data.japanese_vowels(['train']), r"part: got \['train'\], expected one of 'train', "),
+    **{f'kinds: {kinds}': (lambda kinds=kinds: data.census_names(kinds), 'kinds: got .*, expected some of .*each once')
+       for kinds in ('male', [], ['male', 'male'], ['males'], [['male']], 3, {'male': 1})},
 }
 
 
 @pytest.mark.parametrize('name', bad_text)
 def test_bad_input_is_refused_in_one_line(name):
-    call, error, words = bad_text[name]
-    with pytest.raises(error, match=f'^{words}') as caught: call()
+    call, words = bad_text[name]
+    with pytest.raises(ValueError, match=f'^{words}') as caught: call()
     assert '\n' not in str(caught.value)
 
 
@@ -139,6 +113,35 @@ def test_names_come_in_the_order_asked_for():
     assert np.bincount(labels).tolist() == [10_000, 1219] and (np.diff(labels) >= 0).all()
 
 
+# --------------------------------------------------------------------------------------------------- reading a text
+
+def test_a_folder_is_read_in_an_order_that_its_names_decide(tmp_path):
+    for name in ('one', 'two', 'three', 'four'): (tmp_path/name).write_text(f'{name}\n')
+    text = data.read_text(tmp_path)
+    expected = sorted(('one', 'two', 'three', 'four'), key=lambda name: hashlib.sha256(name.encode()).digest())
+    assert text.characters.split() == expected and text.files == 4
+
+
+def test_a_text_says_where_it_came_from(tmp_path):
+    (tmp_path/'a.txt').write_text('one and two')
+    for read, unit in ((data.read_text, 'characters'), (read_bytes, 'bytes')):
+        text = read(tmp_path/'a.txt')
+        assert repr(text) == f'{tmp_path/"a.txt"}: 11 {unit} from 1 file, SHA-256 {text.sha256[:16]}...'
+        assert text.record() == {'source': str(tmp_path/'a.txt'), 'files': 1, unit: 11, 'sha256': text.sha256}
+
+
+@given(st.text(min_size=20, max_size=200), st.floats(0.2, 0.8))
+def test_what_is_held_out_is_not_trained_on(text, share):
+    train, held_out = data.split_text(text, share)
+    assert train + held_out == text and abs(len(held_out) - share * len(text)) <= 1
+
+
+def test_the_standard_library_is_there_and_is_python():
+    library = data.standard_library()
+    assert library.files > 300 and '\r' not in library.characters and library.characters.count('\ndef ') > 1000
+    assert library.record() == data.standard_library().record()
+
+
 # ---------------------------------------------------------------------------------- how the files were made
 
 def fake_packages(at: Path) -> list[Path]:
@@ -163,7 +166,7 @@ def test_the_files_are_made_from_the_packages(tmp_path, capsys):
     packages = fake_packages(tmp_path)
     for out in ('one', 'two'): make_datasets.main([*map(str, packages), str(tmp_path/out)])
     one, two = ({p.name: p.read_bytes() for p in (tmp_path/out).iterdir()} for out in ('one', 'two'))
-    assert one == two and one.keys() == {record.file for record in data._DATA_SETS}
+    assert one == two and one.keys() == data._DATA_SETS.keys()
     text = {name: (gzip.decompress(b) if name.endswith('.gz') else b).decode().splitlines() for name, b in one.items()}
     assert text['japanese_vowels.csv.gz'][1:] == [
         'train,1,1,' + ','.join(f'{i}.5' for i in range(12)), 'train,1,1,' + ','.join(map(str, range(12))),
@@ -216,36 +219,35 @@ def test_a_problem_has_the_packages_notation(make, dtype):
 
 
 @by_problem
-@pytest.mark.parametrize(('rng', 'm', 'error', 'words'), [
-    (0, 3, TypeError, 'rng: got int, expected a numpy.random.Generator'),
-    (np.random, 3, TypeError, 'rng: got module, expected a numpy.random.Generator'),
-    (np.random.default_rng(0), 0, ValueError, 'm: got 0, expected 1 or more'),
-    (np.random.default_rng(0), 2.0, TypeError, 'm: got 2.0, expected a whole number'),
-    (np.random.default_rng(0), True, TypeError, 'm: got True, expected a whole number')])
-def test_what_is_no_generator_or_size_is_refused(make, rng, m, error, words):
-    with pytest.raises(error, match=f'^{re.escape(words)}$'): make(rng, m, 40)
-
-
-@by_problem
-def test_a_number_type_that_cannot_hold_numbers_is_refused(make):
-    with pytest.raises(TypeError, match=r'^dtype: got .*int.*, expected a floating point type$'):
-        make(np.random.default_rng(0), 3, 40, dtype=np.int64)
+def test_every_size_generator_and_dtype_is_checked_before_anything_is_drawn(make):
+    rng = np.random.default_rng(0)
+    before = rng.bit_generator.state
+    for call, words in ((lambda: make(0, 3, 40), 'rng: got 0, expected a Generator'),
+                        (lambda: make(rng, 0, 40), 'm: got 0, expected an integer of at least 1'),
+                        (lambda: make(rng, 2.0, 40), 'm: got 2.0, expected an integer of at least 1'),
+                        (lambda: make(rng, 3, 40, dtype=np.int64), "dtype: got <class 'numpy.int64'>, expected a ")):
+        with pytest.raises(ValueError, match=f'^{re.escape(words)}'): call()
+    assert rng.bit_generator.state == before
 
 
 @pytest.mark.parametrize(('call', 'words'), [
-    (lambda r: problems.adding_problem(r, 3, 1), 'T: got 1, expected 2 or more'),
-    (lambda r: problems.adding_problem_1997(r, 3, 19), 'T: got 19, expected 20 or more'),
-    (lambda r: problems.multiplication_problem(r, 3, 19), 'T: got 19, expected 20 or more'),
-    (lambda r: problems.temporal_order_problem(r, 3, 9), 'T: got 9, expected 10 or more'),
-    (lambda r: problems.temporal_order_problem(r, 3, 10, 4), 'places: got 4, expected 2 or 3'),
-    (lambda r: problems.copying_problem(r, 3, 0), 'T: got 0, expected 1 or more'),
-    (lambda r: problems.copying_problem(r, 3, 5, 0), 'n_copy: got 0, expected 1 or more'),
-    (lambda r: problems.copying_problem(r, 3, 5, 2, 1), 'n_symbols: got 1, expected 2 or more'),
-    (lambda r: problems.parity_problem(r, 3, 0), 'T: got 0, expected 1 or more'),
-    (lambda r: problems._one_hot_sequence(np.array([[0, -2]]), 3), 'symbols: got -2 to 0, expected -1 to 2'),
+    (lambda r: problems.adding_problem(r, 3, 1), 'T: got 1, expected an integer of at least 2'),
+    (lambda r: problems.adding_problem_1997(r, 3, 19), 'T: got 19, expected an integer of at least 20'),
+    (lambda r: problems.multiplication_problem(r, 3, 19), 'T: got 19, expected an integer of at least 20'),
+    (lambda r: problems.temporal_order_problem(r, 3, 9), 'T: got 9, expected an integer of at least 10'),
+    (lambda r: problems.temporal_order_problem(r, 3, 10, 4), 'places: got 4, expected one of 2, 3'),
+    (lambda r: problems.copying_problem(r, 3, 5, 0), 'n_copy: got 0, expected an integer of at least 1'),
+    (lambda r: problems.copying_problem(r, 3, 5, 2, 1), 'n_symbols: got 1, expected an integer of at least 2'),
+    (lambda r: problems.grammar_problem(r, 1, ((),)), 'grammar: got () at state 0, expected letters with '
+     'states, one or more'),
+    (lambda r: problems.grammar_string(r, ((('Q', 1),),)), "grammar: got (('Q', 1),) at state 0, expected letters with"
+     ' states, one or more'),
+    (lambda r: problems.grammar_losses(((('B', 0),),)), 'grammar: got a state without a way to the end, expected a way '
+     'from each'),
+    (lambda r: problems.grammar_accepts('B', 'REBER'), 'grammar: got str, expected a tuple of states'),
     (lambda r: problems._grammar_states('BTB'), "text: got 'B' at 2 in 'BTB', expected S or X"),
     (lambda r: problems._grammar_states('BTXSET'), "text: got 'T' at 5 in 'BTXSET', expected its end")])
-def test_sizes_that_make_no_sense_are_refused(call, words):
+def test_sizes_and_grammars_that_make_no_sense_are_refused(call, words):
     with pytest.raises(ValueError, match=f'^{re.escape(words)}$'): call(np.random.default_rng(0))
 
 

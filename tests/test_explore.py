@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rnn_nbdev.explorer import (_LiveDiagram, _all_moves, explore, _explore_frame, _explore_frames, _inside_values,
-                                _live_cell, _live_pictures, _move_words, _pixels_of, _push_left, _push_words, _run_moved)
+from rnn_nbdev.board import Picture, clashes, same_values
+from rnn_nbdev.explorer import (_all_moves, _explore_frames, _inside_values, _live_cell, _live_pictures, _LiveDiagram,
+                                _move_words, _pixels_of, _push_left, _push_words, _run_moved, explore)
 from rnn_nbdev.init import initialize_gru, initialize_lstm, initialize_rnn
-from rnn_nbdev.viz import Picture, clashes, same_values
 
 root = Path(__file__).resolve().parent.parent
 CELLS = 'rnn', 'lstm', 'gru'
@@ -48,7 +48,7 @@ def test_nothing_given_is_written_to(cell):
     before = [a.copy() for a in (live.x, *live.parameters.values(), *live.states.values())]
     moves = {'step': 2, 'x': 1.0, 'a': -1.0}
     _run_moved(live, moves)
-    _explore_frame(live, moves)
+    _explore_frames(live, [moves])
     after = [live.x, *live.parameters.values(), *live.states.values()]
     assert all(np.array_equal(a, b) for a, b in zip(before, after)) and moves == {'step': 2, 'x': 1.0, 'a': -1.0}
 
@@ -148,11 +148,11 @@ def test_frames_show_the_values_and_nothing_runs_into_anything(cell, n_a):
 @pytest.mark.parametrize('n_a', [1, 8])
 def test_quick_pictures_are_the_whole_ones(cell, n_a):
     "However often something was moved before"
-    from rnn_nbdev.explorer import _DIAGRAM
+    from rnn_nbdev.explorer import _CELLS
     live = _live_cell(cell, START[cell](np.random.default_rng(1), 2, n_a))
     diagram = _LiveDiagram(live)
     for moves in ({'a': 2.0}, {'x': -3.0, 'step': 1, 'unit': n_a - 1}, {}):
-        whole = _pixels_of(_DIAGRAM[cell](_run_moved(live, moves).caches[_all_moves(live, moves)['step'] - 1]))
+        whole = _pixels_of(_CELLS[cell][3](_run_moved(live, moves).caches[_all_moves(live, moves)['step'] - 1]))
         assert np.array_equal(diagram.pixels(moves), whole)
         assert np.array_equal(shown(_live_pictures(diagram, moves)[0]), whole[:, :, :3])
 

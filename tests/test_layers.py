@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from rnn_nbdev.gradcheck import leaves
-from rnn_nbdev.kernels import _drop_columns, textbook_cells
+from rnn_nbdev.kernels import cell_shapes, state_names, textbook_cells, thinned
 from rnn_nbdev.layers import (
-    Pass, Chain, Dense, Embedding, Recurrent, check_layer, draw_mask, _lengthen, outputs_by_name, put_valid, shorten, summary,
-    _take_valid, valid_steps,
+    Chain, Dense, Embedding, Pass, Recurrent, TokenChain, _lengthen, _take_valid, check_layer, draw_mask,
+    outputs_by_name, put_valid, shorten, summary, valid_steps,
 )
 from rnn_nbdev.networks import Bidirectional, Dropout, Pool, Residual, stacked, trace
-from rnn_nbdev.recurrent import ENGINES, engine_of, has_numba, recurrent_backward, recurrent_forward
+from rnn_nbdev.recurrent import ENGINES, engine_of, has_numba
 
 CELLS = {'rnn': {'cell': 'rnn'}, 'lstm': {'cell': 'lstm'}, 'gru': {'cell': 'gru'},
          'gru_after': {'cell': 'gru', 'reset_after': True}}
@@ -50,7 +50,8 @@ def slope_error(network, x, lengths, rng) -> float:
     "How far the gradients are from the slope along one random direction of everything at once, by complex step"
     parameters, state = drawn(network, rng)
     inputs = {'parameters': parameters, 'state': state, **({'x': x} if x.dtype.kind == 'f' else {})}
-    run = lambda i: network.forward(i['parameters'], i.get('x', x), i['state'], Pass(lengths=lengths, rng=np.random.default_rng(5)))
+    how = lambda: Pass(lengths=lengths, rng=np.random.default_rng(5))
+    run = lambda i: network.forward(i['parameters'], i.get('x', x), i['state'], how())
     y, final, cache = run(inputs)
     dy, dfinal = rng.standard_normal(y.shape), {name: rng.standard_normal(s.shape) for name, s in final.items()}
     dx, dparameters, dstate = network.backward(dy, cache, dfinal)
@@ -170,7 +171,8 @@ def test_full_lengths_and_none_are_the_same_to_the_last_bit(engine, sizes, order
         for lengths, given in itertools.product((None, np.full(m, T)), 'CF' if order == 'C' else 'F'):
             x = values.copy(order=given)
             with engine_of(engine):
-                y, final, cache = network.forward(parameters, x, how=Pass(lengths=lengths, rng=np.random.default_rng(1)))
+                how = Pass(lengths=lengths, rng=np.random.default_rng(1))
+                y, final, cache = network.forward(parameters, x, how=how)
                 dy = np.array(np.random.default_rng(2).standard_normal(y.shape), dtype, order=order)
                 results.append((y, final, network.backward(dy, cache, final)))
         for result in results[1:]: same(result, results[0])
@@ -347,29 +349,32 @@ def test_what_pooling_takes(sign):
 
 @by_cell
 def test_recurrent_dropout_leaves_out_units_of_the_state_alone(cell):
-    "As if their columns in the recurrent weights were zero, each example's own; inputs, biases, what is carried stay"
+    "As if their columns in the recurrent weights were zero, for all examples; inputs, biases, what is carried stay"
     layer, rng = Recurrent(3, 4, **CELLS[cell], dropout=.5), np.random.default_rng(0)
     x, (parameters, state) = rng.standard_normal((3, 3, 5)), drawn(layer, rng)
-    d = draw_mask(np.random.default_rng(1), .5, (3, 4), np.float64)
-    assert len({tuple(row) for row in d}) == 3 and all(0 < np.count_nonzero(row) for row in d) and (d == 0).any()
+    d = draw_mask(np.random.default_rng(1), .5, (4,), np.float64)
+    assert {*d} == {0., 2.}
     y, final, cache = layer.forward(parameters, x, state, Pass(rng=np.random.default_rng(1)))
     dy, dfinal = rng.standard_normal(y.shape), {name: rng.standard_normal(s.shape) for name, s in final.items()}
     dx, dparameters, dstate = layer.backward(dy, cache, dfinal)
-    sums = {name: np.zeros_like(p) for name, p in parameters.items()}
-    for i in range(3):
-        columns = {name: np.append(d[i], np.ones(p.shape[1] - 4)) if name[0] == 'W' and name != 'Wax' else 1.
-                   for name, p in parameters.items()}
-        own = lambda arrays, i=i: {name: a[:, i:i + 1] for name, a in arrays.items()}
-        by_hand = {name: p * columns[name] for name, p in parameters.items()}
-        wanted, last, cache = replace(layer, dropout=0.).forward(by_hand, x[:, i:i + 1], own(state))
-        np.testing.assert_allclose(y[:, i:i + 1], wanted, rtol=1e-12)
-        dx_i, dp_i, ds_i = replace(layer, dropout=0.).backward(dy[:, i:i + 1], cache, own(dfinal))
-        for name, g in dp_i.items(): sums[name] += g * columns[name]
-        np.testing.assert_allclose(dx[:, i:i + 1], dx_i, rtol=1e-10, atol=1e-13)
-        for name in last:
-            np.testing.assert_allclose(final[name][:, i:i + 1], last[name], rtol=1e-12)
-            np.testing.assert_allclose(dstate[name][:, i:i + 1], ds_i[name], rtol=1e-10, atol=1e-13)
-    for name, g in dparameters.items(): np.testing.assert_allclose(g, sums[name], rtol=1e-10, atol=1e-12)
+    columns = {name: np.append(d, np.ones(p.shape[1] - 4)) if name[0] == 'W' and name != 'Wax' else 1.
+               for name, p in parameters.items()}
+    by_hand, plain = {name: p * columns[name] for name, p in parameters.items()}, replace(layer, dropout=0.)
+    wanted, last, cache = plain.forward(by_hand, x, state)
+    dx_wanted, gradients, dstate_wanted = plain.backward(dy, cache, dfinal)
+    gradients = {name: g * columns[name] for name, g in gradients.items()}
+    same((y, final, dx, dparameters, dstate), (wanted, last, dx_wanted, gradients, dstate_wanted))
+
+
+@by_cell
+def test_recurrent_dropout_keeps_the_mean_of_what_the_gates_see(cell):
+    "Over all masks, each with its probability, the thinned weights are the whole ones"
+    weights = {name: np.ones(shape) for name, shape in cell_shapes(cell, 3, 4).items()}
+    sums = {name: np.zeros_like(W) for name, W in weights.items()}
+    for kept in itertools.product((0, 1), repeat=4):
+        d, chance = np.array(kept) / .7, .7 ** sum(kept) * .3 ** (4 - sum(kept))
+        for name, W in thinned(cell, weights, d).items(): sums[name] += chance * W
+    for name, W in weights.items(): np.testing.assert_allclose(sums[name], W, rtol=1e-14)
 
 
 @pytest.mark.parametrize('dtype, tolerance', [(np.float64, 1e-11), (np.float32, 1e-4)])
@@ -378,27 +383,21 @@ def test_recurrent_dropout_leaves_out_units_of_the_state_alone(cell):
 @pytest.mark.parametrize('tokens', [False, True])
 @by_cell
 def test_every_engine_leaves_out_the_same(cell, tokens, lengths, reverse, dtype, tolerance):
-    "Results and gradients of the textbook, NumPy, compiled code on one thread and on two"
-    from rnn_nbdev.kernels import cell_shapes, state_names
+    "Results and gradients of the textbook, NumPy and compiled code, through a layer with recurrent dropout"
     rng = np.random.default_rng(0)
     draw = lambda *shape: rng.standard_normal(shape).astype(dtype)
+    layer, results = Recurrent(3, 9, **CELLS[cell], reverse=reverse, dropout=.4), []
     parameters = {name: draw(*shape) / dtype(3) for name, shape in cell_shapes(cell, 3, 9).items()}
     state, dstate = ({name: draw(9, 3) for name in state_names(cell)} for _ in range(2))
-    x, table = (rng.integers(6, size=(3, 5)), draw(3, 6)) if tokens else (draw(3, 3, 5), None)
-    da, drop = draw(9, 3, 5), ((rng.random((9, 3)) > .4) / .6).astype(dtype)
-    given, results = {'lengths': lengths, 'reverse': reverse, 'table': table, 'drop': drop}, []
+    given = (rng.integers(6, size=(3, 5)), draw(3, 6)) if tokens else (draw(3, 3, 5),)
+    run, da = layer.look_up if tokens else layer.forward, draw(9, 3, 5)
+    how = lambda **more: Pass(lengths=lengths, rng=np.random.default_rng(1), **more)
     for name in ENGINES if has_numba() else ENGINES[:2]:
         with engine_of(name):
-            a, final, cache = recurrent_forward(cell, x, state, parameters, **given)
-            plain, _, _ = recurrent_forward(cell, x, state, parameters, **{**given, 'drop': None})
-            once, _, _ = recurrent_forward(cell, x, state, parameters, **given, training=False)
-            results.append((np.array(a), final, recurrent_backward(da, dstate, cache)))
-            np.testing.assert_allclose(once, a, rtol=tolerance, atol=tolerance)
+            a, final, cache = run(parameters, *given, state, how())
+            plain, _, _ = run(parameters, *given, state, how(training=False))
+            results.append((np.array(a), final, layer.backward(da, cache, dstate)))
             assert np.abs(np.array(a) - plain).max() > .01
-    if has_numba():
-        from rnn_nbdev.jit import jit_backward, jit_forward
-        a, final, cache = jit_forward(cell, x, state, parameters, **given, threads=2)
-        results.append((np.array(a), final, jit_backward(da, dstate, cache)))
     for result in results[1:]:
         found, wanted = flat(result), flat(results[0])
         assert found.keys() == wanted.keys()
@@ -428,10 +427,10 @@ def test_an_embedding_inside_the_layer_above_gives_the_same(engine, cell, length
     parameters, state = drawn(Chain(layers), rng, dtype)
     tokens, dy = rng.integers(5, size=(3, 4)), rng.standard_normal((2, 3, 4)).astype(dtype)
     if lengths is not None: tokens[~valid_steps(lengths, 4)] = -1
-    for fuse in (False, True):
-        network = Chain(layers, fuse)
+    for network in (Chain(layers), TokenChain(layers)):
         with engine_of(engine):
-            y, final, cache = network.forward(parameters, tokens, state, Pass(lengths=lengths, rng=np.random.default_rng(1)))
+            how = Pass(lengths=lengths, rng=np.random.default_rng(1))
+            y, final, cache = network.forward(parameters, tokens, state, how)
             results.append(flat((y, final, network.backward(dy, cache, final))))
     assert [*results[0]] == [*results[1]]
     for name, wanted in results[0].items():
@@ -439,15 +438,20 @@ def test_an_embedding_inside_the_layer_above_gives_the_same(engine, cell, length
         np.testing.assert_allclose(results[1][name], wanted, rtol=tolerance, atol=tolerance / 10, err_msg=name)
 
 
-def test_an_embedding_inside_the_layer_above_refuses_the_same():
-    network, rng = Chain({'e': Embedding(5, 3), 'r': Recurrent(3, 2)}, fuse=True), np.random.default_rng(0)
-    parameters = network.init(rng)
-    with pytest.raises(TypeError, match=r'^x: got float64'): network.forward(parameters, zeros((3, 4)))
-    with pytest.raises(ValueError, match=r'^x: got tokens from 5 to 5'): network.forward(parameters, np.full((3, 4), 5))
-    for shape in ((3, 4, 1), (0, 4), (3, 0)):
-        with pytest.raises(ValueError, match=r'^x: got shape'): network.forward(parameters, np.full(shape, 5))
-    assert Chain({'r': Recurrent(3, 2), 'd': Dense(2, 2)}, fuse=True).looked_up == set()
-    assert network.looked_up == {'e'} and network.init(rng).keys() == Chain(network.layers).init(rng).keys()
+def test_an_embedding_inside_the_layer_above_accepts_the_same():
+    layers, rng = {'e': Embedding(5, 3), 'r': Recurrent(3, 2)}, np.random.default_rng(0)
+    parameters = Chain(layers).init(rng)
+    assert [*TokenChain(layers).init(rng)] == [*parameters] and [*TokenChain(layers).start(3)] == ['r.a', 'r.c']
+    for network in (Chain(layers), TokenChain(layers)):
+        with pytest.raises(TypeError, match=r'^x: got float64'): network.forward(parameters, zeros((3, 4)))
+        with pytest.raises(ValueError, match=r'^x: got tokens( from)? 5 to 5'):
+            network.forward(parameters, np.full((3, 4), 5))
+        for shape in ((3, 4, 1), (0, 4), (3, 0)):
+            with pytest.raises(ValueError, match=r'^x: got shape'): network.forward(parameters, np.full(shape, 5))
+        network.forward(parameters, [[1, 2, 3], [4, 0, 1]])
+    for others in ({'e': layers['e']}, {'r': layers['r'], 'd': Dense(2, 2)}, {'e': layers['e'], 'd': Dense(3, 2)}):
+        with pytest.raises(ValueError, match=r'^layers'): TokenChain(others)
+    assert type(TokenChain({**layers, 'd': Dense(2, 2)}).body) is TokenChain
 
 
 @by_cell
@@ -522,10 +526,10 @@ def test_a_traced_run_shows_the_gates_of_this_run(cell, reverse, engine):
         plain = layer.forward(parameters, x, state, Pass(lengths=lengths, rng=draw()))
     same((y, final), plain[:2])
     np.testing.assert_allclose(seen['a'], y, rtol=1e-10, atol=1e-13)
-    step, drop = textbook_cells(layer.kernel)[0], layer.draw_drop(3, np.float64, True, draw())
+    step, d = textbook_cells(layer.kernel)[0], draw_mask(draw(), .4, (4,), np.float64)
     names = {'rnn': {}, 'lstm': {'ft': 4, 'it': 5, 'cct': 6, 'ot': 7}}.get(cell, {'ut': 2, 'rt': 3, 'cct': 4})
     for i, length in enumerate(lengths):
-        now, own = {k: s[:, i:i + 1] for k, s in state.items()}, _drop_columns(parameters, drop[:, i])
+        now, own = {k: s[:, i:i + 1] for k, s in state.items()}, thinned(layer.kernel, parameters, d)
         for t in reversed(range(length)) if reverse else range(length):
             now, cache = step(x[:, i:i + 1, t], now, own)
             wanted = {**now, **{name: cache[k] for name, k in names.items()}}
@@ -535,9 +539,14 @@ def test_a_traced_run_shows_the_gates_of_this_run(cell, reverse, engine):
     assert {*seen} == {*now, *names} | ({'qt'} if cell == 'gru_after' else set())
 
 
-def test_a_traced_network_is_the_same_network():
+LOOKED_UP = TokenChain({'embedding': Embedding(5, 4, padding=0), 'lstm': Recurrent(4, 3, dropout=.3),
+                        'output': Dense(3, 2)})
+
+
+@pytest.mark.parametrize('network', [FULL, LOOKED_UP], ids=['full', 'looked up'])
+def test_a_traced_network_is_the_same_network(network):
     "With dropout everywhere, tokens, two directions and residual connections: names as `trace` gives them"
-    network, rng = replace(FULL, fuse=True), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     parameters, tokens = network.init(rng, np.float64), rng.integers(5, size=(3, 4))
     draw = lambda: np.random.default_rng(2)
     y, final, seen = network.forward(parameters, tokens, how=Pass(lengths=LENGTHS, rng=draw(), trace=True))
@@ -561,9 +570,9 @@ def test_options_leave_the_names_of_parameters_alone():
 REFUSED = [
     (lambda: Embedding(3, 2, padding=3), 'padding: got 3'),
     (lambda: Embedding(3, 2, padding=-1), 'padding: got -1'),
-    (lambda: Dropout(1.), 'dropout: got 1.0'),
-    (lambda: Dropout(float('nan')), 'dropout: got nan'),
-    (lambda: Dropout('half'), "dropout: got 'half'"),
+    (lambda: Dropout(1.), 'p: got 1.0'),
+    (lambda: Dropout(float('nan')), 'p: got nan'),
+    (lambda: Dropout('half'), "p: got 'half'"),
     (lambda: Recurrent(3, 2, dropout=-.1), 'dropout: got -0.1'),
     (lambda: Pool('median'), "how: got 'median'"),
     (lambda: Bidirectional(Recurrent(3, 2), 'mean'), "merge: got 'mean'"),
@@ -571,17 +580,33 @@ REFUSED = [
     (lambda: stacked(3, 2, layers=0), 'layers: got 0'),
     (lambda: stacked(3, 2, directions=3), 'directions: got 3'),
     (lambda: stacked(3, 2, dropout=2), 'dropout: got 2'),
-    (lambda: stacked(3, 2, 'lstm', reset_after=True), 'reset_after: only the GRU'),
+    (lambda: stacked(3, 2, 'lstm', reset_after=True), 'reset_after: got True'),
     (lambda: stacked(3, 2, directions=2, merge='max'), "merge: got 'max'"),
     (lambda: Dropout().forward({}, x3), 'rng: got NoneType'),
     (lambda: (r := Recurrent(3, 2, dropout=.5)).forward(r.init(np.random.default_rng(0)), x3), 'rng: got NoneType'),
-    (lambda: Dropout().forward({}, x3, how=Pass(rng=7)), 'rng: got int'),
+    (lambda: Pass(rng=7), 'rng: got 7'),
+    (lambda: Pass(training='no'), "training: got 'no'"),
+    (lambda: Pass(trace=1), 'trace: got 1'),
     (lambda: Pool().forward({}, x3, how=Pass(lengths=[4, 0])), 'lengths: got 0'),
     (lambda: Pool().forward({}, zeros((3, 2))), 'x: got shape (3, 2)'),
-    (lambda: Residual(Dense(3, 2)).forward(Dense(3, 2).init(np.random.default_rng(0)), x3), 'layer: gives shape'),
-    (lambda: Dense(3, 2).forward({}, zeros(3)), 'x: got shape (3,)'),
-    (lambda: valid_steps([1, 2], 1), 'lengths: got 1 to 2'),
-    (lambda: valid_steps([1., 2.], 3), 'lengths: got shape'),
+    (lambda: Residual(Dense(3, 2)).forward(Dense(3, 2).init(np.random.default_rng(0)), x3), 'layer: got one that'),
+    (lambda: Dense(3, 2).forward(Dense(3, 2).init(np.random.default_rng(0)), zeros(3)), 'x: got shape (3,)'),
+    (lambda: Chain({}), 'layers: got none'), (lambda: Chain([Dense(2, 3)]), 'layers: got list'),
+    (lambda: Chain({'a.b': Dense(1, 1)}), "layers: got the name 'a.b'"), (lambda: Chain({'': Dense(1, 1)}), 'layers'),
+    (lambda: Chain({1: Dense(1, 1)}), 'layers: got the name 1'),
+    (lambda: Chain({'a': None}), "layers['a']: got NoneType, expected a layer"),
+    (lambda: Chain({'a': Dense}), "layers['a']: got the class Dense"), (lambda: Residual(3), 'layer: got int'),
+    (lambda: Bidirectional(Dense(2, 2)), 'layer: got Dense'), (lambda: Dense(-1, 2), 'n_in: got -1'),
+    (lambda: Dense(2, 'x'), "n_out: got 'x'"), (lambda: Embedding(3, 2, padding=True), 'padding: got True'),
+    (lambda: Recurrent(1, 1, 'cnn'), "cell: got 'cnn'"), (lambda: Recurrent(1, 1, reverse=2), 'reverse: got 2'),
+    (lambda: stacked(0, 2), 'n_x: got 0'), (lambda: stacked(2, None), 'n_a: got None'),
+    (lambda: stacked(2, 2, recurrent_dropout=1), 'recurrent_dropout: got 1'),
+    (lambda: stacked(2, 2, residual='no'), "residual: got 'no'"),
+    (lambda: summary(Dense), 'layer: got the class Dense'),
+    (lambda: check_layer(Dense(2, 2), [1.], np.random.default_rng(0)), 'x: got list'),
+    (lambda: trace(Chain({'d': Dense(2, 2)}), {'e.W': x3}, x3), "parameters: got the name 'e.W'"),
+    (lambda: outputs_by_name(Chain({'d': Dense(2, 2)}), {}, x3, {'e.a': x3}), "state: got the name 'e.a'"),
+    (lambda: Recurrent(2, 3).start(0), 'm: got 0'), (lambda: Recurrent(2, 3).start(1, int), 'dtype: got'),
 ]
 
 
@@ -639,3 +664,140 @@ def test_dropout_of_whole_numbers_is_not_cut(dtype):
     kept = y[y != 0]
     assert y.dtype == (dtype if np.dtype(dtype).kind == 'f' else np.float64) and 0 < kept.size < y.size
     np.testing.assert_allclose(kept, 1 / 0.7, rtol=1e-6)
+
+
+LAYERS = {'embedding': Embedding(5, 3), 'dense': Dense(3, 3), 'rnn': Recurrent(3, 3, 'rnn'), 'lstm': Recurrent(3, 3),
+          'gru': Recurrent(3, 3, 'gru', dropout=.3), 'both': Bidirectional(Recurrent(3, 3)), 'pool': Pool('mean'),
+          'dropout': Dropout(.3), 'residual': Residual(Recurrent(3, 3)), 'stack': stacked(3, 3, layers=2, directions=2),
+          'chain': Chain({'e': Embedding(5, 3), 'r': Recurrent(3, 3), 'y': Dense(3, 2)}),
+          'fused': TokenChain({'e': Embedding(5, 3), 'r': Recurrent(3, 3), 'y': Dense(3, 2)})}
+by_layer = pytest.mark.parametrize('name', LAYERS)
+
+
+def ready(name: str):
+    "A layer, an input that fits it, parameters and a state"
+    layer, rng = LAYERS[name], np.random.default_rng(0)
+    x = rng.integers(5, size=(2, 4)) if name in ('embedding', 'chain', 'fused') else rng.standard_normal((3, 2, 4))
+    return layer, x, layer.init(rng, np.float64), layer.start(2, np.float64)
+
+
+def run(layer, parameters, x, state=None, **more):
+    return layer.forward(parameters, x, state, Pass(rng=np.random.default_rng(0), **more))
+
+
+def refused(names: str, function, *args, **kwargs) -> list[str]:
+    "The notes of an error in one line about one of these arguments; what came in is as it was"
+    before = [(a, a.copy()) for _, a in leaves([args, kwargs]) if isinstance(a, np.ndarray) and a.dtype.kind != 'O']
+    with pytest.raises((ValueError, TypeError)) as caught: function(*args, **kwargs)
+    message = str(caught.value)
+    assert '\n' not in message and len(message) < 400 and message.split(':')[0] in names.split(), message
+    for a, old in before: np.testing.assert_array_equal(a, old)
+    return getattr(caught.value, '__notes__', [])
+
+
+def places(key: str) -> list[str]:
+    "The notes of an error in the layer of a dotted name: the innermost first"
+    return [f'in layer {name!r}' for name in reversed(key.split('.')[:-1])]
+
+
+@by_layer
+def test_parameters_of_a_layer(name):
+    "Missing, misshapen, of another kind, or of a name that nobody knows; the notes say in which layer"
+    layer, x, parameters, _ = ready(name)
+    for key, p in parameters.items():
+        plain, rest = key.rsplit('.', 1)[-1], {k: v for k, v in parameters.items() if k != key}
+        for bad in (p[:, :-1] if p.shape[1] > 1 else p[:-1], p[None], p.astype(str), p.tolist(), None):
+            assert refused(plain, run, layer, {**rest, key: bad}, x) == places(key)
+        assert refused(plain, run, layer, rest, x) == places(key)
+        assert refused('parameters', run, layer, {**parameters, f'{key}2': p}, x) == places(key)
+    for bad in ({**parameters, 'extra': np.ones(2)}, None, [1], 3.0):
+        assert refused('parameters', run, layer, bad, x) == []
+
+
+@by_layer
+def test_states_of_a_layer(name):
+    layer, x, parameters, state = ready(name)
+    refused('state', run, layer, parameters, x, {**state, 'wrong': np.ones((3, 2))})
+    for key, s in state.items():
+        for bad in (s[:, :1], s[:2], s[..., None], s.astype(str), s.tolist()):
+            assert refused(key[-1], run, layer, parameters, x, {**state, key: bad}) == places(key)
+    y, _, cache = run(layer, parameters, x)
+    refused('dstate', layer.backward, np.array(y), cache, {'wrong': np.ones((3, 2))})
+    for key, s in state.items():
+        given = {k: np.ones_like(v) for k, v in state.items()}
+        assert refused(f'd{key[-1]}', layer.backward, np.array(y), cache, {**given, key: s[:2]}) == places(key)
+    for bad in (np.ones(3), [1], 'a'):
+        refused('state', run, layer, parameters, x, bad)
+        refused('dstate', layer.backward, np.array(y), cache, bad)
+    if state: same(run(layer, parameters, x, {})[:2], run(layer, parameters, x, state)[:2])
+
+
+@by_layer
+def test_inputs_of_a_layer(name):
+    layer, x, parameters, _ = ready(name)
+    for bad in (x[..., None], x[..., :0], x[:0] if x.ndim == 2 else x[:, :0], x.astype(str), x.tolist(), None):
+        if isinstance(bad, list) and x.ndim == 2: continue             # a list of tokens is tokens
+        refused('x', run, layer, parameters, bad)
+    if x.ndim == 2:
+        for bad in (np.full_like(x, 5), -np.ones_like(x), x.astype(float), [[1, 2], [3]]):
+            refused('x', run, layer, parameters, bad)
+    for bad in ([4], [5, 1], [-1, 2], [1.5, 2.], 'ab', [[1, 2]]):
+        refused('lengths', run, layer, parameters, x, lengths=bad)
+    y, _, cache = run(layer, parameters, x)
+    y = np.array(y)
+    for bad in (y[..., :-1], y[None], y.astype(str), y.tolist(), None): refused('dy', layer.backward, bad, cache)
+
+
+def test_an_error_says_in_which_layer():
+    inner = Chain({'a': Dense(2, 2), 'b': Dense(3, 2)})
+    outer, x = Chain({'c': Dense(2, 2), 'outer': inner}), np.ones((2, 1, 2))
+    assert refused('x', run, inner, inner.init(np.random.default_rng(0)), x) == ["in layer 'b'"]
+    assert refused('x', run, outer, outer.init(np.random.default_rng(0)), x) == ["in layer 'b'", "in layer 'outer'"]
+    both, rng = LAYERS['both'], np.random.default_rng(0)
+    assert refused('x', run, both, both.init(rng), x) == ["in layer 'forward'"]
+
+
+@by_layer
+def test_a_nan_in_a_step_that_counts_shows(name):
+    "It raises nothing, because looking at every number costs; but it does not vanish either"
+    layer, x, parameters, _ = ready(name)
+    first = next(iter(parameters), None)
+    if x.ndim == 2: parameters = {**parameters, first: np.full_like(parameters[first], np.nan)}
+    else: x[0, 0, 1] = np.nan
+    with np.errstate(invalid='ignore'): y, _, _ = layer.forward(parameters, x, how=Pass(training=False))
+    assert np.isnan(np.asarray(y)).any()
+
+
+@pytest.mark.parametrize('name', [name for name in LAYERS if name not in ('pool', 'dropout')])
+def test_a_random_source_or_dtype_that_is_none(name):
+    layer = LAYERS[name]
+    for bad in (None, 0, np.random): refused('rng', layer.init, bad)
+    for bad in ('int64', 'bool'): refused('dtype', layer.init, np.random.default_rng(0), bad)
+
+
+@by_layer
+def test_a_backward_pass_without_a_forward_pass(name):
+    "After forward without training, or with a trace, there is nothing to go back from; where there is, it is right"
+    layer, x, parameters, _ = ready(name)
+    for how in ({'training': False}, {'trace': True}):
+        y, _, cache = layer.forward(parameters, x, how=Pass(rng=np.random.default_rng(0), **how))
+        dy = np.array(y)
+        try: layer.backward(dy, cache)
+        except TypeError as e: assert 'cache: got' in str(e) and 'training=True' in str(e)
+        else: assert how == {'training': False} and name in ('embedding', 'dense', 'pool', 'dropout')
+
+
+@pytest.mark.parametrize('kind', [np.int64, np.int8, bool])
+@pytest.mark.parametrize('layer', [Dense(3, 2), Recurrent(3, 2), Recurrent(3, 2, dropout=.5), stacked(3, 2, 'gru')],
+                         ids=repr)
+def test_integers_take_the_dtype_of_the_weights(layer, kind):
+    "Results and gradients are what they are for the same numbers as floating point"
+    x = np.random.default_rng(0).integers(2, size=(3, 2, 4)).astype(kind)
+    for dtype in (np.float32, np.float64):
+        parameters, results = layer.init(np.random.default_rng(1), dtype), []
+        for given in (x, x.astype(dtype)):
+            y, _, cache = run(layer, parameters, given)
+            results.append([np.array(y), *layer.backward(np.ones_like(y), cache)[1].values()])
+        for a, b in zip(*results, strict=True):
+            assert a.dtype == b.dtype == dtype
+            np.testing.assert_array_equal(a, b)

@@ -1,11 +1,13 @@
 "Optimizers, clipping, averaging and schedules against PyTorch's, in float64."
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from rnn_nbdev.optim import (SGD, Adam, RMSProp, WeightAverage, averaged_parameters, clip_by_global_norm,
-                             clip_by_value, global_norm)
+                             clip_by_value, global_norm, initialize_adam, update_parameters_with_adam)
 from rnn_nbdev.schedule import Patience, cosine_rate, halving_rate, in_turn, one_cycle, step_rate, warm_up
 
 torch = pytest.importorskip('torch')
@@ -120,8 +122,77 @@ def test_options_that_make_no_sense_are_refused(make, word):
 def test_a_gradient_that_does_not_fit_is_refused(name):
     optimizer = OPTIMIZERS[name][0]
     parameters = {'W': np.ones((2, 3))}
-    for grads, words in (({}, 'no W'), ({'W': np.ones((3, 2))}, r'got shape \(3, 2\), expected \(2, 3\)')):
+    for grads, words in (({}, r'^gradients: got \[\], expected W with shape \(2, 3\) among them'),
+                         ({'W': np.ones((3, 2))}, r'got shape \(3, 2\), expected \(2, 3\)')):
         with pytest.raises(ValueError, match=words): optimizer.update(parameters, grads, optimizer.init(parameters))
+
+
+ONES = {'W': np.ones((2, 3)), 'b': np.ones(2)}
+STATE, MEAN = Adam().init(ONES), WeightAverage()
+V, S = initialize_adam(ONES)
+
+
+def textbook(**changed):
+    given = {'parameters': ONES, 'grads': {f'd{n}': p for n, p in ONES.items()}, 'v': V, 's': S, 't': 1}
+    return update_parameters_with_adam(**{**given, **changed})
+
+
+@pytest.mark.parametrize('words, make', [
+    ('parameters: got list, expected a dictionary of arrays', lambda: initialize_adam([np.ones(2)])),
+    ("parameters['a']: got str, expected a NumPy array", lambda: initialize_adam({'a': 'b'})),
+    ('t: got 0, expected an integer of at least 1', lambda: textbook(t=0)),
+    ("grads: got [], expected dW with shape (2, 3) among them", lambda: textbook(grads={})),
+    ("grads['dW']: got shape (2,), expected (2, 3)", lambda: textbook(grads={'dW': np.ones(2), 'db': np.ones(2)})),
+    ('v: got []', lambda: textbook(v={})), ("s['dW']: got shape", lambda: textbook(s={'dW': np.ones(2)})),
+    ('gradients: got NoneType', lambda: Adam().update(ONES, None, STATE)),
+    ("gradients: got the name 'c', expected", lambda: Adam().update(ONES, {**ONES, 'c': np.ones(3)}, STATE)),
+    ('state: got NoneType', lambda: Adam().update(ONES, ONES, None)),
+    ("state: got ['W', 'b'], expected t among them", lambda: Adam().update(ONES, ONES, ONES)),
+    ("state: got ['t'], expected v.W with shape (2, 3)", lambda: Adam().update(ONES, ONES, {'t': np.array(0)})),
+    ("state['s.b']: got shape (3,), expected (2,)", lambda: Adam().update(ONES, ONES, {**STATE, 's.b': np.ones(3)})),
+    ("state: got the name 'q.W', expected", lambda: Adam().update(ONES, ONES, {**STATE, 'q.W': np.ones(3)})),
+    ("state: got the name 's.W', expected", lambda: SGD().update(ONES, ONES, STATE)),
+    ("state: got ['s.W', 's.b', 't', 'v.W', 'v.b'], expected mean.W", lambda: MEAN.update(ONES, STATE)),
+    ('learning_rate: got nan', lambda: Adam().update(ONES, ONES, STATE, math.nan)),
+    ('state: got none or one before its first update', lambda: averaged_parameters(MEAN.init(ONES))),
+    ("state: got [], expected best among them", lambda: Patience().update({}, 1.0)),
+    ('loss: got nan', lambda: Patience().update(Patience().init(), math.nan)),
+    ('lowest: got 0.2, expected a number from 0 to the rate, 0.1', lambda: cosine_rate(0.1, 5, 0.2)),
+    ('then: got 0.1, expected a function of the step', lambda: warm_up(5, 0.1)),
+    ('steps: got 2, expected more than 3', lambda: one_cycle(0.1, 2))])
+def test_arguments_that_do_not_fit_together_are_refused(words, make):
+    with pytest.raises((ValueError, TypeError)) as caught: make()
+    assert str(caught.value).startswith(words)
+
+
+def test_wider_gradients_are_refused():
+    "They would turn float32 parameters into float64"
+    narrow = {n: np.float32(p) for n, p in ONES.items()}
+    with pytest.raises((ValueError, TypeError), match=r"^gradients\['W'\]: got float64, expected float32, as its "):
+        Adam().update(narrow, ONES, Adam().init(narrow))
+    assert Adam().update(ONES, narrow, STATE)[0]['W'].dtype == np.float64
+
+
+@pytest.mark.parametrize('kind', [np.float64, np.float32, np.array])
+def test_numbers_of_numpy_leave_float32_as_it_is(kind):
+    "np.geomspace gives float64, and float32 arrays times float64 are float64"
+    narrow = {n: np.float32(p) for n, p in ONES.items()}
+    grads, (v, s) = {f'd{n}': p for n, p in narrow.items()}, initialize_adam(narrow)
+    new = [update_parameters_with_adam(narrow, grads, v, s, 1, *map(kind, (0.1, 0.9, 0.99, 1e-8)))]
+    for o in (Adam(*map(kind, (0.1, 0.9, 0.99, 1e-8, 0.1))), SGD(kind(0.1), kind(0.9)), RMSProp(kind(0.1), kind(0.9))):
+        new += [o.update(narrow, narrow, o.init(narrow)), o.update(narrow, narrow, o.init(narrow), kind(0.1))]
+    new.append([clip_by_value(narrow, kind(0.5)), clip_by_global_norm(narrow, kind(0.5))[0]])
+    average = WeightAverage(kind(0.9))
+    new.append([average.update(narrow, average.update(narrow, average.init(narrow)))])
+    assert {a.dtype for parts in new for part in parts for n, a in part.items() if n != 't'} == {np.dtype('float32')}
+
+
+@pytest.mark.parametrize('name', ['initialize_adam', 'update_parameters_with_adam', 'SGD', 'clip_by_global_norm'])
+def test_optimizers_stand_on_the_numerics_alone(name):
+    "Importing one loads no engine: at most three modules of the package"
+    code = f'import sys; from rnn_nbdev import {name}; print(*(m for m in sys.modules if m.startswith("rnn_nbdev.")))'
+    loaded = subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout.split()
+    assert {*loaded} - {'rnn_nbdev._modidx'} <= {'rnn_nbdev.checks', 'rnn_nbdev.numerics', 'rnn_nbdev.optim'}
 
 
 SCHEDULES = {

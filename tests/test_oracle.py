@@ -4,6 +4,7 @@ import pytest
 from cells import CELLS, Cell, Example, Sizes, by_cell, by_size, close, example
 
 import rnn_nbdev as book
+from rnn_nbdev import losses, numerics
 
 torch = pytest.importorskip('torch', reason='PyTorch is the independent answer here; `make oracle` installs it')
 F = torch.nn.functional
@@ -193,8 +194,8 @@ by_scale = pytest.mark.parametrize('scale', [1.0, 30.0, 1e4])
 def test_softmax_and_its_family(shape, scale):
     rng = np.random.default_rng(6)
     x, d = scale * rng.standard_normal(shape), rng.standard_normal(shape)
-    for forward, backward, torch_forward in [(book.softmax, book.softmax_backward, torch.softmax),
-                                             (book.log_softmax, book.log_softmax_backward, torch.log_softmax)]:
+    for forward, backward, torch_forward in [(book.softmax, numerics.softmax_backward, torch.softmax),
+                                             (book.log_softmax, numerics._log_softmax_backward, torch.log_softmax)]:
         t = tensor(x)
         want = torch_forward(t, 0)
         got = forward(x)
@@ -204,7 +205,7 @@ def test_softmax_and_its_family(shape, scale):
     want = torch.logsumexp(t, 0)
     close(book.logsumexp(x), want.detach().numpy(), rtol=1e-13)
     dl = rng.standard_normal(shape[1:])
-    close(book.logsumexp_backward(dl, x), gradients((want * torch.tensor(dl)).sum(), {'x': t})['dx'], atol=1e-14)
+    close(numerics._logsumexp_backward(dl, x), gradients((want * torch.tensor(dl)).sum(), {'x': t})['dx'], atol=1e-14)
 
 
 @by_shape
@@ -212,8 +213,8 @@ def test_softmax_and_its_family(shape, scale):
 def test_sigmoid_and_tanh(shape, scale):
     rng = np.random.default_rng(7)
     x, d = scale * rng.standard_normal(shape), rng.standard_normal(shape)
-    for forward, backward, torch_forward in [(book.sigmoid, book.sigmoid_backward, torch.sigmoid),
-                                             (np.tanh, book.tanh_backward, torch.tanh)]:
+    for forward, backward, torch_forward in [(book.sigmoid, numerics.sigmoid_backward, torch.sigmoid),
+                                             (np.tanh, numerics.tanh_backward, torch.tanh)]:
         t = tensor(x)
         want = torch_forward(t)
         got = forward(x)
@@ -241,13 +242,13 @@ def test_losses(shape, masked):
     loss, cache = book.cross_entropy(z, k, mask)
     close(loss, want.item())
     close(book.cross_entropy_backward(1.0, cache), dz)
-    close(book.scores_gradient(book.softmax(z), k, mask), dz)
+    close(losses.scores_gradient(book.softmax(z), k, mask), dz)
 
     t = tensor(book.softmax(z))
     want = F.nll_loss(torch.log(t).reshape(shape[0], -1).T, target.reshape(-1))
-    loss, cache = book.cross_entropy_from_probabilities(book.softmax(z), k, mask)
+    loss, cache = losses.cross_entropy_from_probabilities(book.softmax(z), k, mask)
     close(loss, want.item())
-    close(book.cross_entropy_from_probabilities_backward(3.0, cache), gradients(3 * want, {'y': t})['dy'])
+    close(losses._cross_entropy_from_probabilities_backward(3.0, cache), gradients(3 * want, {'y': t})['dy'])
 
     p = {'y_pred': tensor(z), 'y': tensor(y)}
     want = F.mse_loss(p['y_pred'][:, counts], p['y'][:, counts])

@@ -1,4 +1,5 @@
 "Batches by length for any lengths, the search for a learning rate, and the picture that is redrawn."
+import math
 import subprocess
 import sys
 from itertools import pairwise
@@ -10,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rnn_nbdev.practice as practice
+import rnn_nbdev.viz as viz
 from rnn_nbdev.optim import SGD, Adam
-from rnn_nbdev.practice import batches_by_length, find_learning_rate, live_history, padding_share, suggested_rate
+from rnn_nbdev.practice import (batches_by_length, find_learning_rate, live_history, padding_share,
+                                plot_learning_rates, suggested_rate)
 
 
 @settings(deadline=None, max_examples=100)
@@ -90,9 +93,9 @@ def test_outside_a_notebook_nothing_is_imported_or_shown():
 def test_in_a_notebook_one_picture_is_drawn_again_and_again(monkeypatch):
     drawn, shown, updated = [], [], []
     monkeypatch.setitem(sys.modules, 'IPython', SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object())))
-    monkeypatch.setattr(practice, 'history_picture', lambda entries, unit: drawn.append(len(entries)) or len(entries))
-    monkeypatch.setattr(practice, 'show_picture',
-                        lambda picture: shown.append(picture) or SimpleNamespace(update=updated.append))
+    show = lambda figure, display_id: shown.append(figure) or SimpleNamespace(update=updated.append)
+    monkeypatch.setitem(sys.modules, 'IPython.display', SimpleNamespace(display=show))
+    monkeypatch.setattr(viz, 'plot_history', lambda entries, unit: drawn.append(len(entries)) or len(entries))
     draw = live_history(history=[entry(1)], seconds=1000)
     draw(None, entry(2))
     for step in range(3, 100): draw(None, entry(step))
@@ -105,3 +108,26 @@ def test_a_terminal_of_ipython_is_no_notebook(monkeypatch):
     assert not practice._in_notebook()
     monkeypatch.setitem(sys.modules, 'IPython', SimpleNamespace(get_ipython=lambda: None))
     assert not practice._in_notebook()
+
+
+RNG, RATES, LOSSES = np.random.default_rng(0), np.array([0.1, 0.2, 0.3]), np.ones(3)
+
+
+@pytest.mark.parametrize('words, make', [
+    ('lengths: got []', lambda: batches_by_length([], 1, RNG)),
+    ('lengths: got [1.5]', lambda: batches_by_length([1.5], 1, RNG)),
+    ('lengths: got [0, 1]', lambda: padding_share([0, 1], [[0]])),
+    ('lengths', lambda: padding_share([[1], [1, 2]], [[0]])),
+    ('batches: got none, expected one or more', lambda: padding_share([1, 2], [])),
+    ('batches: got [2], expected some of the examples 0 to 1', lambda: padding_share([1, 2], [[2]])),
+    ('batches: got []', lambda: padding_share([1, 2], [[]])), ('rng: got 7', lambda: batches_by_length([1], 1, 7)),
+    ('lowest, highest: got 1.0, 0.1, expected lowest < highest', lambda: find_learning_rate(Bowl(1), Adam(), 1., 0.1)),
+    ('highest: got inf', lambda: find_learning_rate(Bowl(1), Adam(), highest=math.inf)),
+    ('losses: got shape (2,), expected (3,) for rates with n = 3', lambda: suggested_rate(RATES, np.ones(2))),
+    ('losses', lambda: suggested_rate(RATES, np.array([1, math.nan, 1]))),
+    ('rates', lambda: suggested_rate(RATES[::-1], LOSSES)), ('rates', lambda: plot_learning_rates(-RATES, LOSSES)),
+    ('rates', lambda: suggested_rate(np.array([0.1, 0.2, math.inf]), LOSSES)),
+    ('history: got 3, expected a list of entries', lambda: live_history([3]))])
+def test_what_makes_no_sense_is_refused(words, make):
+    with pytest.raises((ValueError, TypeError)) as caught: make()
+    assert str(caught.value).startswith(words), caught.value

@@ -1,6 +1,12 @@
-"The estimators: scikit-learn's own checks, every form of data, files, seeds, refusals, and the baseline."
+"The estimators of sequences: scikit-learn's own checks, every form of data, weights, stopping, files, seeds, refusals."
 
 import dataclasses
+import inspect
+import math
+import pydoc
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,25 +14,14 @@ import pytest
 pytest.importorskip('sklearn')
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from rnn_nbdev import forecast, tasks
-from rnn_nbdev.forecast import (
-    Forecaster,
-    _calibration_distances,
-    _check_quantiles,
-    _moved_quantiles,
-    quantile_loss,
-    _quantile_shifts,
-    rolling_origin,
-    seasonal_naive,
-    skill,
-    _stretches_at,
-)
-from rnn_nbdev.tasks import SequenceClassifier, SequenceRegressor, pack, scale_of, _set_aside
+from rnn_nbdev import tasks
+from rnn_nbdev.forecast import Forecaster
+from rnn_nbdev.tasks import SequenceClassifier, SequenceRegressor, _validation_part, pack, scale_of
 
 # ------------------------------------------------------------------------------------------- scikit-learn's own checks
 
@@ -195,41 +190,42 @@ def test_a_score_counts_by_weight():
 def test_stopping_keeps_the_best_weights(estimator, monkeypatch):
     kept = []
 
-    class Noting(tasks.Watch):
+    class Noting(tasks._EarlyStopping):
         "Remembers itself"
         def ended(self, parameters):
             if not self.losses: kept.append(self)
             return super().ended(parameters)
-    monkeypatch.setattr(tasks, 'Watch', Noting)
+    monkeypatch.setattr(tasks, '_EarlyStopping', Noting)
     patient = clone(estimator).set_params(members=1, epochs=60, learning_rate=0.1, validation_fraction=0.3, patience=2)
     fitted = patient.fit(sequences, targets(estimator))
-    (losses,), watch = fitted.held_out_history_, kept[0]
+    (losses,), stopping = fitted.held_out_history_, kept[0]
     assert len(losses) == len(fitted.history_[0]) < 60 and losses[-3] == min(losses) < min(losses[-2:])
-    assert watch.held_out.validation_loss(fitted.parameters_[0]) == min(losses) and len(watch.held_out.sequences) == 7
+    assert stopping.task.validation_loss(fitted.parameters_[0]) == min(losses) and len(stopping.task.sequences) == 7
 
 
 def test_what_is_set_aside_has_every_class_and_never_the_only_one():
     for others in range(5, 12):
         y = np.repeat([0, 1, 2, 3], [30, others, 1, 4])
-        aside = _set_aside(y, 0.34, np.random.default_rng(others))
+        aside = _validation_part(y, 0.34, np.random.default_rng(others))
         assert (np.bincount(y[~aside], minlength=4) > 0).all() and 9 <= np.bincount(y[aside])[0] <= 11
-    assert _set_aside(np.arange(10.)[None], 0.5, np.random.default_rng(0)).sum() == 5
+    assert _validation_part(np.arange(10.)[None], 0.5, np.random.default_rng(0)).sum() == 5
 
 
 def test_weighted_batches_add_up_to_the_whole():
     "A round in batches of unequal weight has the loss and the gradients of all at once"
     w = counts / counts.mean()
     network = tasks._sequence_network(2, 2, units=3)
-    whole = tasks._SequenceTask(network, sequences, (names == 'up').astype(int), tasks._CLASSES, batch_size=24, weights=w)
+    up = (names == 'up').astype(int)
+    whole = tasks._SequenceTask(network, sequences, up, tasks._CLASSES, batch_size=24, weights=w)
     draw = np.random.default_rng(0)
     p, _ = whole.begin(draw)
-    kept = dataclasses.replace(tasks._part_of_task(whole, w > 0), batch_size=5)
-    sums, carry = [0.0, np.zeros((2, 6))], kept.new_round(draw)
+    kept = dataclasses.replace(whole.part(w > 0), batch_size=5)
+    sums, carry = [0.0, np.zeros((2, 6))], kept.new_epoch(draw)
     for _ in range(-(-len(kept.sequences) // 5)):
         loss, gradients, carry, m = kept.gradients(p, carry, draw)
         sums[0] += m * loss
         sums[1] = sums[1] + m * gradients['output.W']
-    loss, gradients, _, m = whole.gradients(p, whole.new_round(draw), draw)
+    loss, gradients, _, m = whole.gradients(p, whole.new_epoch(draw), draw)
     np.testing.assert_allclose([sums[0], *sums[1].ravel()], [m * loss, *(m * gradients['output.W']).ravel()], rtol=1e-3)
     assert np.isclose(whole.validation_loss(p), loss, rtol=1e-4)
 
@@ -365,45 +361,6 @@ refusals = {
     'masked targets': (lambda: measure.fit(X, np.ma.masked_greater(targets(measure), 0)), 'y: got masked entries'),
     'masked entries': (lambda: quick.fit([*X[:-1], np.ma.masked_greater(X[-1], 0)], y), r'X\[23\]: got masked entries'),
 }
-refusals |= {
-    'sequence: three axes': (lambda: tasks._as_sequence(np.zeros((2, 2, 2)), 'x'), r'x: got shape \(2, 2, 2\)'),
-    'sequence: nothing': (lambda: tasks._as_sequence(None, 'x'), 'x: got object'),
-    'sequence: times': (lambda: tasks._as_sequence(np.array(['2020-01-01'], 'M8[D]'), 'x'), 'x: got datetime64'),
-    'sequences: features': (lambda: tasks._as_sequences([np.zeros((2, 3))], 2), r'X\[0\]: got 3 features, expected 2'),
-    'scale: text': (lambda: scale_of(np.array([['a']])), 'steps: got <U1'),
-    'scale: none': (lambda: scale_of(np.zeros((0, 2))), r'steps: got shape \(0, 2\)'),
-    'scale: one axis': (lambda: scale_of(np.zeros(3)), r'steps: got shape \(3,\)'),
-    'scale: NaN': (lambda: scale_of(np.full((2, 2), np.nan)), 'steps: got NaN'),
-    'pack: none': (lambda: pack([]), 'sequences: got none'),
-    'pack: features': (lambda: pack([np.zeros((2, 1)), np.zeros((2, 2))]), 'sequences: got shapes'),
-    'pack: one axis': (lambda: pack([np.zeros(2)]), 'sequences: got shapes'),
-    'scores: none': (lambda: tasks._scores_of(known().network_, known().parameters_[0], []), 'sequences: got none'),
-    'network: sizes': (lambda: tasks._sequence_network(0, 2), 'n_x|input'),
-    'network: pool': (lambda: tasks._sequence_network(2, 2, pool='sum'), "got 'sum'"),
-    'network: pool by its name': (lambda: tasks._sequence_network(2, 2, pool='sum'), '^pool: got'),
-    'network: layers': (lambda: tasks._sequence_network(2, 2, layers=None), 'layers: got None'),
-    'network: directions': (lambda: tasks._sequence_network(2, 2, directions=3), 'directions'),
-    'task: network': (lambda: sequence_task(network=None), 'network: got NoneType'),
-    'task: loss': (lambda: sequence_task(loss=None), 'loss: got NoneType, expected a Loss'),
-    'task: targets': (lambda: sequence_task(targets=np.zeros(3, int)), r'targets: got shape \(3,\), expected \(24,\)'),
-    'task: batch': (lambda: sequence_task(batch_size=0), 'batch_size: got 0'),
-    'rate': (lambda: tasks._up_and_down(-1.0, 5), 'rate: got -1'),
-    'rate: steps': (lambda: tasks._up_and_down(1.0, 0), 'steps: got 0'),
-    'generator': (lambda: tasks.generator_of(-1), 'random_state: got -1'),
-    'generator: a share': (lambda: tasks.generator_of(0.5), 'random_state: got 0.5'),
-    'watch': (lambda: tasks.Watch(None, 0), 'patience: got 0'),
-    'set aside': (lambda: _set_aside(np.zeros(4), 0.7, np.random.default_rng(0)), 'validation_fraction: got 0.7'),
-    'loss: classes': (lambda: tasks._weighted_loss(tasks._CLASSES, np.zeros((2, 3)), np.array([0, 1, 2])), 'targets'),
-    'loss: weights': (lambda: tasks._weighted_loss(tasks._VALUES, np.zeros((1, 3)), np.zeros((1, 3)), np.ones(2)),
-                      'mask'),
-}
-
-
-def sequence_task(**given) -> tasks._SequenceTask:
-    "A task of sequences, some of whose fields are given"
-    network = tasks._sequence_network(2, 2, units=3)
-    plain = {'network': network, 'sequences': X, 'targets': np.zeros(24, int), 'loss': tasks._CLASSES}
-    return tasks._SequenceTask(**{**plain, **given})
 
 
 def optioned(**options) -> SequenceClassifier:
@@ -440,263 +397,111 @@ def test_a_fit_that_fails_leaves_nothing_half_learned():
     with pytest.raises(NotFittedError): again.predict(X)
 
 
-# ----------------------------------------------------------------------------------------------------------- forecasts
+# ---------------------------------------------------------------------------------- what the estimators have in common
 
-t = np.arange(120)
-series = 5 + 3 * np.sin(2 * np.pi * t / 12) + 0.1 * t
-hour = np.column_stack([np.sin(2 * np.pi * t / 12), np.cos(2 * np.pi * t / 12)])
-brief = Forecaster(horizon=6, season=12, window=12, units=6, steps=40, members=1, noise=0.02, dropout=0, random_state=0)
-
-
-def test_the_baseline_repeats_the_last_season():
-    assert seasonal_naive(np.arange(10), 4, 7).tolist() == [6, 7, 8, 9, 6, 7, 8]
-    f = clone(brief).fit(None, series[:100]).forecast(steps=20)
-    assert (f.naive == np.resize(series[88:100], 20)).all() and f.quantiles.shape == (3, 20)
-    assert (np.diff(f.quantiles, axis=0) >= 0).all() and '90%' in str(f)
-    assert skill(1, 2) == 0.5 and skill(0, 0) == 0
+SHORT = {'epochs': 1, 'members': 1, 'units': 2}
+draw = np.random.default_rng(0).standard_normal
+GOOD = {SequenceClassifier: (SHORT, draw((6, 4, 2)), np.array([0, 1] * 3)),
+        SequenceRegressor: (SHORT, draw((6, 4, 2)), draw(6)),
+        Forecaster: ({'horizon': 2, 'window': 3, 'units': 2, 'steps': 1, 'members': 1}, draw((40, 1)), draw(40))}
+BAD = {'none': None, 'text': 'x', 'thing': object(), 'array': np.ones((1, 2, 3, 4)), 'nan': math.nan, 'minus': -1,
+       'bool': True, 'empty': np.zeros(0)}
+every = pytest.mark.parametrize('kind', GOOD)
 
 
-@pytest.mark.parametrize('seed, noise', [(0, 1), (1, 3), (2, 6), (3, 10), (4, 10), (5, 20)])
-def test_a_weighted_sum_is_ridge_regression_on_the_past(seed, noise):
-    "Against scikit-learn's, with the penalty that its own generalized cross-validation would choose"
-    from sklearn.linear_model import Ridge
-    noisy = series + np.random.default_rng(seed).normal(size=120) * noise
-    lags = forecast._lags_of(12, 5)
-    assert lags.tolist() == [1, 2, 3, 4, 5, 12] and forecast._lags_of(3, 5).tolist() == [1, 2, 3, 4, 5]
-    rows = np.array([[*(noisy[i - lag] for lag in lags), *hour[i]] for i in range(12, 40)])
-    scaled, found = StandardScaler().fit(rows), []
-    for penalty in forecast._PENALTIES:
-        by = Ridge(penalty).fit(scaled.transform(rows), noisy[12:40])
-        Z = scaled.transform(rows)
-        hat = Z @ np.linalg.solve(Z.T @ Z + penalty * np.eye(8), Z.T) + 1 / 28
-        off = noisy[12:40] - by.predict(Z)
-        found.append((np.mean(off**2) / (1 - np.trace(hat) / 28)**2, by))
-    best = min(found, key=lambda pair: pair[0])[1]
-    fitted = forecast._weighted_sum(noisy[:40], hour[:40], 12, 5)
-    np.testing.assert_allclose(fitted.weights, best.coef_ / scaled.scale_, rtol=1e-8)
-    known, said = list(noisy[:40]), []
-    for row in hour[40:44]:
-        terms = [*(known[-lag] for lag in lags), *row]
-        said.append(best.predict(scaled.transform([terms]))[0])
-        known.append(said[-1])
-    np.testing.assert_allclose(fitted.ahead(noisy[23:40, None], hour[40:44, None])[:, 0], said, rtol=1e-8)
+def refusal(call, *args, **kwargs) -> str:
+    "The one line with which a call is refused"
+    with pytest.raises((ValueError, TypeError)) as caught: call(*args, **kwargs)
+    assert '\n' not in str(caught.value) and len(str(caught.value)) < 400
+    return str(caught.value)
 
 
-def test_the_share_of_the_weighted_sum():
-    "0 leaves the network alone, 1 gives the sum's median; quantiles move together, no further beyond the horizon"
-    of = {share: clone(brief).set_params(linear=share).fit(None, series[:100]).forecast(steps=9)
-          for share in (0, 0.5, 1)}
-    said = forecast._weighted_sum(series[:100], np.zeros((100, 0)), 12, 12)
-    said = said.ahead(series[76:100, None], np.zeros((6, 1, 0)))[:, 0]
-    np.testing.assert_allclose(of[1].median[:6], said)
-    np.testing.assert_allclose(of[0.5].quantiles, (of[0].quantiles + of[1].quantiles) / 2)
-    moved = of[1].quantiles - of[0].quantiles
-    np.testing.assert_allclose(moved, moved[:1].repeat(3, axis=0))
-    np.testing.assert_allclose(moved[:, 6:], moved[:, 5:6].repeat(3, axis=1))
+@every
+def test_an_option_that_there_is_none_of(kind):
+    "In the name of the estimator that was asked for, with the names that there are; help knows them, too"
+    message = refusal(kind, unit=3)
+    assert message.startswith(f'{kind.__name__}: got unit, expected some of ')
+    assert {*message.replace(' ', '').split('someof')[1].split(',')} == {*kind().get_params()}
+    assert [*inspect.signature(kind).parameters] == [*inspect.signature(kind.__init__).parameters][1:]
+    assert kind(units=5).get_params()['units'] == 5
 
 
-def test_a_network_alone_does_not_see_the_level():
-    "The same changes from another level give the same forecast, that much higher"
-    fitted = clone(brief).set_params(linear=0).fit(None, series[:100])
-    low, high = (fitted.extended(None, series[76:100] + level).forecast() for level in (0, 1000))
-    np.testing.assert_allclose(high.quantiles, low.quantiles + 1000, rtol=1e-6)
+@every
+def test_help_of_an_estimator_fits_a_screen(kind):
+    for line in pydoc.plain(pydoc.render_doc(kind)).splitlines():
+        assert '_SupportsArray' not in line and 'Buffer' not in line, line
 
 
-def test_a_series_too_short_for_its_weights_is_forecast_all_the_same():
-    for y in (series[:30], np.full(30, 3.0), 1e100 * series[:30]):
-        found = clone(brief).set_params(steps=2).fit(None, y).forecast()
-        assert np.isfinite(found.quantiles).all()
-    assert np.allclose(clone(brief).set_params(steps=2, linear=1).fit(None, np.full(30, 3.0)).predict(), 3)
+@every
+def test_one_option_at_a_time(kind):
+    "Refused by fit, before any work, whatever the option; and what was fitted before is no longer there"
+    options, X, y = GOOD[kind]
+    undeclared = kind().get_params().keys() - kind._declared
+    assert undeclared <= {'quantiles', 'class_weight', 'random_state', 'verbose'}
+    free = {'random_state': ('none', 'bool'), 'class_weight': ('none',), 'verbose': BAD}     # True is the integer 1
+    for option in kind().get_params():
+        for how, bad in BAD.items():
+            if how in free.get(option, ()): continue
+            wrong = kind(**options)
+            if how == 'nan': wrong.fit(X, y)
+            wrong.set_params(**{option: bad})
+            assert re.search(rf'\b{option}\b', refusal(wrong.fit, X, y).split(':')[0]), (option, how)
+            assert not hasattr(wrong, 'parameters_') and not [name for name in vars(wrong) if name.endswith('_')]
 
 
-def test_a_trend_is_learned_that_the_baseline_misses():
-    found = rolling_origin(clone(brief).set_params(steps=150), hour, series, first=90, every=6)
-    assert found.skill() > 0.5 and found.errors.shape == (5, 6) and 'seasonal-naive' in str(found)
+@every
+def test_options_may_be_of_numpy(kind):
+    "As in a grid that is an array"
+    options, X, y = GOOD[kind]
+    numpys = {name: np.array([value])[0] for name, value in {**options, 'cell': 'lstm', 'noise': 0.5}.items()}
+    plain = {name: value.item() for name, value in numpys.items()}
+    np.testing.assert_array_equal(*(kind(**o, random_state=0).fit(X, y).predict(X[:2]) for o in (numpys, plain)))
 
 
-def test_what_comes_later_changes_nothing():
-    "No origin may know what came after it"
-    changed = series.copy()
-    changed[100:] = 1e3
-    a, b = (rolling_origin(brief, hour, s, first=88, every=6) for s in (series, changed))
-    assert (a.errors[0] == b.errors[0]).all() and (a.errors[1] == b.errors[1]).all()
-    assert (a.errors[-1] != b.errors[-1]).all()
+@every
+def test_fit_and_load_leave_the_same_behind(kind, tmp_path):
+    "All fitted attributes, and nothing of an earlier fit"
+    options, X, y = GOOD[kind]
+    fitted = kind(**options).fit(X, y)
+    fitted.save(tmp_path/'e')
+    assert vars(kind.load(tmp_path/'e')).keys() == vars(fitted).keys() == vars(fitted.fit(X, y)).keys()
+    assert vars(fitted).keys() > vars(clone(fitted)).keys() == fitted.get_params().keys()
 
 
-def test_more_of_the_series_is_the_same_in_one_piece_or_two():
-    fitted = clone(brief).fit(hour[:90], series[:90])
-    once = fitted.extended(hour[90:100], series[90:100])
-    twice = fitted.extended(hour[90:93], series[90:93]).extended(hour[93:100], series[93:100])
-    assert (once.predict(hour[100:106]) == twice.predict(hour[100:106])).all()
-    assert (fitted.predict(hour[90:96]) != once.predict(hour[100:106])).any()
+@every
+def test_data_that_no_estimator_takes(kind):
+    options, X, y = GOOD[kind]
+    fitted = kind(**options).fit(X, y)
+    few = X[:2]
+    for how, bad in {**BAD, 'dictionary': {'a': X}, 'missing': np.where(X > 1, np.nan, X), 'text in it': X.astype(str),
+                     'complex': X * 1j, 'iterator': iter(X), 'infinite': X + np.inf}.items():
+        if kind is Forecaster and how == 'none': continue                              # no covariates
+        for call in (lambda bad=bad: kind(**options).fit(bad, y), lambda bad=bad: fitted.predict(bad),
+                     lambda bad=bad: fitted.score(bad, y[:2])):
+            with pytest.raises((TypeError, ValueError)) as caught: call()
+            assert re.search(r'\bX\b|[Cc]omplex|2D array', str(caught.value)), (how, str(caught.value))
+    for how, bad in {'nothing': None, 'short': y[1:], 'empty': y[:0], 'missing': np.where(y == y[0], np.nan, y),
+                     'mixed': ['a', *y[1:].tolist()], 'complex': y * 1j}.items():
+        message = refusal(kind(**options).fit, X, bad)
+        assert re.search(r'\by\b', message) or (how == 'short' and message.startswith('X: got 40 rows')), (how, message)
+    for bad in BAD.values():
+        with pytest.raises((TypeError, ValueError)): kind(**options).fit(X, bad)
+    np.testing.assert_array_equal(fitted.predict(few), fitted.predict(few.copy()))
 
 
-def test_a_forecaster_in_cross_validation_and_in_a_file(tmp_path):
-    scores = cross_val_score(clone(brief).set_params(steps=3), hour, series, cv=TimeSeriesSplit(2, test_size=6))
-    assert np.isfinite(scores).all()
-    days = np.arange('2024-01-01', '2024-04-30', dtype='datetime64[D]')[:100]
-    fitted = clone(brief).set_params(steps=3).fit(hour[:100], series[:100], days)
-    fitted.save(tmp_path/'f')
-    again = Forecaster.load(tmp_path/'f')
-    assert (again.predict(hour[100:]) == fitted.predict(hour[100:])).all() and again.get_params() == fitted.get_params()
-    for estimator in (fitted, again):
-        with pytest.raises(ValueError, match='times: got 2024-01-02'): estimator.extended(hour[:1], [1.0], days[1:2])
+@every
+@pytest.mark.parametrize('bad', [None, 3, object(), b'x', math.nan])
+def test_what_is_no_path(kind, bad):
+    options, X, y = GOOD[kind]
+    for call in (kind(**options).fit(X, y).save, kind.load): assert refusal(call, bad).startswith('path: got')
 
 
-calibrated = clone(brief).set_params(calibration=9, calibration_every=2)
-
-
-def test_correction_moves_the_intervals_and_nothing_else():
-    plain, corrected = (clone(f).fit(hour[:110], series[:110]).forecast(hour[110:]) for f in (brief, calibrated))
-    assert (plain.median == corrected.median).all() and (plain.naive == corrected.naive).all()
-    assert (plain.quantiles[[0, 2]] != corrected.quantiles[[0, 2]]).any()
-    assert (np.diff(corrected.quantiles, axis=0) >= 0).all()
-
-
-def test_the_correction_is_the_past_errors_of_networks_that_had_not_seen_them():
-    "Each origin's errors are those of a forecaster that ended there"
-    fitted = clone(calibrated).fit(hour[:100], series[:100])
-    distances = _calibration_distances(fitted.get_params())
-    assert distances.tolist() == list(range(6, 24, 2))
-    by_end = {end: clone(brief).fit(hour[:end], series[:end]) for end in (78, 100)}       # the rehearsal, and itself
-    for later in (fitted, fitted.extended(hour[100:106], series[100:106]), fitted.extended(hour[100:], series[100:])):
-        errors = []
-        for d in sorted(distances, key=lambda d: d > later.since_):
-            end, origin = 100 if d <= later.since_ else 78, 100 + later.since_ - d
-            known = slice(end, origin)
-            f = by_end[end].extended(hour[known], series[known]) if origin > end else by_end[end]
-            errors.append(series[origin:origin + 6] - f.forecast(hour[origin:origin + 6]).quantiles)
-        np.testing.assert_allclose(forecast._past_errors(later), np.stack(errors, axis=1), atol=1e-9)
-
-
-def test_the_future_has_no_part_in_a_correction():
-    changed = series.copy()
-    changed[100:] = 1e3
-    a, b = (rolling_origin(calibrated, hour, s, first=100, every=6) for s in (series, changed))
-    assert (a.width[0] == b.width[0]).all() and (a.width[-1] != b.width[-1]).any()
-
-
-def test_corrected_intervals_hold_what_they_promise():
-    "Romano, Patterson and Candès 2019: for exchangeable errors, whatever the quantiles were"
-    draw, shares, inside = np.random.default_rng(0), np.array([0.05, 0.5, 0.95]), []
-    for _ in range(3000):
-        came, guess = draw.standard_cauchy(40), np.array([[-5.0], [3.0], [3.5]])
-        shifts = _quantile_shifts((came[None, :39] - guess)[:, :, None], shares)
-        low, _, high = (guess + shifts)[:, 0]
-        inside.append(low <= came[39] <= high)
-    assert abs(np.mean(inside) - 0.9) < 0.02                                             # standard error 0.0055
-    moved = _moved_quantiles(np.array([[1.0], [2.0], [3.0]]), np.array([[5.0], [0.0], [-5.0]]), shares)
-    assert moved[:, 0].tolist() == [2, 2, 2]
-
-
-def test_a_forecaster_with_its_correction_comes_back_from_its_file(tmp_path):
-    fitted = clone(calibrated).set_params(steps=3, quantiles=np.array([0.1, 0.5, 0.9])).fit(hour[:100], series[:100])
-    fitted = fitted.extended(hour[100:104], series[100:104])
-    fitted.save(tmp_path/'f')
-    again = Forecaster.load(tmp_path/'f')
-    assert (again.forecast(hour[104:]).quantiles == fitted.forecast(hour[104:]).quantiles).all()
-    later = [f.extended(hour[104:112], series[104:112]).forecast(hour[112:]).quantiles for f in (fitted, again)]
-    assert (later[0] == later[1]).all()
-
-
-def test_a_forecaster_stops_in_time():
-    stopped = clone(brief).set_params(steps=400, learning_rate=0.05, validation_fraction=0.2, patience=1)
-    fitted = stopped.fit(None, np.random.default_rng(0).normal(size=120))
-    assert len(fitted.history_[0]) < 400 and len(fitted.held_out_history_[0]) == len(fitted.history_[0]) // 20
-
-
-def test_quantiles_and_their_loss():
-    q = _check_quantiles([0.25, 0.5])
-    loss, _ = quantile_loss(np.zeros((2, 2)), np.array([4.0, -4.0]), q)
-    assert np.isclose(loss, np.mean([1, 3, 2, 2]))
-    assert quantile_loss(np.zeros((2, 2), np.float32), np.zeros(2, np.float32), q)[0].dtype == np.float32
-
-
-def trained(**options) -> Forecaster:
-    "A forecaster with such options, fitted"
-    return clone(brief).set_params(**options).fit(None, series)
-
-
-forecasts_refused = {
-    'unsorted time': (lambda: brief.fit(None, series, t[::-1]), 'times: got 118 after 119'),
-    'time twice': (lambda: brief.fit(None, series, np.zeros(120)), 'times'),
-    'time of another length': (lambda: brief.fit(None, series, t[:-1]), 'times: got shape'),
-    'time as text': (lambda: brief.fit(None, series, t.astype(str)), 'times: got <U'),
-    'NaN': (lambda: brief.fit(None, holed(series)), 'NaN'),
-    'NaN in covariates': (lambda: brief.fit(holed(hour), series), 'NaN'),
-    'too short': (lambda: brief.fit(None, series[:29]), 'season . window . horizon: 30'),
-    'rows': (lambda: brief.fit(hour[:-1], series), 'X: got 119 rows, expected 120'),
-    'two columns': (lambda: brief.fit(None, hour), 'y'),
-    'no median': (lambda: trained(quantiles=(0.1, 0.9)), 'quantiles'),
-    'quantiles that fall': (lambda: trained(quantiles=(0.5, 0.1)), 'quantiles'),
-    'no room for an origin': (lambda: rolling_origin(brief, None, series, first=115), 'first: got 115'),
-    'steps': (lambda: trained(steps=1).forecast(steps=0), 'steps'),
-    'missing covariates': (lambda: clone(brief).set_params(steps=1).fit(hour, series).forecast(steps=2), 'X: got None'),
-    'infinity': (lambda: brief.fit(None, holed(series, np.inf)), 'infinity'),
-    'nothing': (lambda: brief.fit(None, None), 'y: got None'),
-    'no steps': (lambda: brief.fit(None, []), 'y: got no steps'),
-    'text': (lambda: brief.fit(None, ['warm'] * 120), 'y: got <U4, expected real numbers'),
-    'time spans': (lambda: brief.fit(None, np.arange(120).astype('m8[D]')), 'y: got timedelta64'),
-    'how many steps': (lambda: clone(brief).set_params(steps=1).fit(hour, series).predict(), r'\(steps, 2\)'),
-    'complex': (lambda: brief.fit(None, series + 1j), 'complex|Complex|y:'),
-    'covariates as text': (lambda: brief.fit(hour.astype(str).astype(object) + 'x', series), 'convert|string'),
-    'covariates of one axis': (lambda: brief.fit(hour[:, 0], series), '2D array'),
-    'no time at all': (lambda: brief.fit(None, series, np.full(120, np.datetime64('NaT', 'D'))), 'times: got NaT'),
-    'horizon': (lambda: trained(horizon=0), 'horizon: got 0'),
-    'horizon beyond the data': (lambda: trained(horizon=110), 'got n_samples = 120'),
-    'season': (lambda: trained(season=1.5), 'season: got 1.5'),
-    'quantile of 1': (lambda: trained(quantiles=(0.5, 1.0)), 'quantiles: got'),
-    'quantiles as text': (lambda: trained(quantiles=('low', 'high')), 'quantiles: got'),
-    'too few to correct by': (lambda: trained(calibration=8), 'got 8 origins.* 9 or more'),
-    'half an origin': (lambda: trained(calibration=9.5), 'calibration: got 9.5'),
-    'below no origins': (lambda: trained(calibration=-1), 'calibration: got -1'),
-    'no room for the calibration': (lambda: trained(calibration=90), 'for the calib'),
-    'no room to stop in time': (lambda: clone(brief).set_params(validation_fraction=0.5).fit(None, series[:40]),
-                                'validation_fraction: got 0.5'),
-    'masked series': (lambda: brief.fit(None, np.ma.masked_greater(series, 8)), 'y: got masked entries'),
-    'masked covariates': (lambda: brief.fit(np.ma.masked_greater(hour, 0.5), series), 'X: got masked entries'),
-    'another kind of time': (lambda: clone(brief).set_params(steps=1).fit(None, series, t).extended(
-        None, [1.0], np.array(['2024-01-01'], 'M8[D]')), r'times: got datetime64\[D\] after int64'),
-    'share below 0': (lambda: trained(linear=-0.1), 'linear: got -0.1'),
-    'share above 1': (lambda: trained(linear=1.1), 'linear: got 1.1'),
-    'share that is none': (lambda: trained(linear='half'), "linear: got 'half'"),
-    'sum: too short': (lambda: forecast._weighted_sum(series[:12], hour[:12], 12, 5), 'y: got 12 steps'),
-    'sum: rows': (lambda: forecast._weighted_sum(series, hour[:-1], 12, 5), 'X: got 119 rows'),
-    'no forecaster': (lambda: rolling_origin(measure, None, series, first=100), 'forecaster: got SequenceRegressor'),
-    'an origin at nothing': (lambda: rolling_origin(brief, None, series, first=0), 'first: got 0'),
-    'covariates of a roll': (lambda: rolling_origin(brief, hour[:-1], series, first=100), 'X: got 119 rows'),
-    'time of a roll': (lambda: rolling_origin(brief, None, series, first=100, times=t[::-1]), 'times: got 118 after'),
-    'nothing new': (lambda: trained(steps=1).extended(None, []), 'y: got no steps'),
-    'new NaN': (lambda: trained(steps=1).extended(None, [np.nan]), 'NaN'),
-    'a score of nothing': (lambda: trained(steps=1).score(None, []), 'y: got no steps'),
-    'naive: season': (lambda: seasonal_naive([1, 2], 3, 1), 'y: got 2 steps, expected at least a season: 3'),
-    'naive: text': (lambda: seasonal_naive(['a', 'b'], 1, 1), 'y: got <U1'),
-    'naive: a number': (lambda: seasonal_naive(3.0, 1, 1), r'y: got shape \(\)'),
-    'naive: steps': (lambda: seasonal_naive([1, 2], 1, 0), 'steps: got 0'),
-    'naive errors': (lambda: forecast._naive_errors(np.zeros(3), 3, 1), 'y: got 3 steps, expected more than a season'),
-    'loss: shape': (lambda: quantile_loss(np.zeros((2, 3)), np.zeros(3), [0.5]), r'y_pred: got shape \(2, 3\)'),
-    'loss: text': (lambda: quantile_loss(np.zeros((1, 3)), ['a'] * 3, [0.5]), 'y: '),
-    'stretches: origin': (lambda: _stretches_at(series, hour, np.array([118]), 12, 12, 6), 'known: got 118 to 118'),
-    'stretches: too early': (lambda: _stretches_at(series, hour, np.array([23]), 12, 12, 6), 'known: got 23 to 23'),
-    'stretches: rows': (lambda: _stretches_at(series, hour[:-1], np.array([50]), 12, 12, 6), 'X: got 119 rows'),
-    'stretch: window': (lambda: forecast._stretch(np.zeros((3, 1)), np.zeros((5, 1, 0)), 3, None), 'X: got shape'),
-    'shifts: shape': (lambda: _quantile_shifts(np.zeros((2, 20, 3)), np.array([0.1, 0.5, 0.9])), 'errors: got shape'),
-    'shifts: few': (lambda: _quantile_shifts(np.zeros((3, 8, 3)), np.array([0.1, 0.5, 0.9])), 'errors: got 8 origins'),
-    'moved: shapes': (lambda: _moved_quantiles(np.zeros((3, 2)), np.zeros((2, 2)), np.array([0.5])), 'quantiles: got 3'),
-    'skill below 0': (lambda: skill(-1.0, 2.0), 'error: got -1'),
-    'skill of nothing': (lambda: skill(1.0, float('nan')), 'baseline: got nan'),
-}
-
-
-@pytest.mark.parametrize('name', forecasts_refused)
-def test_what_does_not_fit_a_forecast_is_refused(name):
-    call, words = forecasts_refused[name]
-    with pytest.raises((ValueError, TypeError), match=words): call()
+@pytest.mark.parametrize('bad', [None, 3, math.nan, object(), 'x', [None], ['x'], [np.ones(3)], [[[1., 2.]]], [],
+                                 [np.ones((2, 3)), np.ones((2, 4))], [np.array([['a']])]])
+def test_what_cannot_be_packed(bad): assert refusal(pack, bad).startswith('sequences')
 
 
 def test_without_scikit_learn_the_module_loads_and_says_what_is_missing():
-    import subprocess
-    import sys
     program = '''
 import importlib.util, sys
 find = importlib.util.find_spec
@@ -710,5 +515,3 @@ assert 'sklearn' not in sys.modules
 '''
     out = subprocess.run([sys.executable, '-c', program], check=True, capture_output=True, text=True).stdout
     assert out.count('pip install rnn_nbdev[tasks]') == 2
-
-

@@ -13,8 +13,8 @@ from rnn_nbdev.networks import Pool, stacked
 from rnn_nbdev.optim import SGD, Adam, RMSProp, WeightAverage, averaged_parameters
 from rnn_nbdev.schedule import (Patience, constant_rate, cosine_rate, halving_rate, in_turn, one_cycle, step_rate,
                                 warm_up)
-from rnn_nbdev.train import (PARTS, _Recorder, TrainingPlan, begin, best_checkpoints, fit, _has_ended, load_checkpoint,
-                             _progress_bar, read_history, train_step)
+from rnn_nbdev.train import (_PARTS, TrainingPlan, _has_ended, _ProgressBar, _Recorder, begin, best_checkpoints, fit,
+                             load_checkpoint, read_history, train_step, validate)
 
 
 class Lines:
@@ -68,7 +68,7 @@ RUNS = ({name: (o, PLAN) for name, o in OPTIMIZERS.items()}
 def same(a, b):
     "Whether two runs stand at the same place, bit for bit, memory order included"
     assert (a.step, a.seen) == (b.step, b.seen) and a.rng.bit_generator.state == b.rng.bit_generator.state
-    for part in PARTS:
+    for part in _PARTS:
         first, second = getattr(a, part), getattr(b, part)
         assert first.keys() == second.keys(), part
         for n in first:
@@ -180,11 +180,11 @@ def test_what_a_killed_writer_left_is_removed(tmp_path):
 def test_a_bar_in_a_bar_makes_room(tmp_path, capsys):
     "Beside no other it stays; inside another one it is gone when it is done, and the outer one is where it was"
     tqdm = pytest.importorskip('tqdm').tqdm
-    shown = _progress_bar(Lines(), begin(Lines(), SGD(), 0), PLAN, True)
+    shown = _ProgressBar(Lines(), begin(Lines(), SGD(), 0), PLAN, True)
     with shown: assert shown.tqdm.leave and shown.tqdm.pos == 0
     with tqdm(range(2)) as outer:
         for k in outer:
-            with _progress_bar(Lines(), begin(Lines(), SGD(), 0), PLAN, True) as inner:
+            with _ProgressBar(Lines(), begin(Lines(), SGD(), 0), PLAN, True) as inner:
                 assert not inner.tqdm.leave and abs(inner.tqdm.pos) == 1 and outer.pos == 0, k
     capsys.readouterr()
 
@@ -193,7 +193,8 @@ def test_averaged_weights_decide_what_is_best(tmp_path):
     plan = replace(PLAN, average=WeightAverage(), keep_best=1, learning_rate=constant_rate(0.2), eval_every=1)
     run(Lines(n=2), SGD(), plan, tmp_path/'run')
     entries = [e for e in read_history(tmp_path/'run'/'history.jsonl') if 'validation_loss' in e]
-    lowest = {name: min(entries, key=lambda e: e[name])['step'] for name in ('validation_loss', 'averaged_validation_loss')}
+    lowest = {name: min(entries, key=lambda e: e[name])['step']
+              for name in ('validation_loss', 'averaged_validation_loss')}
     assert lowest['validation_loss'] != lowest['averaged_validation_loss']
     (_, path), = best_checkpoints(tmp_path/'run')
     assert load_checkpoint(path)[0].step == lowest['averaged_validation_loss']
@@ -204,6 +205,70 @@ def test_a_run_of_another_optimizer_or_without_a_folder_is_refused(tmp_path):
         with pytest.raises(ValueError, match=f'^{word}: '):
             fit(Lines(), optimizer, begin(Lines(), SGD(), 0), PLAN, folder, bar=False)
     assert not [*tmp_path.iterdir()]
+
+
+class Odd(Lines):
+    "Gives what it was made with, whatever it is asked"
+    def __init__(self, given, **changed):
+        super().__init__()
+        self.given, self.changed = given, changed
+    def begin(self, rng): return self.given if self.given != 'usual' else super().begin(rng)
+    def gradients(self, *given):
+        names, usual = ('loss', 'gradients', 'carry', 'units'), super().gradients(*given)
+        return tuple(self.changed.get(n, v) for n, v in zip(names, usual, strict=True)) if self.changed else self.given
+    def validation_loss(self, parameters): return self.given
+
+
+class Forgets(Lines):
+    "Every other batch has another gradient"
+    batches = 0
+    def gradients(self, *given):
+        self.batches += 1
+        loss, grads, *rest = super().gradients(*given)
+        return loss, {n: g for n, g in grads.items() if self.batches % 2 or n == 'W'}, *rest
+
+
+START = begin(Lines(), Adam(), 0)
+
+
+def step_of(task, **changed): return train_step(task, Adam(), START, replace(PLAN, **changed))
+
+
+@pytest.mark.parametrize('words, make', [
+    *(('task: got ', lambda bad=bad: begin(Odd(bad), Adam(), 0)) for bad in (None, 5, ({},))),
+    ('carry: got NoneType', lambda: begin(Odd(({'W': np.ones(2)}, None)), Adam(), 0)),
+    ('optimizer: got the class Adam, expected an object of it', lambda: begin(Lines(), Adam, 0)),
+    *(('task: got ', lambda bad=bad: step_of(Odd(bad))) for bad in (None, (1.0, {}), 3)),
+    *(('loss: got ', lambda bad=bad: step_of(Odd('usual', loss=bad))) for bad in (None, 'x', np.ones(3), 1j)),
+    *(('units: got ', lambda bad=bad: step_of(Odd('usual', units=bad))) for bad in (0, -2, 1.5, None)),
+    ('gradients: got []', lambda: step_of(Odd('usual', gradients={}))),
+    ('gradients: got NoneType', lambda: step_of(Odd('usual', gradients=None))),
+    ("gradients: got the name 'v'", lambda: step_of(Odd('usual', gradients={**START.parameters, 'v': np.ones(2)}))),
+    ("gradients['W']: got shape (2,)", lambda: step_of(Odd('usual', gradients={**START.parameters, 'W': np.ones(2)}))),
+    ("gradients: got ['W'], expected ['W', 'layer.b'], as from", lambda: step_of(Forgets(), accumulate=2)),
+    *(('learning_rate: got ', lambda bad=bad: step_of(Lines(), learning_rate=lambda step: bad))
+      for bad in (None, -1.0, np.nan, np.inf, 'x')),
+    *(('validation_loss: got ', lambda bad=bad: validate(Odd(bad), START, PLAN))
+      for bad in (None, 'x', np.ones(3), [1]))])
+def test_what_a_task_gives_is_examined(words, make):
+    with pytest.raises((ValueError, TypeError)) as caught: make()
+    assert str(caught.value).startswith(words), caught.value
+
+
+@pytest.mark.parametrize('changed', [
+    {'folder': 'no such folder'}, {'folder': None}, {'progress': START.parameters}, {'plan': 5}, {'task': object()},
+    {'optimizer': SGD}, {'callbacks': (3,)}, {'callbacks': print}, {'on_save': 3}, {'settings': {'a': np.ones(2)}},
+    {'settings': {'a': np.nan}}, {'bar': 'no'}], ids=lambda changed: next(iter(changed)))
+def test_a_run_that_would_fail_later_is_refused_before_anything_is_written(changed, tmp_path):
+    given = {'task': Lines(), 'optimizer': Adam(), 'progress': START, 'plan': PLAN, 'folder': tmp_path, 'bar': False}
+    with pytest.raises((ValueError, TypeError), match=f'^{min(changed)}: got .*expected '): fit(**{**given, **changed})
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_rate_of_numpy_leaves_float32_as_it_is(tmp_path):
+    plan = replace(PLAN, learning_rate=lambda step: np.float64(0.05))
+    done = run(Lines(dtype=np.float32), Adam(), plan, tmp_path/'run')
+    assert {a.dtype for a in done.parameters.values()} == {np.dtype('float32')}
 
 
 class Killed(Exception): pass
@@ -335,9 +400,9 @@ def test_an_infinite_gradient_is_survived_by_clipping_and_its_history_is_json(li
 def test_nothing_that_came_in_is_written_to():
     plan = replace(PLAN, **OPTIONS['all'])
     progress, _ = train_step(Lines(), Adam(), begin(Lines(), Adam(), 0), plan)
-    before = {part: {n: a.copy() for n, a in getattr(progress, part).items()} for part in PARTS}
+    before = {part: {n: a.copy() for n, a in getattr(progress, part).items()} for part in _PARTS}
     train_step(Lines(), Adam(), progress, plan)
-    for part in PARTS:
+    for part in _PARTS:
         for n, a in getattr(progress, part).items(): assert np.array_equal(a, before[part][n]), (part, n)
 
 
@@ -354,15 +419,15 @@ def sequence_task():
     sequences = [rng.normal(size=(T, 2)).astype(np.float32) for T in rng.integers(2, 9, 22)]
     network = Chain({'deep': stacked(2, 3, 'gru', 2, 2, dropout=0.3, recurrent_dropout=0.3), 'pool': Pool('mean'),
                      'output': Dense(6, 3)})
-    return tasks.SequenceTask(network, sequences, rng.integers(3, size=22), tasks.CLASSES, 5, noise=0.1)
+    return tasks._SequenceTask(network, sequences, rng.integers(3, size=22), tasks._CLASSES, 5, noise=0.1)
 
 
 def series_task():
     forecast = pytest.importorskip('rnn_nbdev.forecast', reason='scikit-learn is not installed', exc_type=ImportError)
     y, X = np.sin(np.arange(80.)) + np.arange(80.) / 20, np.zeros((80, 0))
     network = Chain({'deep': Recurrent(3, 5, 'lstm', dropout=0.2), 'output': Dense(5, 3)})
-    scale = forecast.series_scale(y, X, 6, 3)
-    return forecast.SeriesTask(network, y, X, scale, 6, 12, 3, np.array([0.1, 0.5, 0.9]), 8, 0.1)
+    scale = forecast._series_scale(y, X, 6, 3)
+    return forecast._SeriesTask(network, y, X, scale, 6, 12, 3, np.array([0.1, 0.5, 0.9]), 8, 0.1)
 
 
 REAL = {'text': text_task, 'sequences': sequence_task, 'series': series_task}
@@ -411,8 +476,6 @@ def test_a_weight_of_the_loop_that_is_not_finite_is_named():
 
 def test_a_recorder_writes_what_it_knows(tmp_path):
     recorder = _Recorder(tmp_path, begin(Lines(), Adam(), 0))
-    with pytest.raises(ValueError, match=r"^name: got 'loss', expected one of history, speed"):
-        recorder.write('loss', {})
     recorder.write('history', {'step': 1, 'loss': 2.0})
     recorder.close()
     assert read_history(tmp_path/'history.jsonl') == [{'step': 1, 'loss': 2.0}]

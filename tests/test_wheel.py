@@ -45,7 +45,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     info = f"rnn_nbdev-{settings['version']}.dist-info"
     package = {f'rnn_nbdev/{path.name}' for path in (root/'rnn_nbdev').glob('*.py')}
     package |= {'rnn_nbdev/py.typed', 'rnn_nbdev/__init__.pyi'}
-    package |= {f'rnn_nbdev/datasets/{record.file}' for record in _DATA_SETS} | {'rnn_nbdev/datasets/DATA.md'}
+    package |= {f'rnn_nbdev/datasets/{file}' for file in _DATA_SETS} | {'rnn_nbdev/datasets/DATA.md'}
     data = {'licenses/LICENSE', 'METADATA', 'WHEEL', 'entry_points.txt', 'top_level.txt', 'RECORD'}
     assert names == package | {f'{info}/{name}' for name in data}
 

@@ -374,6 +374,16 @@ def checked_call(cell: str, x: ArrayLike, state: Mapping[str, NDArray], paramete
                 None if lengths is None else check_lengths(lengths, m, T), reverse, training, outputs,
                 None if table is None else first, dtype, m, T, len(rest[0]))
 
+# %% ../nbs/15_kernels.ipynb #4fdc93c3
+def upstream(call: Call, da: NDArray | None,
+             dstate: Mapping[str, NDArray] | None) -> tuple[NDArray | None, dict[str, NDArray]]:
+    "The gradients from above, checked, with zeros for what is missing; da (n_a, m, T), dstate (n_a, m)"
+    shape, given = (call.n_a, call.m), dstate or {}
+    if unknown := sorted(set(given) - set(call.state)): refuse('dstate', unknown[0], ' and '.join(call.state))
+    end = {name: np.zeros(shape, call.dtype) if given.get(name) is None
+           else _like(f'd{name}', given[name], shape, call.dtype) for name in call.state}
+    return None if da is None else _like('da', da, (*shape, call.T), call.dtype), end
+
 # %% ../nbs/15_kernels.ipynb #493d9089
 class Plan(NamedTuple):
     "In which order the examples and their steps are taken"
@@ -428,16 +438,6 @@ def textbook_cells(cell: str) -> tuple[Any, Any]:
         grads = backward(*dstate.values(), cache)
         return grads.pop('dxt'), {name: grads.pop(f'd{name}_prev') for name in dstate}, grads
     return step, step_back
-
-# %% ../nbs/15_kernels.ipynb #4fdc93c3
-def upstream(call: Call, da: NDArray | None,
-             dstate: Mapping[str, NDArray] | None) -> tuple[NDArray | None, dict[str, NDArray]]:
-    "The gradients from above, checked, with zeros for what is missing; da (n_a, m, T), dstate (n_a, m)"
-    shape, given = (call.n_a, call.m), dstate or {}
-    if unknown := sorted(set(given) - set(call.state)): refuse('dstate', unknown[0], ' and '.join(call.state))
-    end = {name: np.zeros(shape, call.dtype) if given.get(name) is None
-           else _like(f'd{name}', given[name], shape, call.dtype) for name in call.state}
-    return None if da is None else _like('da', da, (*shape, call.T), call.dtype), end
 
 # %% ../nbs/15_kernels.ipynb #a881956f
 def textbook_forward(call: Call) -> tuple[NDArray | None, dict[str, NDArray], Any]:

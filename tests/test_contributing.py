@@ -32,7 +32,8 @@ def written(path: Path, cells: list[tuple[str, str]]) -> None:
              'source': source.splitlines(True)} for i, (kind, source) in enumerate(cells)]
     for cell in made:
         if cell['cell_type'] == 'code': cell.update(execution_count=None, outputs=[])
-        if '#| code-fold' in ''.join(cell['source']): cell['metadata'] = {'jupyter': {'source_hidden': True}}
+        if '#| code-fold' in ''.join(cell['source']):
+            cell['metadata'] = {'jupyter': {'outputs_hidden': True, 'source_hidden': True}}
     meta = {'kernelspec': {'display_name': 'python3', 'language': 'python', 'name': 'python3'}}
     whole = {'cells': made, 'metadata': meta, 'nbformat': 4, 'nbformat_minor': 5}
     path.write_text(json.dumps(whole, indent=1, sort_keys=True) + '\n', encoding='utf-8')

@@ -80,13 +80,15 @@ def test_the_keyboard_shows_where_it_is(chrome, base):
     page.context.close()
 
 
-def test_a_solution_is_folded_and_opens(chrome, base):
+def test_a_solution_is_folded_with_its_output_and_opens(chrome, base):
     page = chrome.new_context(viewport={'width': 1280, 'height': 900}).new_page()
     page.goto(f'{base}/lstm.html')
-    solution = page.locator('details', has_text='A solution').first
-    assert not solution.locator('pre').first.is_visible()
-    solution.locator('summary').click()
-    assert solution.locator('pre').first.is_visible()
+    cell = page.locator('.cell', has=page.locator('summary', has_text=re.compile('^Solution$'))).first
+    hidden = cell.locator('pre').first, cell.locator('.cell-output').first
+    assert not any(part.is_visible() for part in hidden)
+    cell.locator('summary').click()
+    assert all(part.is_visible() for part in hidden)
+    assert page.locator('.cell:not(:has(details)) > .cell-output').first.is_visible(), 'other outputs stay'
     page.context.close()
 
 

@@ -125,8 +125,8 @@ def test_a_chapter_begins_with_its_module_and_ends_with_the_export(path):
 
 
 def folded(path: Path) -> list[dict]:
-    "The cells of a page that the site folds away under the words `A solution`"
-    return [cell for cell in cells(path, 'code') if '#| code-summary: A solution' in text(cell)]
+    "The cells of a page that the site folds away under the word `Solution`"
+    return [cell for cell in cells(path, 'code') if '#| code-summary: Solution' in text(cell)]
 
 
 pages = [path for path in notebooks if path.stem not in ('index', 'contributing')]     # two pages that teach nothing
@@ -149,9 +149,25 @@ def test_a_page_ends_with_exercises_whose_solutions_are_folded_and_run(path):
     questions = re.findall(r'^\*\*\d+\.', prose, re.MULTILINE)
     assert len(solutions) == len(questions) >= 1 and all(cell in rest for cell in solutions)
     for cell in solutions:
-        assert '#| code-fold: true' in text(cell) and cell['metadata'] == {'jupyter': {'source_hidden': True}}
+        assert text(cell).startswith('#| code-summary: Solution\n#| code-fold: true\n'), 'the first line is the caption'
+        assert cell['metadata'] == {'jupyter': {'outputs_hidden': True, 'source_hidden': True}}
         assert not re.search(r'^#\|\s*(eval: false|slow)', text(cell), re.MULTILINE), 'the tests must run it'
         assert 'assert' in text(cell).split('\n', 2)[2], 'a solution is checked'
+
+
+summed_up = ['00_numerics', '01_gradcheck', '02_losses', '03_init', '10_rnn', '11_lstm', '12_gru']
+
+
+@pytest.mark.parametrize('name', summed_up)
+def test_a_chapter_of_the_equations_closes_with_what_to_remember(name):
+    "The last section before the exercises: two to four equations, displayed, and at most three sentences"
+    whole = cells(root/f'nbs/{name}.ipynb')
+    [start] = [i for i, cell in enumerate(whole) if text(cell).startswith('## Exercises')]
+    title, _, body = text(whole[start - 1]).partition('\n\n')
+    assert title == '## What to remember'
+    assert 2 <= len(re.findall(r'\$\$.+?\$\$', body, re.DOTALL)) <= 4
+    prose = re.sub(r'\$\$.+?\$\$', '', body, flags=re.DOTALL).strip()
+    assert 1 <= len(re.findall(r'[.!?](?=\s|$)', prose)) <= 3, prose
 
 
 @by_name

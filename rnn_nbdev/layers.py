@@ -47,7 +47,7 @@ class Pass:
 
 # %% ../nbs/20_layers.ipynb #5b0e61a2
 class Layer(Protocol):
-    "What every layer offers, a composition of layers too; a class of yours that inherits from it has init, start and str"
+    "What every layer offers, a composition of layers too; a subclass inherits `init` and `start` without arrays"
 
     def init(self,
              rng: np.random.Generator,  # source of randomness

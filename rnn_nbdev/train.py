@@ -124,7 +124,8 @@ def _batch_gradients(task: Task, progress: Progress, carry: Arrays) -> tuple[flo
         given = task.gradients(progress.parameters, carry, progress.rng)
     given, gradients, after, units = _unpack('gradients', given, 4)
     loss = _as_loss('loss', given)
-    if not math.isfinite(loss): raise _not_finite_error(progress.step + 1, 'loss', task.arrays(progress.parameters, carry))
+    if not math.isfinite(loss):
+        raise _not_finite_error(progress.step + 1, 'loss', task.arrays(progress.parameters, carry))
     return loss, gradients, after, _COUNT('units', units)
 
 # %% ../nbs/32_train.ipynb #a7db8f76

@@ -12,7 +12,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help train bench test lab nbtest pytest oracle export clean readme prepare check mutations export-check readme-check \
+.PHONY: help train bench test lab nbtest pytest oracle export clean minutes readme prepare check mutations export-check readme-check \
         wheel-check lint types dist docs docs-check pages-check lab-check browser-check hooks venv-clean FORCE
 
 help:  ## list the commands
@@ -36,7 +36,7 @@ lab: $(STAMPS)/lab hooks  ## open the book in JupyterLab, with nbdev's hooks in 
 
 # --------------------------------------------------------------------------------------------------- for editing
 
-prepare: export clean readme  ## before a commit: export, clean, README and CONTRIBUTING
+prepare: export clean minutes readme  ## before a commit: export, clean, reading times, README and CONTRIBUTING
 
 export: $(STAMPS)/dev  ## write the package from the notebooks
 	$(BIN)/nbdev_export
@@ -44,6 +44,9 @@ export: $(STAMPS)/dev  ## write the package from the notebooks
 
 clean: $(STAMPS)/dev  ## strip from the notebooks what does not belong in git
 	$(BIN)/nbdev_clean
+
+minutes: $(STAMPS)/dev  ## write on each page how long it takes to read
+	$(BIN)/python tools/minutes.py
 
 readme: $(STAMPS)/dev  ## write README.md from nbs/index.ipynb, and CONTRIBUTING.md from nbs/contributing.ipynb
 	$(BIN)/python tools/readme.py
@@ -86,6 +89,7 @@ export-check: $(STAMPS)/dev  ## nbdev_export and nbdev_clean leave no difference
 
 readme-check: $(STAMPS)/dev  ## README.md and CONTRIBUTING.md say what their notebooks say
 	$(BIN)/python tools/readme.py --check
+	$(BIN)/python tools/minutes.py --check
 
 docs-check: $(STAMPS)/dev  ## build the docs site without Quarto into _docs, and look for faults: links, pictures, citations
 	$(BIN)/python tools/docs_check.py --keep _docs

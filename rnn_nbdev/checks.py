@@ -15,10 +15,12 @@ from types import UnionType
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 # %% auto #0
-__all__ = ['ArgumentError', 'in_short', 'refuse', 'Number', 'Integer', 'Word', 'Kind', 'Methods', 'Optional', 'Shape', 'as_array',
-           'Floats', 'Shapes', 'ByName', 'Like', 'Cache', 'Caches', 'require', 'trusted', 'fits']
+__all__ = ['Numbers', 'Step', 'Steps', 'Parameters', 'Gradients', 'ArgumentError', 'in_short', 'refuse', 'Number', 'Integer',
+           'Word', 'Kind', 'Methods', 'Optional', 'Shape', 'as_array', 'Floats', 'Shapes', 'ByName', 'Like', 'Cache',
+           'Caches', 'require', 'trusted', 'fits']
 
 # %% ../nbs/00_checks.ipynb #c9bc968a
 class ArgumentError(ValueError, TypeError):
@@ -57,7 +59,8 @@ class Number:
         high_enough = number >= self.least and number > -math.inf if self.above is None else number > self.above
         low_enough = number < self.below if self.most is None else number <= self.most
         if not (high_enough and low_enough): refuse(name, in_short(value), str(self))
-        return number.item() if isinstance(number, np.generic) else number      # NumPy's own would widen float32 arrays
+        if not isinstance(number, np.generic): return number
+        return int(number) if isinstance(number, np.integer) else float(number)      # NumPy's own would widen float32 arrays
 
 # %% ../nbs/00_checks.ipynb #ba76b866
 def Integer(least: float = -math.inf, most: float | None = None) -> Number:
@@ -388,3 +391,10 @@ def _with_shapes(doc: str | None, specs: Mapping[str, Any]) -> str | None:
     lines = textwrap.wrap(unbroken, 112, initial_indent='    ', subsequent_indent='    ', break_on_hyphens=False)
     first, _, rest = doc.rstrip().partition('\n\n')
     return '\n'.join([first, '', *lines, *filter(None, [rest])]).replace('\xa0', ' ')
+
+# %% ../nbs/00_checks.ipynb #0dd6d12e
+Numbers = Any  # an array, or anything of which NumPy makes an array of numbers
+Step = NDArray  # (n, m): features of each example at one step
+Steps = NDArray  # (n, m, T): the same over T steps
+Parameters = Mapping[str, NDArray]  # Wax, ba, … by name
+Gradients = dict[str, NDArray]  # dx, dWax, dba, … by name

@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import numerics
-from .checks import Cache, Caches, Number, fits, trusted
+from rnn_nbdev.checks import (
+    Cache, Caches, Gradients, Number, Numbers, Parameters, Step, Steps, fits, trusted,
+)
 from .losses import Classes, Mask
 from .lstm import OUTPUT, stacked_backward
-from rnn_nbdev.numerics import (
-    Gradients, Numbers, Parameters, Step, Steps, floating_dtype, new_sequence, sigmoid_backward,
-    tanh_backward,
-)
+from .numerics import floating_dtype, new_sequence, sigmoid_backward, tanh_backward
 from .rnn import output_loss, output_loss_backward
 
 # %% auto #0

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import Cache, Floats, Number, fits, refuse, trusted
-from .numerics import Gradients, Numbers, log_softmax
+from .checks import Cache, Floats, Gradients, Number, Numbers, fits, refuse, trusted
+from .numerics import log_softmax
 
 # %% auto #0
 __all__ = ['target_weights', 'Classes', 'Mask', 'cross_entropy', 'cross_entropy_backward', 'cross_entropy_from_probabilities',

@@ -5,17 +5,15 @@
 # %% ../nbs/00_numerics.ipynb #45814eee
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checks import Floats, Integer, fits, require
+from .checks import Floats, Integer, Numbers, fits, require
 
 # %% auto #0
-__all__ = ['Numbers', 'Step', 'Steps', 'Parameters', 'Gradients', 'sigmoid', 'sigmoid_backward', 'tanh_backward', 'softmax',
-           'softmax_backward', 'logsumexp', 'log_softmax', 'new_sequence', 'floating_dtype', 'as_floating', 'whole_as']
+__all__ = ['sigmoid', 'sigmoid_backward', 'tanh_backward', 'softmax', 'softmax_backward', 'logsumexp', 'log_softmax',
+           'new_sequence', 'floating_dtype', 'as_floating', 'whole_as']
 
 # %% ../nbs/00_numerics.ipynb #7ac5c410
 @fits(x=Floats('...'))
@@ -92,13 +90,6 @@ def _log_softmax_backward(dlog_y: NDArray, log_y: NDArray) -> NDArray:
 def new_sequence(n: int, m: int, T_x: int, dtype: DTypeLike = np.float64) -> NDArray:
     "Zeros (n, m, T_x) in the package's memory layout: time outermost, so that `x[:, :, t]` is one contiguous block"
     return np.zeros((n, m, T_x), dtype, order='F')
-
-# %% ../nbs/00_numerics.ipynb #0dd6d12e
-Numbers = Any  # an array, or anything of which NumPy makes an array of numbers
-Step = NDArray  # (n, m): features of each example at one step
-Steps = NDArray  # (n, m, T): the same over T steps
-Parameters = Mapping[str, NDArray]  # Wax, ba, … by name
-Gradients = dict[str, NDArray]  # dx, dWax, dba, … by name
 
 # %% ../nbs/00_numerics.ipynb #0872ba0b
 def floating_dtype(*arrays: Numbers) -> np.dtype:

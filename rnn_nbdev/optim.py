@@ -74,7 +74,7 @@ class _Gradients(Like):
         super().__call__(name, value, call)
         for key, p in call.given['parameters'].items():
             kind = value[key].dtype
-            if kind != p.dtype and np.result_type(kind, p.dtype) != p.dtype:
+            if kind != p.dtype and np.result_type(kind, p.dtype) != np.result_type(p.dtype):       # in any byte order
                 refuse(f'{name}[{key!r}]', kind, f'{p.dtype}, as its parameter; what went in?')
         return value
 

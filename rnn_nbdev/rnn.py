@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import numerics
-from .checks import Cache, Caches, Number, fits, trusted
+from .checks import Cache, Caches, Gradients, Number, Numbers, Parameters, Step, Steps, fits, trusted
 from .losses import Classes, Mask, cross_entropy, cross_entropy_backward
-from rnn_nbdev.numerics import (
-    Gradients, Numbers, Parameters, Step, Steps, floating_dtype, new_sequence, tanh_backward,
-)
+from .numerics import floating_dtype, new_sequence, tanh_backward
 
 # %% auto #0
 __all__ = ['RNN', 'rnn_cell_forward', 'rnn_forward', 'rnn_cell_backward', 'rnn_backward', 'affine_forward', 'affine_backward',

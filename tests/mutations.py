@@ -179,7 +179,7 @@ MUTATIONS = [
     ('optim', 'means = tuple(state[', 'means = tuple(0 * state[', 'an optimizer that remembers nothing'),
     ('optim', "gradients=_Gradients('parameters', alone=True)", "gradients=_Gradients('parameters')",
      'a gradient that nobody asked for is dropped'),
-    ('optim', 'if kind != p.dtype and np.result_type(kind, p.dtype) != p.dtype:', 'if False:',
+    ('optim', 'if kind != p.dtype and np.result_type(kind, p.dtype) != np.result_type(p.dtype):', 'if False:',
      'float64 gradients turn float32 weights into float64'),
     ('optim', 'g * (max_norm / norm)', 'g * max_norm', 'clipping that makes short gradients of all'),
     # layers and networks

@@ -101,7 +101,7 @@ CALLS = {
     'outputs_by_name': IN_R3, 'trace': IN_R3, 'recurrent_forward': CALL,
     'recurrent_backward': {'da': DA, 'dstate': None, 'cache': book.recurrent_forward(**CALL)[2]},
     'Stream': {key: CALL[key] for key in ('cell', 'parameters', 'state')},
-    'use_engine': {'name': 'numpy'}, 'engine_of': {'name': 'numpy'},
+    'use_engine': {'name': None}, 'engine_of': {'name': 'numpy'},
     # training
     'initialize_adam': {'parameters': W},
     'update_parameters_with_adam': {'parameters': W, 'grads': D_W, 'v': V, 's': S, 't': 1},

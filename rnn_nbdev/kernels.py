@@ -275,7 +275,8 @@ _STEPS = MappingProxyType({'rnn': (_rnn_steps, _rnn_steps_back), 'lstm': (_lstm_
                           'gru': (_gru_steps, _gru_steps_back), 'gru_after': (_gru_after_steps, _gru_after_steps_back)})
 
 # %% ../nbs/15_kernels.ipynb #8fb28a3f
-_SHAPES = MappingProxyType({'rnn': RNN, 'lstm': LSTM, 'gru': {name: shape for name, shape in GRU.items() if '?' not in name},
+_SHAPES = MappingProxyType({'rnn': RNN, 'lstm': LSTM,
+                            'gru': {name: shape for name, shape in GRU.items() if '?' not in name},
                             'gru_after': {name.partition('?')[0]: shape for name, shape in GRU.items()}})
 
 def cell_shapes(cell: str, n_x: int, n_a: int) -> dict[str, tuple[int, ...]]:
@@ -316,7 +317,7 @@ def _in_table(tokens: NDArray, table: NDArray) -> NDArray:
 
 # %% ../nbs/15_kernels.ipynb #62f83cff
 def _like(name: str, given: Any, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
-    "What is given, as an array of this dtype; refused unless it has this shape, complex where real ones are computed in"
+    "What is given, as an array of this dtype; refused if of another shape, or complex where dtype is not"
     if type(given) is np.ndarray and given.shape == shape and given.dtype == dtype: return given
     array = np.asarray(given)
     if array.dtype.kind not in 'biufc': refuse(name, array.dtype, 'numbers')
@@ -368,9 +369,20 @@ def checked_call(cell: str, x: ArrayLike, state: Mapping[str, NDArray], paramete
     dtypes, (m, T), names = {array.dtype for array in arrays}, seen.shape[-2:], state_names(cell)
     dtype = dtypes.pop() if len(dtypes) == 1 and dtypes <= {*FLOATS} else floating_dtype(*arrays)
     first, *rest = (array.astype(dtype, copy=False) for array in arrays)
-    return Call(cell, first if table is None else seen, dict(zip(names, rest)), dict(zip(_SHAPES[cell], rest[len(names):])),
+    given_state, weights = dict(zip(names, rest)), dict(zip(_SHAPES[cell], rest[len(names):]))
+    return Call(cell, first if table is None else seen, given_state, weights,
                 None if lengths is None else check_lengths(lengths, m, T), reverse, training, outputs,
                 None if table is None else first, dtype, m, T, len(rest[0]))
+
+# %% ../nbs/15_kernels.ipynb #4fdc93c3
+def upstream(call: Call, da: NDArray | None,
+             dstate: Mapping[str, NDArray] | None) -> tuple[NDArray | None, dict[str, NDArray]]:
+    "The gradients from above, checked, with zeros for what is missing; da (n_a, m, T), dstate (n_a, m)"
+    shape, given = (call.n_a, call.m), dstate or {}
+    if unknown := sorted(set(given) - set(call.state)): refuse('dstate', unknown[0], ' and '.join(call.state))
+    end = {name: np.zeros(shape, call.dtype) if given.get(name) is None
+           else _like(f'd{name}', given[name], shape, call.dtype) for name in call.state}
+    return None if da is None else _like('da', da, (*shape, call.T), call.dtype), end
 
 # %% ../nbs/15_kernels.ipynb #493d9089
 class Plan(NamedTuple):
@@ -426,16 +438,6 @@ def textbook_cells(cell: str) -> tuple[Any, Any]:
         grads = backward(*dstate.values(), cache)
         return grads.pop('dxt'), {name: grads.pop(f'd{name}_prev') for name in dstate}, grads
     return step, step_back
-
-# %% ../nbs/15_kernels.ipynb #4fdc93c3
-def upstream(call: Call, da: NDArray | None,
-             dstate: Mapping[str, NDArray] | None) -> tuple[NDArray | None, dict[str, NDArray]]:
-    "The gradients from above, checked, with zeros for what is missing; da (n_a, m, T), dstate (n_a, m)"
-    shape, given = (call.n_a, call.m), dstate or {}
-    if unknown := sorted(set(given) - set(call.state)): refuse('dstate', unknown[0], ' and '.join(call.state))
-    end = {name: np.zeros(shape, call.dtype) if given.get(name) is None else _like(f'd{name}', given[name], shape, call.dtype)
-           for name in call.state}
-    return None if da is None else _like('da', da, (*shape, call.T), call.dtype), end
 
 # %% ../nbs/15_kernels.ipynb #a881956f
 def textbook_forward(call: Call) -> tuple[NDArray | None, dict[str, NDArray], Any]:

@@ -166,7 +166,8 @@ class _Tokens(Shape):
         try: return np.asarray(value)
         except ValueError: refuse(name, 'rows of different lengths', '(m, T), padded, and lengths')
 
-    def other(self, name: str, value: NDArray, call: Any) -> NDArray: refuse(name, value.dtype, 'tokens: integers (m, T)')
+    def other(self, name: str, value: NDArray, call: Any) -> NDArray:
+        refuse(name, value.dtype, 'tokens: integers (m, T)')
 
 # %% ../nbs/20_layers.ipynb #f89cb965
 def _known(tokens: NDArray, n_tokens: int) -> NDArray:
@@ -515,7 +516,8 @@ def outputs_by_name(
 ) -> Iterator[tuple[str, NDArray]]:  # (name of the layer, its output), in the order of computation
     "What each layer of a network gives, one after the other: to look inside, or to find where a NaN began"
     for key, inner in layer.layers.items() if isinstance(layer, Chain) else ():
-        path, given = f'{name}.{key}' if name else key, (of_layer(parameters, key), x, of_layer(state or {}, key) or None)
+        path = f'{name}.{key}' if name else key
+        given = of_layer(parameters, key), x, of_layer(state or {}, key) or None
         if isinstance(inner, Chain):
             for inside, x in outputs_by_name(inner, *given, path, lengths): yield inside, x
         else:

@@ -43,7 +43,8 @@ def _that_runs(name: str, source: str = 'engine') -> str:
     "The name of an engine, unless there is none of that name or it can't run"
     require(ENGINES, **{source: name})
     if name == 'jit' and not has_numba():
-        raise ArgumentError(f"{source}: got 'jit', which needs Numba: pip install rnn_nbdev[fast]; no NUMBA_DISABLE_JIT")
+        raise ArgumentError(f"{source}: got 'jit', which needs Numba: "
+                            'pip install rnn_nbdev[fast]; no NUMBA_DISABLE_JIT')
     return name
 
 # %% ../nbs/17_recurrent.ipynb #8d694839

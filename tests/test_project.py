@@ -154,6 +154,21 @@ def test_a_page_ends_with_exercises_whose_solutions_are_folded_and_run(path):
         assert 'assert' in text(cell).split('\n', 2)[2], 'a solution is checked'
 
 
+summed_up = ['00_numerics', '01_gradcheck', '02_losses', '03_init', '10_rnn', '11_lstm', '12_gru']
+
+
+@pytest.mark.parametrize('name', summed_up)
+def test_a_chapter_of_the_equations_closes_with_what_to_remember(name):
+    "The last section before the exercises: two to four equations, displayed, and at most three sentences"
+    whole = cells(root/f'nbs/{name}.ipynb')
+    [start] = [i for i, cell in enumerate(whole) if text(cell).startswith('## Exercises')]
+    title, _, body = text(whole[start - 1]).partition('\n\n')
+    assert title == '## What to remember'
+    assert 2 <= len(re.findall(r'\$\$.+?\$\$', body, re.DOTALL)) <= 4
+    prose = re.sub(r'\$\$.+?\$\$', '', body, flags=re.DOTALL).strip()
+    assert 1 <= len(re.findall(r'[.!?](?=\s|$)', prose)) <= 3, prose
+
+
 @by_name
 def test_prose_installs_from_the_clone(path):
     "No index holds the package before its first release: `pip install rnn_nbdev` in a page would find nothing"

@@ -24,7 +24,7 @@ from .rnn import output_loss, output_loss_backward
 __all__ = ['GRU', 'gru_cell_forward', 'gru_forward', 'gru_cell_backward', 'gru_backward', 'gru_loss', 'gru_loss_backward']
 
 # %% ../nbs/12_gru.ipynb #bdcebde0
-sigmoid, softmax = trusted(numerics.sigmoid), trusted(numerics.softmax)      # inside, nobody checks again
+sigmoid, softmax = trusted(numerics.sigmoid), trusted(numerics.softmax)      # without their argument checks
 
 # %% ../nbs/12_gru.ipynb #0a51ecee
 GRU = {'Wu': 'n_a n_a+n_x', 'bu': 'n_a 1', 'Wr': 'n_a n_a+n_x', 'br': 'n_a 1', 'Wc': 'n_a n_a+n_x', 'bc': 'n_a 1',

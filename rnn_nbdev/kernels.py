@@ -505,7 +505,7 @@ def _columns_by_token(d: NDArray, index: NDArray, tokens: int) -> NDArray:
     return d @ one_hot
 
 # %% ../nbs/15_kernels.ipynb #cbb66852
-def _sum_by_row(d: NDArray, index: NDArray, rows: int) -> NDArray:
+def sum_by_row(d: NDArray, index: NDArray, rows: int) -> NDArray:
     "The sum of all gradients that belong to one row, for each row; d (N, G), index (N,)"
     order = np.argsort(index, kind='stable')
     present, first = np.unique(index[order], return_index=True)
@@ -523,7 +523,7 @@ def _input_products(source: Input, Wx: NDArray, d: NDArray, inputs: bool=True) -
     dWx = d @ _input_rows(source).reshape(-1, n_x)
     if not inputs: return dWx, None
     drows = d.T @ Wx
-    return dWx, drows if where is None else _sum_by_row(drows, where.reshape(-1), len(rows))
+    return dWx, drows if where is None else sum_by_row(drows, where.reshape(-1), len(rows))
 
 # %% ../nbs/15_kernels.ipynb #cdc719e5
 def _steps_at_once(m: int, width: int, itemsize: int, cache: int=2 ** 19) -> int:

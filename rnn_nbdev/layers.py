@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .checks import Integer, Kind, Methods, Number, Shape, Shapes, fits, refuse, require
+from .files import Arrays
 from .gru import GRU
 from .init import GENERATOR, FloatType, glorot, initialize_gru, initialize_lstm, initialize_rnn
 from .gradcheck import GradientReport, check_gradients
 from rnn_nbdev.kernels import (
-    check_lengths, checked_call, scatter, state_names, textbook_forward, thinned, thinned_backward,
+    check_lengths, checked_call, scatter, state_names, sum_by_row, textbook_forward, thinned, thinned_backward,
 )
 from .lstm import LSTM
 from .outputs import output_backward, output_forward
@@ -27,12 +28,11 @@ from .recurrent import engine_of, recurrent_backward, recurrent_forward
 from .rnn import RNN
 
 # %% auto #0
-__all__ = ['Arrays', 'Forward', 'Backward', 'LAYER', 'KEPT', 'RATE', 'NOTHING', 'CELLS', 'Pass', 'Layer', 'require_shape', 'Flat',
-           'lengths_of', 'valid_steps', 'put_valid', 'shorten', 'Embedding', 'check_layer', 'Dense', 'draw_mask',
+__all__ = ['Forward', 'Backward', 'LAYER', 'KEPT', 'RATE', 'NOTHING', 'CELLS', 'Pass', 'Layer', 'require_shape', 'Flat',
+           'lengths_of', 'valid_steps', 'put_valid', 'shorten', 'Embedding', 'check_layer', 'Dense', 'dropout_mask',
            'Recurrent', 'of_layer', 'join', 'of_parts', 'in_layer', 'Chain', 'TokenChain', 'summary', 'outputs_by_name']
 
 # %% ../nbs/20_layers.ipynb #a6d18f01
-Arrays = dict[str, NDArray]
 Forward = tuple[NDArray, Arrays, Any]       # output, final state, cache
 Backward = tuple[Any, Arrays, Arrays]       # gradients of the input (None for tokens), parameters, initial state
 
@@ -47,7 +47,7 @@ class Pass:
 
 # %% ../nbs/20_layers.ipynb #5b0e61a2
 class Layer(Protocol):
-    "What every layer offers, a composition of layers too; whoever inherits from it has init, start and str"
+    "What every layer offers, a composition of layers too; a subclass inherits `init` and `start` without arrays"
 
     def init(self,
              rng: np.random.Generator,  # source of randomness
@@ -157,16 +157,6 @@ def _lengthen(x: NDArray, T: int) -> NDArray:
     longer[:, :, :x.shape[2]] = x
     return longer
 
-# %% ../nbs/20_layers.ipynb #1cabe9f5
-def _sum_by_token(dx: NDArray, tokens: NDArray, n_tokens: int) -> NDArray:
-    "The sum of the gradients of each token's places; dx (n, m, T), tokens (m, T)"
-    rows, places = dx.T.reshape(-1, len(dx)), tokens.T.ravel()
-    order = np.argsort(places, kind='stable')
-    present, starts = np.unique(places[order], return_index=True)
-    dW = np.zeros((n_tokens, len(dx)), dx.dtype)
-    if len(order): dW[present] = np.add.reduceat(rows[order], starts, axis=0)
-    return dW.T
-
 # %% ../nbs/20_layers.ipynb #675b4e17
 class _Tokens(Shape):
     "Tokens (m, T): integers, handed on as an array"
@@ -226,7 +216,8 @@ class Embedding(Layer):
         "The gradient of W; tokens have none"
         tokens, own, shape = cache
         require_shape(dy, self.n_out, *shape)
-        dW = _sum_by_token(_take_valid(dy, own), tokens, self.n_tokens)
+        rows = _take_valid(dy, own).T.reshape(-1, self.n_out)
+        dW = sum_by_row(rows, tokens.T.ravel(), self.n_tokens).T
         return None, {'W': self.without_padding(dW)}, {}
 
 # %% ../nbs/20_layers.ipynb #69350039
@@ -286,7 +277,7 @@ class Dense(Layer):
         return put_valid(grads['da'], own, shape[-1]), {'W': grads['dW'], 'b': grads['db']}, {}
 
 # %% ../nbs/20_layers.ipynb #8bb3bd42
-def draw_mask(rng: Any, p: float, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+def dropout_mask(rng: Any, p: float, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
     "What units are multiplied by: 0 with probability p, else 1 / (1 - p); float64 for a dtype of integers"
     require(Kind(np.random.Generator, 'a numpy.random.Generator, from which dropout draws'), rng=rng)
     return ((rng.random(shape) >= p) / (1 - p)).astype(dtype if np.dtype(dtype).kind == 'f' else np.float64)
@@ -341,7 +332,7 @@ class Recurrent(Layer):
         return self._run(parameters, x, state, how, lengths_of(how.lengths, x))
 
     @fits(self=_own_sizes, parameters=_of_cell, x=_Tokens('m T'), table='n_x n_tokens', state=_of_cell)
-    def look_up(self, parameters: Arrays, x: NDArray, table: NDArray, state: Arrays | None = None,
+    def forward_tokens(self, parameters: Arrays, x: NDArray, table: NDArray, state: Arrays | None = None,
                 how: Pass = Pass()) -> Forward:
         "The same for tokens (m, T): the input is each token's column of the table"
         return self._run(parameters, x, state, how, lengths_of(how.lengths, x[None]), table)
@@ -351,7 +342,7 @@ class Recurrent(Layer):
         "Both of them: x (n_x, m, T), or tokens (m, T) and a table (n_x, n_tokens)"
         seen, (m, T), d = x if table is None else table, x.shape[-2:], None
         if how.training and self.dropout:
-            d = draw_mask(how.rng, self.dropout, (self.n_a,), next(iter(parameters.values())).real.dtype)
+            d = dropout_mask(how.rng, self.dropout, (self.n_a,), next(iter(parameters.values())).real.dtype)
             parameters = thinned(self.kernel, parameters, d)
         state = state or {name: np.zeros((self.n_a, m), seen.dtype, order='F') for name in state_names(self.kernel)}
         given = self.kernel, shorten(x, own), state, parameters, own, self.reverse
@@ -359,7 +350,7 @@ class Recurrent(Layer):
         with nullcontext() if is_real else engine_of('numpy'):      # compiled kernels are real
             a, final, cache = recurrent_forward(*given, how.training, table=table)
         kept: Any = (cache, own, d, (self.n_a, m, T), table is None) if how.training else None
-        return _lengthen(np.asarray(a), T), final, _traced(T, table, *given) if how.trace else kept
+        return _lengthen(np.asarray(a), T), final, _gates_and_states(T, table, *given) if how.trace else kept
 
     @fits(cache=KEPT)
     def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
@@ -371,14 +362,14 @@ class Recurrent(Layer):
         return _lengthen(np.asarray(dx), shape[2]) if has_time else np.asarray(dx), dparameters, dstate0
 
 # %% ../nbs/20_layers.ipynb #c7b1e05f
-_PLACES = MappingProxyType({     # where a cell's cache has what
+_CACHE_INDEX = MappingProxyType({     # where a cell's cache has what
     'rnn': {'a': 0}, 'lstm': {'a': 0, 'c': 1, 'ft': 4, 'it': 5, 'cct': 6, 'ot': 7},
     'gru': {'a': 0, 'ut': 2, 'rt': 3, 'cct': 4}, 'gru_after': {'a': 0, 'ut': 2, 'rt': 3, 'cct': 4, 'qt': 5}})
 
-def _traced(T: int, table: NDArray | None, *given: Any) -> Arrays:
+def _gates_and_states(T: int, table: NDArray | None, *given: Any) -> Arrays:
     "Every gate and state at every step, (n_a, m, T), by the textbook's cell"
     _, _, (_, plan, _, caches) = textbook_forward(checked_call(*given, table=table))  # type: ignore[misc]
-    steps = {name: np.stack([cache[i].T for cache in caches]) for name, i in _PLACES[given[0]].items()}
+    steps = {name: np.stack([cache[i].T for cache in caches]) for name, i in _CACHE_INDEX[given[0]].items()}
     return {name: _lengthen(scatter(step, plan), T) for name, step in steps.items()}
 
 # %% ../nbs/20_layers.ipynb #7a5819cd
@@ -420,7 +411,7 @@ def _named_layers(name: str, value: Any, call: Any = None) -> Any:
     return value
 
 # %% ../nbs/20_layers.ipynb #4e7b93d8
-def _up(layers: Iterable[tuple[str, Any]], parameters: Arrays, x: NDArray, state: Arrays, how: Pass) -> tuple:
+def _forward_through(layers: Iterable[tuple[str, Any]], parameters: Arrays, x: NDArray, state: Arrays, how: Pass) -> tuple:
     "Through one layer after the other: the output; final states and caches by layer"
     final, caches = {}, {}
     for name, layer in layers:
@@ -429,7 +420,7 @@ def _up(layers: Iterable[tuple[str, Any]], parameters: Arrays, x: NDArray, state
     return x, final, caches
 
 # %% ../nbs/20_layers.ipynb #c4d87c71
-def _down(layers: Iterable[tuple[str, Any]], dy: NDArray, caches: Mapping[str, Any], dstate: Arrays) -> tuple:
+def _backward_through(layers: Iterable[tuple[str, Any]], dy: NDArray, caches: Mapping[str, Any], dstate: Arrays) -> tuple:
     "The same backward: the gradient of the input; those of parameters and initial states by layer"
     dparameters, dstate0 = {}, {}
     for name, layer in reversed(list(layers)):
@@ -460,13 +451,13 @@ class Chain(Layer):
     @fits(parameters=of_parts, state=of_parts)
     def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
         "Each layer's output is the next one's input"
-        x, final, caches = _up(self.layers.items(), parameters, x, state or {}, how)
+        x, final, caches = _forward_through(self.layers.items(), parameters, x, state or {}, how)
         return x, join(final), join(caches) if how.trace else tuple(caches.items())
 
     @fits(cache=KEPT, dstate=of_parts)
     def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "From the last layer to the first; each one's input gradient is the output gradient of the one before"
-        dx, dparameters, dstate0 = _down(self.layers.items(), dy, dict(cache), dstate or {})
+        dx, dparameters, dstate0 = _backward_through(self.layers.items(), dy, dict(cache), dstate or {})
         return dx, join(dparameters), join(dstate0)
 
 # %% ../nbs/20_layers.ipynb #b94f06de
@@ -490,15 +481,15 @@ class TokenChain(Chain):
         (e, embedding), (r, recurrent), *above = self.layers.items()
         W, own, here = of_layer(parameters, e), of_layer(parameters, r), of_layer(state or {}, r)
         with in_layer(e): table = embedding.table(W)
-        with in_layer(r): a, after, cache = recurrent.look_up(own, x, table, here, how)
-        y, final, caches = _up(above, parameters, a, state or {}, how)
+        with in_layer(r): a, after, cache = recurrent.forward_tokens(own, x, table, here, how)
+        y, final, caches = _forward_through(above, parameters, a, state or {}, how)
         return y, join({r: after, **final}), ((r, cache), *caches.items())
 
     @fits(cache=KEPT, dstate=of_parts)
     def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "The gradient of the table is that of W, and tokens have none"
         (e, embedding), *above = self.layers.items()
-        dtable, dparameters, dstate0 = _down(above, dy, dict(cache), dstate or {})
+        dtable, dparameters, dstate0 = _backward_through(above, dy, dict(cache), dstate or {})
         return None, join({**dparameters, e: {'W': embedding.without_padding(dtable)}}), join(dstate0)
 
 # %% ../nbs/20_layers.ipynb #dce358a3

@@ -25,7 +25,7 @@ __all__ = ['LSTM', 'OUTPUT', 'lstm_cell_forward', 'lstm_forward', 'lstm_cell_bac
            'lstm_loss', 'lstm_loss_backward', 'gradient_flow']
 
 # %% ../nbs/11_lstm.ipynb #c50c64c8
-sigmoid, softmax = trusted(numerics.sigmoid), trusted(numerics.softmax)      # inside, nobody checks again
+sigmoid, softmax = trusted(numerics.sigmoid), trusted(numerics.softmax)      # without their argument checks
 
 # %% ../nbs/11_lstm.ipynb #5f971617
 LSTM = {'Wf': 'n_a n_a+n_x', 'bf': 'n_a 1', 'Wi': 'n_a n_a+n_x', 'bi': 'n_a 1',

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .checks import Integer, Kind, fits, refuse
 from rnn_nbdev.layers import (
-    KEPT, LAYER, NOTHING, RATE, Arrays, Backward, Chain, Flat, Forward, Layer, Pass, Recurrent, draw_mask,
+    KEPT, LAYER, NOTHING, RATE, Arrays, Backward, Chain, Flat, Forward, Layer, Pass, Recurrent, dropout_mask,
     in_layer, join, lengths_of, of_layer, of_parts, put_valid, require_shape, shorten, valid_steps,
 )
 from .numerics import new_sequence
@@ -137,8 +137,8 @@ class Dropout(Layer):
         n, m, *time = x.shape
         if time and self.every_step:
             own = np.full(m, time[0]) if lengths is None else lengths
-            return put_valid(draw_mask(rng, self.p, (own.sum(), n), x.real.dtype).T, own, time[0])
-        return draw_mask(rng, self.p, (*(1 for _ in time), m, n), x.real.dtype).T
+            return put_valid(dropout_mask(rng, self.p, (own.sum(), n), x.real.dtype).T, own, time[0])
+        return dropout_mask(rng, self.p, (*(1 for _ in time), m, n), x.real.dtype).T
 
     @fits(parameters=NOTHING, x=Flat('n m T'), state=NOTHING)
     def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:

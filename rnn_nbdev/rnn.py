@@ -21,7 +21,7 @@ __all__ = ['RNN', 'rnn_cell_forward', 'rnn_forward', 'rnn_cell_backward', 'rnn_b
            'as_columns', 'output_loss', 'output_loss_backward', 'rnn_loss', 'rnn_loss_backward']
 
 # %% ../nbs/10_rnn.ipynb #85654725
-softmax = trusted(numerics.softmax)      # inside, nobody checks again
+softmax = trusted(numerics.softmax)      # without its argument checks
 
 # %% ../nbs/10_rnn.ipynb #af785a58
 RNN = {'Wax': 'n_a n_x', 'Waa': 'n_a n_a', 'ba': 'n_a 1'}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import numerics
-from .checks import Cache, Caches, Number, fits, trusted
+from .checks import Cache, Number, fits, trusted
 from .losses import Classes, Mask
 from .lstm import OUTPUT, stacked_backward
 from rnn_nbdev.numerics import (
@@ -110,7 +110,7 @@ def _candidate_after_backward(dzc: NDArray, cache: tuple) -> tuple[NDArray, NDAr
     return Wca.T @ dqt, Wcx.T @ dzc, drt, {'dWc': dWc, **biases}
 
 # %% ../nbs/12_gru.ipynb #678f4f6b
-@fits(caches=Caches('gru_forward'), da='n_a m T<=T_x')
+@fits(caches=Cache('gru_forward'), da='n_a m T<=T_x')
 def gru_backward(da: Steps, caches: tuple) -> Gradients:
     """Backpropagation through time, from the direct gradient of each state; da may cover only the first T steps
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import numerics
-from .checks import Cache, Caches, Methods, Number, fits, trusted
+from .checks import Cache, Methods, Number, fits, trusted
 from .losses import Classes, Mask
 from rnn_nbdev.numerics import (
     Gradients, Numbers, Parameters, Step, Steps, floating_dtype, new_sequence, sigmoid_backward,
@@ -103,7 +103,7 @@ def stacked_backward(dz: Gradients, concat: NDArray, parameters: Parameters) -> 
     return dconcat, dweights
 
 # %% ../nbs/11_lstm.ipynb #b5e0c192
-@fits(caches=Caches('lstm_forward'), da='n_a m T<=T_x', dc='n_a m T', with_dc0=bool)
+@fits(caches=Cache('lstm_forward'), da='n_a m T<=T_x', dc='n_a m T', with_dc0=bool)
 def lstm_backward(da: Steps, caches: tuple, dc: Steps | None = None, with_dc0: bool = False) -> Gradients:
     """Backpropagation through time, through both states, from the direct gradient of each hidden state
 
@@ -149,7 +149,7 @@ def lstm_loss_backward(dloss: Any, cache: tuple) -> Gradients:
     return {**trusted(lstm_backward)(above['da'], caches, with_dc0=True), 'dWy': above['dW'], 'dby': above['db']}
 
 # %% ../nbs/11_lstm.ipynb #e21ce5f3
-@fits(cell_backward=Methods(('__call__',), 'the backward pass of a cell'), caches=Caches('the forward pass'))
+@fits(cell_backward=Methods(('__call__',), 'the backward pass of a cell'), caches=Cache('the forward pass'))
 def gradient_flow(cell_backward: Callable, caches: tuple, states: tuple[str, ...] = ('a',)) -> dict[str, NDArray]:
     """How large the gradient of each state is at each step, for a loss that sees only the last hidden state
 

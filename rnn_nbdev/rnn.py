@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import numerics
-from .checks import Cache, Caches, Number, fits, trusted
+from .checks import Cache, Number, fits, trusted
 from .losses import Classes, Mask, cross_entropy, cross_entropy_backward
 from rnn_nbdev.numerics import (
     Gradients, Numbers, Parameters, Step, Steps, floating_dtype, new_sequence, tanh_backward,
@@ -74,7 +74,7 @@ def rnn_cell_backward(da_next: Step, cache: tuple) -> Gradients:
     return {'dxt': dxt, 'da_prev': da_prev, 'dWax': dWax, 'dWaa': dWaa, 'dba': dba}
 
 # %% ../nbs/10_rnn.ipynb #f8a1e3a3
-@fits(caches=Caches('rnn_forward'), da='n_a m T<=T_x')
+@fits(caches=Cache('rnn_forward'), da='n_a m T<=T_x')
 def rnn_backward(da: Steps, caches: tuple) -> Gradients:
     """Backpropagation through time, from the direct gradient of each state; da may cover only the first T steps
 

@@ -10,15 +10,15 @@ import inspect
 import math
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import UnionType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args
 
 import numpy as np
 
 # %% auto #0
-__all__ = ['ArgumentError', 'refuse', 'in_short', 'Number', 'Integer', 'Word', 'Kind', 'Methods', 'Optional', 'Shape', 'as_array',
-           'Floats', 'Shapes', 'ByName', 'Cache', 'require', 'trusted', 'fits']
+__all__ = ['ArgumentError', 'refuse', 'in_short', 'Number', 'Integer', 'Word', 'Kind', 'Methods', 'Optional', 'Shape', 'Floats',
+           'Shapes', 'ByName', 'Cache', 'require', 'trusted', 'fits']
 
 # %% ../nbs/00_checks.ipynb #c9bc968a
 class ArgumentError(ValueError, TypeError):
@@ -37,7 +37,8 @@ def in_short(value: Any) -> str:
 # %% ../nbs/00_checks.ipynb #57661953
 class Number:
     "A real number in a range; NaN is in none, infinity only where it is `most`"
-    kinds, words = (int, float, np.integer, np.floating), 'a number'
+    kinds: Any = int, float, np.integer, np.floating
+    words = 'a number'
 
     def __init__(self, least: float = -math.inf, most: float | None = None, above: float | None = None,
                  below: float = math.inf) -> None:
@@ -77,7 +78,8 @@ class Word:
 class Kind:
     "An object of a class, or of one of several as `A | B`"
     def __init__(self, kind: Any, words: str = '') -> None:
-        self.kind, self.words = kind, words or f'a {getattr(kind, "__name__", kind)}'
+        self.kind = get_args(kind) or kind                # a tuple is faster than a union
+        self.words = words or f'a {getattr(kind, "__name__", kind)}'
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         if isinstance(value, self.kind): return value
@@ -137,8 +139,7 @@ class _Call:
     def because(self, text: str) -> str:
         "What an expected shape follows from: ' for xt with n_x = 3 and a_prev with n_a = 5'"
         reasons: dict[str, list[str]] = {}
-        for symbol, owner in self.owners.items():
-            if symbol not in re.split(r'<=|[+ ]', text): continue
+        for symbol, owner in [(s, owner) for s, owner in self.owners.items() if s in re.split(r'<=|[+ ]', text)]:
             reasons.setdefault(owner, []).append(f'{"..." if symbol[0] == "*" else symbol} = {self.sizes[symbol]}')
         said = ' and '.join(f'{owner} with {", ".join(sizes)}' for owner, sizes in reasons.items())
         return f' for {said}' if said else ''
@@ -197,14 +198,13 @@ class Shape:
         refuse(name, f'shape {shape}', self.expected(call) + (', no size of 0' if 0 in shape else ''))
 
 # %% ../nbs/00_checks.ipynb #d042b9d2
-def as_array(name: str, value: Any) -> np.ndarray:
-    "Anything as NumPy makes an array of it; lists of unequal lengths raise the error"
-    try: return np.asarray(value)
-    except ValueError: refuse(name, in_short(value), 'an array of numbers')
-
 class Floats(Shape):
     "Anything that NumPy makes an array of numbers of; it is handed on as an array of floating-point numbers"
-    array = staticmethod(as_array)
+    @staticmethod
+    def array(name: str, value: Any) -> np.ndarray:
+        try: return np.asarray(value)
+        except ValueError: refuse(name, in_short(value), 'an array of numbers')
+
     def cast(self, name: str, value: np.ndarray, call: _Call) -> np.ndarray: return value.astype(np.float64)
 
 # %% ../nbs/00_checks.ipynb #a80a1691
@@ -219,7 +219,7 @@ class Shapes:
         self.words = [(key, shape.words[0][1] + condition) for (key, _, _, shape), condition in zip(self.parts, ifs)]
 
     def __call__(self, name: str, value: Any, call: _Call) -> Any:
-        if not isinstance(value, dict | Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
+        if not isinstance(value, (dict, Mapping)): refuse(name, type(value).__name__, 'a dictionary of arrays')
         for key, other, inside, shape in self.parts:
             if other and not (other in value if inside else call.given.get(other)):
                 if key in value and not inside: refuse(key, 'one', f'none unless {other} is set')
@@ -239,7 +239,7 @@ class ByName:
         self.kinds, self.names, self.like, self.prefix, self.alone = kinds, names, like, prefix, alone
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
-        if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
+        if not isinstance(value, (dict, Mapping)): refuse(name, type(value).__name__, 'a dictionary of arrays')
         for key in self.names:
             if key not in value: refuse(name, sorted(map(str, value)), f'{key} among them')
         for key, a in value.items():
@@ -333,18 +333,15 @@ def fits(**said: Any) -> Callable[[_Function], _Function]:
         return target
     return declare
 
-# %% ../nbs/00_checks.ipynb #0b7dcb45
-def _floating(value: Any) -> Iterator[np.dtype]:
-    "The dtype of every floating-point array in an argument: an array, or a dictionary, tuple or list of them"
-    if isinstance(value, np.ndarray) and value.dtype.kind in 'fc': yield value.dtype
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
-    for part in parts: yield from _floating(part)
-
 # %% ../nbs/00_checks.ipynb #067d3e28
 def _as_floats(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     "The arguments, those of these names in the dtype of the weights, or of the other arguments, or else in float64"
+    def floating(value: Any) -> set[np.dtype]:
+        if isinstance(value, np.ndarray): return {value.dtype} if value.dtype.kind in 'fc' else set()
+        parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
+        return set().union(*map(floating, parts))
     weights = [value for value in given.values() if isinstance(value, Mapping)]
-    dtypes = {*_floating(weights)} or {*_floating(given)} or {np.dtype(np.float64)}
+    dtypes = floating(weights) or floating(given) or {np.dtype(np.float64)}
     return given | {name: given[name].astype(np.result_type(*dtypes)) for name in given.keys() & {*names}}
 
 # %% ../nbs/00_checks.ipynb #35b971d0

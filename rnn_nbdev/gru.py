@@ -16,7 +16,7 @@ from .checks import Cache, Number, fits, trusted
 from .losses import Classes, Mask
 from .lstm import OUTPUT, stacked_backward
 from rnn_nbdev.numerics import (
-    Gradients, Numbers, Parameters, Step, Steps, floating_dtype, new_sequence, sigmoid_backward,
+    Gradients, Numbers, Parameters, Step, Steps, floating_dtype, sigmoid_backward,
     tanh_backward,
 )
 from .rnn import output_loss, output_loss_backward
@@ -26,6 +26,7 @@ __all__ = ['GRU', 'gru_cell_forward', 'gru_forward', 'gru_cell_backward', 'gru_b
 
 # %% ../nbs/12_gru.ipynb #bdcebde0
 sigmoid, softmax = trusted(numerics.sigmoid), trusted(numerics.softmax)      # inside, nobody checks again
+new_sequence = trusted(numerics.new_sequence)
 
 # %% ../nbs/12_gru.ipynb #0a51ecee
 GRU = {'Wu': 'n_a n_a+n_x', 'bu': 'n_a 1', 'Wr': 'n_a n_a+n_x', 'br': 'n_a 1', 'Wc': 'n_a n_a+n_x', 'bc': 'n_a 1',

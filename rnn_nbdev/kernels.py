@@ -366,9 +366,10 @@ def checked_call(cell: str, x: ArrayLike, state: Mapping[str, NDArray], paramete
                  lengths: ArrayLike | None = None, reverse: bool = False, training: bool = True, outputs: bool = True,
                  table: NDArray | None = None) -> Call:
     "The call that these arguments make; raises ArgumentError where a shape doesn't fit or something is no number"
-    given = _fitting(cell, table is not None)(np.asarray(x) if table is None else check_tokens(x), state, parameters, table)
-    known = None if lengths is None else check_lengths(lengths, *given[0].shape[-2:])
-    return make_call(cell, *given[:3], known, reverse, training, outputs, given[3])
+    given = np.asarray(x) if table is None else check_tokens(x)
+    given, state, parameters, table = _fitting(cell, table is not None)(given, state, parameters, table)
+    known = None if lengths is None else check_lengths(lengths, *given.shape[-2:])
+    return make_call(cell, given, state, parameters, known, reverse, training, outputs, table)
 
 def make_call(cell: str, x: NDArray, state: Mapping[str, NDArray], parameters: Mapping[str, NDArray],
               lengths: NDArray | None, reverse: bool, training: bool, outputs: bool, table: NDArray | None) -> Call:

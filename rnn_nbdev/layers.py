@@ -357,7 +357,7 @@ _PLACES = MappingProxyType({     # where a cell's cache has what
 
 def _traced(T: int, call: Call) -> Arrays:
     "Every gate and state at every step, (n_a, m, T), by the textbook's cell"
-    _, _, (_, plan, _, caches) = textbook_forward(call._replace(training=True))  # type: ignore[misc]
+    _, _, (_, plan, _, caches) = textbook_forward(call._replace(training=True))
     steps = {name: np.stack([cache[i].T for cache in caches]) for name, i in _PLACES[call.cell].items()}
     return {name: _lengthen(scatter(step, plan), T) for name, step in steps.items()}
 

@@ -16,7 +16,7 @@ from . import numerics
 from .checks import Cache, Methods, Number, fits, trusted
 from .losses import Classes, Mask
 from rnn_nbdev.numerics import (
-    Gradients, Numbers, Parameters, Step, Steps, floating_dtype, new_sequence, sigmoid_backward,
+    Gradients, Numbers, Parameters, Step, Steps, floating_dtype, sigmoid_backward,
     tanh_backward,
 )
 from .rnn import output_loss, output_loss_backward
@@ -27,6 +27,7 @@ __all__ = ['LSTM', 'OUTPUT', 'lstm_cell_forward', 'lstm_forward', 'lstm_cell_bac
 
 # %% ../nbs/11_lstm.ipynb #c50c64c8
 sigmoid, softmax = trusted(numerics.sigmoid), trusted(numerics.softmax)      # inside, nobody checks again
+new_sequence = trusted(numerics.new_sequence)
 
 # %% ../nbs/11_lstm.ipynb #5f971617
 LSTM = {'Wf': 'n_a n_a+n_x', 'bf': 'n_a 1', 'Wi': 'n_a n_a+n_x', 'bi': 'n_a 1',

@@ -193,7 +193,8 @@ def clip_by_global_norm(gradients: Mapping[str, NDArray], max_norm: float) -> tu
     norm = trusted(global_norm)(gradients)
     if math.isinf(norm):
         infinite = {name: np.where(np.isinf(g), np.sign(g), 0).astype(g.dtype) for name, g in gradients.items()}
-        return clip_by_global_norm(infinite, max_norm)[0] if max_norm < global_norm(infinite) else infinite, norm
+        direction, _ = trusted(clip_by_global_norm)(infinite, max_norm)
+        return direction, norm
     if not norm > max_norm: return dict(gradients), norm
     return {name: (g * (max_norm / norm)).astype(g.dtype, copy=False) for name, g in gradients.items()}, norm
 

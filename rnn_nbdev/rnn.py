@@ -15,7 +15,7 @@ from . import numerics
 from .checks import Cache, Number, fits, trusted
 from .losses import Classes, Mask, cross_entropy, cross_entropy_backward
 from rnn_nbdev.numerics import (
-    Gradients, Numbers, Parameters, Step, Steps, floating_dtype, new_sequence, tanh_backward,
+    Gradients, Numbers, Parameters, Step, Steps, floating_dtype, tanh_backward,
 )
 
 # %% auto #0
@@ -23,7 +23,7 @@ __all__ = ['RNN', 'rnn_cell_forward', 'rnn_forward', 'rnn_cell_backward', 'rnn_b
            'as_columns', 'output_loss', 'output_loss_backward', 'rnn_loss', 'rnn_loss_backward']
 
 # %% ../nbs/10_rnn.ipynb #85654725
-softmax = trusted(numerics.softmax)      # inside, nobody checks again
+softmax, new_sequence = trusted(numerics.softmax), trusted(numerics.new_sequence)      # inside, nobody checks again
 
 # %% ../nbs/10_rnn.ipynb #af785a58
 RNN = {'Wax': 'n_a n_x', 'Waa': 'n_a n_a', 'ba': 'n_a 1'}

@@ -407,7 +407,7 @@ def _as_sequence(x: Any, name: str, n_x: int | None = None) -> NDArray:
     if x.dtype.kind not in 'biuf': refuse(name, x.dtype, 'real numbers')
     if x.ndim == 1: x = x[:, None]
     if x.ndim != 2 or 0 in x.shape: refuse(name, f'shape {x.shape}', '(steps, features)')
-    if n_x is not None and x.shape[1] != n_x: refuse(name, f'{x.shape[1]} features', n_x)  # type: ignore[arg-type]
+    if n_x is not None and x.shape[1] != n_x: refuse(name, f'{x.shape[1]} features', n_x)
     if not np.isfinite(x).all(): refuse(name, 'NaN or infinity', 'finite numbers')
     return x
 

@@ -300,12 +300,11 @@ def check_lengths(lengths: ArrayLike, m: int, T: int) -> NDArray:
     return lengths.astype(np.int64)
 
 # %% ../nbs/15_kernels.ipynb #ea16bfa7
-def check_tokens(x: ArrayLike, table: NDArray) -> NDArray:
-    "Tokens (m, T) as an array; raises ArgumentError unless they are integers and the table (n_x, n_tokens) numbers"
+def check_tokens(x: ArrayLike) -> NDArray:
+    "Tokens (m, T) as an array; raises ArgumentError unless they are integers"
     x = np.asarray(x)
     if x.ndim != 2 or x.dtype.kind not in 'iu':
         refuse('x', f'shape {x.shape} of {x.dtype}', '(m, T) integers, since there is a table')
-    require('n_x n_tokens', table=table)
     return x
 
 # %% ../nbs/15_kernels.ipynb #d0a31d07
@@ -345,34 +344,45 @@ class Call(NamedTuple):
     n_a: int                            # hidden size
 
 # %% ../nbs/15_kernels.ipynb #b97d93ed
-class _Integers(Shape):
-    "An array of integers, which stay integers"
-    plain = 'iu'
+class Tokens(Shape):
+    "Tokens (m, T): integers, handed on as an array"
+    plain, other, what = 'iu', '', 'tokens: integers (m, T)'
+
+    def array(self, name: str, value: Any) -> NDArray:
+        try: return np.asarray(value)
+        except ValueError: refuse(name, 'rows of different lengths', '(m, T), padded, and lengths')
 
 # %% ../nbs/15_kernels.ipynb #272e492e
 @functools.cache
 def _fitting(cell: str, tokens: bool) -> Any:
-    "What fits a cell, declared: a function that hands the arrays on, x first, then all that are of one dtype"
-    x: Any = {'table': 'n_x n_tokens', 'x': _Integers('m T')} if tokens else {'x': 'n_x m T'}
+    "What fits a cell, declared: a function that hands its arguments on"
+    x: Any = {'table': 'n_x n_tokens', 'x': Tokens('m T')} if tokens else {'x': 'n_x m T'}
     @fits(**x, state=dict.fromkeys(state_names(cell), 'n_a m'), parameters=_SHAPES[cell])
-    def arrays(x: NDArray, state: Mapping, parameters: Mapping, table: NDArray | None) -> tuple[Any, ...]:
-        return x, x if table is None else table, *map(state.get, state_names(cell)), *map(parameters.get, _SHAPES[cell])
-    return arrays
+    def same(x: NDArray, state: Mapping, parameters: Mapping, table: NDArray | None) -> tuple[Any, ...]:
+        return x, state, parameters, table
+    return same
 
 # %% ../nbs/15_kernels.ipynb #50868480
 def checked_call(cell: str, x: ArrayLike, state: Mapping[str, NDArray], parameters: Mapping[str, NDArray],
                  lengths: ArrayLike | None = None, reverse: bool = False, training: bool = True, outputs: bool = True,
                  table: NDArray | None = None) -> Call:
     "The call that these arguments make; raises ArgumentError where a shape doesn't fit or something is no number"
-    given = np.asarray(x) if table is None else check_tokens(x, table)
-    seen, *arrays = _fitting(cell, table is not None)(given, state, parameters, table)
-    dtypes, (m, T), names = {array.dtype for array in arrays}, seen.shape[-2:], state_names(cell)
+    given = np.asarray(x) if table is None else check_tokens(x)
+    given, state, parameters, table = _fitting(cell, table is not None)(given, state, parameters, table)
+    known = None if lengths is None else check_lengths(lengths, *given.shape[-2:])
+    return make_call(cell, given, state, parameters, known, reverse, training, outputs, table)
+
+def make_call(cell: str, x: NDArray, state: Mapping[str, NDArray], parameters: Mapping[str, NDArray],
+              lengths: NDArray | None, reverse: bool, training: bool, outputs: bool, table: NDArray | None) -> Call:
+    "The same from arguments that fit, for callers that have seen to it: every array in one dtype"
+    names, own = state_names(cell), _SHAPES[cell]
+    arrays = [x if table is None else table, *map(state.__getitem__, names), *map(parameters.__getitem__, own)]
+    dtypes = {array.dtype for array in arrays}
     dtype = dtypes.pop() if len(dtypes) == 1 and dtypes <= {*FLOATS} else floating_dtype(*arrays)
-    first, *rest = (array.astype(dtype, copy=False) for array in arrays)
-    given_state, weights = dict(zip(names, rest)), dict(zip(_SHAPES[cell], rest[len(names):]))
-    return Call(cell, first if table is None else seen, given_state, weights,
-                None if lengths is None else check_lengths(lengths, m, T), reverse, training, outputs,
-                None if table is None else first, dtype, m, T, len(rest[0]))
+    if dtypes: arrays = [array.astype(dtype, copy=False) for array in arrays]
+    (first, *rest), (m, T) = arrays, x.shape[-2:]
+    return Call(cell, first if table is None else x, dict(zip(names, rest)), dict(zip(own, rest[len(names):])),
+                lengths, reverse, training, outputs, None if table is None else first, dtype, m, T, len(rest[0]))
 
 # %% ../nbs/15_kernels.ipynb #4fdc93c3
 def upstream(call: Call, da: NDArray | None,

@@ -14,17 +14,18 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checks import Integer, Kind, Methods, Number, Shape, Shapes, fits, refuse, require
+from .checks import Integer, Kind, Methods, Number, Shape, Shapes, fits, refuse, require, trusted
 from .files import Arrays
 from .gru import GRU
 from .init import GENERATOR, FloatType, glorot, initialize_gru, initialize_lstm, initialize_rnn
 from .gradcheck import GradientReport, check_gradients
 from rnn_nbdev.kernels import (
-    check_lengths, checked_call, scatter, state_names, sum_by_row, textbook_forward, thinned, thinned_backward,
+    Call, Tokens, check_lengths, make_call, scatter, state_names, sum_by_row, textbook_forward, thinned,
+    thinned_backward,
 )
 from .lstm import LSTM
 from .outputs import output_backward, output_forward
-from .recurrent import engine_of, recurrent_backward, recurrent_forward
+from .recurrent import engine_of, recurrent_backward, run_call
 from .rnn import RNN
 
 # %% auto #0
@@ -100,15 +101,6 @@ def require_shape(dy: Any, *shape: int) -> None:
     if not isinstance(dy, np.ndarray) or dy.dtype.kind not in 'fc': require('...', dy=dy)
     if dy.shape != shape: refuse('dy', f'shape {dy.shape}', str(shape))
 
-# %% ../nbs/20_layers.ipynb #2d9f60b5
-class _Exactly(Shapes):
-    "A dictionary of these arrays and no others"
-    def __call__(self, name: str, value: Any, call: Any) -> Any:
-        known = dict(self.always)
-        unknown = [str(key) for key in super().__call__(name, value, call) if key not in known]
-        if unknown: refuse(name, f'the name {min(unknown)!r}', ', '.join(known) or 'no names')
-        return value
-
 # %% ../nbs/20_layers.ipynb #bf7d912c
 class Flat(Shape):
     "An array (n, m, T) of this shape, or of the shape without time"
@@ -120,7 +112,7 @@ class Flat(Shape):
         return self.flat(name, value, call) if np.ndim(value) == 2 else super().__call__(name, value, call)
 
 # %% ../nbs/20_layers.ipynb #c6b72264
-NOTHING = _Exactly({})
+NOTHING = Shapes({}, alone=True)
 
 # %% ../nbs/20_layers.ipynb #4429a75c
 def lengths_of(lengths: ArrayLike | None, x: NDArray) -> NDArray | None:
@@ -157,18 +149,6 @@ def _lengthen(x: NDArray, T: int) -> NDArray:
     longer[:, :, :x.shape[2]] = x
     return longer
 
-# %% ../nbs/20_layers.ipynb #675b4e17
-class _Tokens(Shape):
-    "Tokens (m, T): integers, handed on as an array"
-    plain = 'iu'
-
-    def array(self, name: str, value: Any) -> np.ndarray:
-        try: return np.asarray(value)
-        except ValueError: refuse(name, 'rows of different lengths', '(m, T), padded, and lengths')
-
-    def other(self, name: str, value: NDArray, call: Any) -> NDArray:
-        refuse(name, value.dtype, 'tokens: integers (m, T)')
-
 # %% ../nbs/20_layers.ipynb #f89cb965
 def _known(tokens: NDArray, n_tokens: int) -> NDArray:
     "The tokens, each of which has to be in the vocabulary"
@@ -198,12 +178,12 @@ class Embedding(Layer):
         "W (n_out, n_tokens) or its gradient, zero in the padding token's column"
         return W if self.padding is None else W * (np.arange(self.n_tokens) != self.padding)
 
-    @fits(self=_own_sizes, parameters=_Exactly({'W': 'n_out n_tokens'}))
+    @fits(self=_own_sizes, parameters=Shapes({'W': 'n_out n_tokens'}, alone=True))
     def table(self, parameters: Arrays) -> NDArray:
         "The vectors of all tokens, (n_out, n_tokens)"
         return self.without_padding(parameters['W'])
 
-    @fits(x=_Tokens('m T'), state=NOTHING)
+    @fits(x=Tokens('m T'), state=NOTHING)
     def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
         "The vector W[:, k] of each token k, (n_out, m, T)"
         own = lengths_of(how.lengths, x[None])
@@ -260,7 +240,8 @@ class Dense(Layer):
         "W by Glorot, b zero"
         return {'W': glorot(rng, self.n_out, self.n_in, dtype), 'b': np.zeros((self.n_out, 1), dtype)}
 
-    @fits(self=_own_sizes, parameters=_Exactly({'W': 'n_out n_in', 'b': 'n_out 1'}), x=Flat('n_in m T'), state=NOTHING)
+    @fits(self=_own_sizes, parameters=Shapes({'W': 'n_out n_in', 'b': 'n_out 1'}, alone=True), x=Flat('n_in m T'),
+          state=NOTHING)
     def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
         "z = W x + b at every step that counts, (n_out, m, T), or (n_out, m) without time"
         own = lengths_of(how.lengths, x)
@@ -287,7 +268,8 @@ CELLS = ('rnn', 'lstm', 'gru')
 
 _GRU = {name: shape for name, shape in GRU.items() if '?' not in name}
 _PARAMETERS = {'rnn': RNN, 'lstm': LSTM, 'gru': _GRU, 'gru_after': _GRU | {'brc': 'n_a 1'}}
-_FITTING = {cell: {'parameters': _Exactly(shapes), 'state': _Exactly(dict.fromkeys(state_names(cell), 'n_a m'))}
+_FITTING = {cell: {'parameters': Shapes(shapes, alone=True),
+                   'state': Shapes(dict.fromkeys(state_names(cell), 'n_a m'), alone=True)}
             for cell, shapes in _PARAMETERS.items()}
 
 def _of_cell(name: str, value: Any, call: Any) -> Any:
@@ -331,7 +313,7 @@ class Recurrent(Layer):
         "The hidden state of every step, (n_a, m, T)"
         return self._run(parameters, x, state, how, lengths_of(how.lengths, x))
 
-    @fits(self=_own_sizes, parameters=_of_cell, x=_Tokens('m T'), table='n_x n_tokens', state=_of_cell)
+    @fits(self=_own_sizes, parameters=_of_cell, x=Tokens('m T'), table='n_x n_tokens', state=_of_cell)
     def forward_tokens(self, parameters: Arrays, x: NDArray, table: NDArray, state: Arrays | None = None,
                 how: Pass = Pass()) -> Forward:
         "The same for tokens (m, T): the input is each token's column of the table"
@@ -345,19 +327,18 @@ class Recurrent(Layer):
             d = dropout_mask(how.rng, self.dropout, (self.n_a,), next(iter(parameters.values())).real.dtype)
             parameters = thinned(self.kernel, parameters, d)
         state = state or {name: np.zeros((self.n_a, m), seen.dtype, order='F') for name in state_names(self.kernel)}
-        given = self.kernel, shorten(x, own), state, parameters, own, self.reverse
-        is_real = all(map(np.isrealobj, (seen, *state.values(), *parameters.values())))
-        with nullcontext() if is_real else engine_of('numpy'):      # compiled kernels are real
-            a, final, cache = recurrent_forward(*given, how.training, table=table)
+        call = make_call(self.kernel, shorten(x, own), state, parameters, own, self.reverse, how.training, True, table)
+        with nullcontext() if call.dtype.kind == 'f' else engine_of('numpy'):       # compiled kernels are real
+            a, final, cache = run_call(call)
         kept: Any = (cache, own, d, (self.n_a, m, T), table is None) if how.training else None
-        return _lengthen(np.asarray(a), T), final, _gates_and_states(T, table, *given) if how.trace else kept
+        return _lengthen(np.asarray(a), T), final, _gates_and_states(T, call) if how.trace else kept
 
-    @fits(cache=KEPT)
+    @fits(cache=KEPT, dstate={})
     def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "The gradients of x (or of the table), of the parameters, of the initial state"
         inner, own, d, shape, has_time = cache
         require_shape(dy, *shape)
-        dx, dparameters, dstate0 = recurrent_backward(shorten(dy, own), dstate, inner)
+        dx, dparameters, dstate0 = trusted(recurrent_backward)(shorten(dy, own), dstate, inner)
         if d is not None: dparameters = thinned_backward(self.kernel, dparameters, d)
         return _lengthen(np.asarray(dx), shape[2]) if has_time else np.asarray(dx), dparameters, dstate0
 
@@ -366,10 +347,10 @@ _CACHE_INDEX = MappingProxyType({     # where a cell's cache has what
     'rnn': {'a': 0}, 'lstm': {'a': 0, 'c': 1, 'ft': 4, 'it': 5, 'cct': 6, 'ot': 7},
     'gru': {'a': 0, 'ut': 2, 'rt': 3, 'cct': 4}, 'gru_after': {'a': 0, 'ut': 2, 'rt': 3, 'cct': 4, 'qt': 5}})
 
-def _gates_and_states(T: int, table: NDArray | None, *given: Any) -> Arrays:
+def _gates_and_states(T: int, call: Call) -> Arrays:
     "Every gate and state at every step, (n_a, m, T), by the textbook's cell"
-    _, _, (_, plan, _, caches) = textbook_forward(checked_call(*given, table=table))  # type: ignore[misc]
-    steps = {name: np.stack([cache[i].T for cache in caches]) for name, i in _CACHE_INDEX[given[0]].items()}
+    _, _, (_, plan, _, caches) = textbook_forward(call._replace(training=True))
+    steps = {name: np.stack([cache[i].T for cache in caches]) for name, i in _CACHE_INDEX[call.cell].items()}
     return {name: _lengthen(scatter(step, plan), T) for name, step in steps.items()}
 
 # %% ../nbs/20_layers.ipynb #7a5819cd

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checks import Integer, Kind, fits, refuse
+from .checks import Integer, Kind, fits, refuse, trusted
 from rnn_nbdev.layers import (
     KEPT, LAYER, NOTHING, RATE, Arrays, Backward, Chain, Flat, Forward, Layer, Pass, Recurrent, dropout_mask,
     in_layer, join, lengths_of, of_layer, of_parts, put_valid, require_shape, shorten, valid_steps,
@@ -66,7 +66,7 @@ class Pool(Layer):
         index, own, (n, m, T) = cache
         require_shape(dy, n, m)
         if self.how == 'mean': return _mean_step_backward(dy, own, T), {}, {}
-        dx = new_sequence(n, m, T, dy.dtype)
+        dx = trusted(new_sequence)(n, m, T, dy.dtype)
         np.put_along_axis(dx, index, dy[:, :, None], axis=2)
         return dx, {}, {}
 

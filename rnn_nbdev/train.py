@@ -160,8 +160,8 @@ def _clip(gradients: Arrays, plan: TrainingPlan) -> tuple[Arrays, float]:
     "Gradients clipped as the plan says, first by value, then by global norm, and their norm before"
     if plan.max_value is None and plan.max_norm is not None: return clip_by_global_norm(gradients, plan.max_norm)
     norm = global_norm(gradients)
-    if plan.max_value is not None: gradients = clip_by_value(gradients, plan.max_value)
-    if plan.max_norm is not None: gradients, _ = clip_by_global_norm(gradients, plan.max_norm)
+    if plan.max_value is not None: gradients = trusted(clip_by_value)(gradients, plan.max_value)
+    if plan.max_norm is not None: gradients, _ = trusted(clip_by_global_norm)(gradients, plan.max_norm)
     return gradients, norm
 
 # %% ../nbs/32_train.ipynb #47ec7af6
@@ -321,7 +321,7 @@ def fit(
     recorder, saved = _Recorder(folder, progress), None
     _remove_leftovers(folder, progress)
     def save() -> None:
-        save_checkpoint(folder / 'checkpoint.safetensors', progress, settings or {})
+        trusted(save_checkpoint)(folder / 'checkpoint.safetensors', progress, settings or {})
         _remove_leftovers(folder, progress)
         if on_save: on_save(progress)
     def record(entry: dict[str, Any]) -> None:
@@ -340,7 +340,7 @@ def fit(
                     record(entry)
                     recorder.write('speed', {'step': progress.step, **recorder.speed(progress, task.unit)})
                     good = progress.step in progress.watch.get('best.step', ())
-                    if good: save_checkpoint(_best_path(folder, progress.step), progress, settings or {})
+                    if good: trusted(save_checkpoint)(_best_path(folder, progress.step), progress, settings or {})
                 if good or progress.step % plan.save_every == 0: save(); saved = progress.step
         finally: recorder.close()
         if saved != progress.step: save()

@@ -60,7 +60,8 @@ class Number:
         low_enough = number < self.below if self.most is None else number <= self.most
         if not (high_enough and low_enough): refuse(name, in_short(value), str(self))
         if not isinstance(number, np.generic): return number
-        return int(number) if isinstance(number, np.integer) else float(number)      # NumPy's own would widen float32 arrays
+        # a number of NumPy's own would widen float32 arrays
+        return int(number) if isinstance(number, np.integer) else float(number)
 
 # %% ../nbs/00_checks.ipynb #ba76b866
 def Integer(least: float = -math.inf, most: float | None = None) -> Number:

@@ -392,7 +392,8 @@ def _named_layers(name: str, value: Any, call: Any = None) -> Any:
     return value
 
 # %% ../nbs/20_layers.ipynb #4e7b93d8
-def _forward_through(layers: Iterable[tuple[str, Any]], parameters: Arrays, x: NDArray, state: Arrays, how: Pass) -> tuple:
+def _forward_through(layers: Iterable[tuple[str, Any]], parameters: Arrays, x: NDArray, state: Arrays,
+                     how: Pass) -> tuple:
     "Through one layer after the other: the output; final states and caches by layer"
     final, caches = {}, {}
     for name, layer in layers:
@@ -401,7 +402,8 @@ def _forward_through(layers: Iterable[tuple[str, Any]], parameters: Arrays, x: N
     return x, final, caches
 
 # %% ../nbs/20_layers.ipynb #c4d87c71
-def _backward_through(layers: Iterable[tuple[str, Any]], dy: NDArray, caches: Mapping[str, Any], dstate: Arrays) -> tuple:
+def _backward_through(layers: Iterable[tuple[str, Any]], dy: NDArray, caches: Mapping[str, Any],
+                      dstate: Arrays) -> tuple:
     "The same backward: the gradient of the input; those of parameters and initial states by layer"
     dparameters, dstate0 = {}, {}
     for name, layer in reversed(list(layers)):

@@ -200,7 +200,8 @@ def validate(task: Task, progress: Progress, plan: TrainingPlan) -> tuple[Progre
         losses = {name: _as_loss('validation_loss', task.validation_loss(p)) for name, p in candidates.items()}
     for name, loss in losses.items():
         if not math.isfinite(loss):
-            raise _not_finite_error(progress.step, name.replace('_', ' '), task.arrays(candidates[name], progress.carry))
+            arrays = task.arrays(candidates[name], progress.carry)
+            raise _not_finite_error(progress.step, name.replace('_', ' '), arrays)
     watch = _update_watch(plan, progress, losses.get('averaged_validation_loss', losses['validation_loss']))
     return replace(progress, watch=watch), {'step': progress.step, **losses}
 

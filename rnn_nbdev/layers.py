@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checks import Integer, Kind, Methods, Number, Shape, Shapes, fits, refuse, require, trusted
+from .checks import Integer, Kind, Methods, Number, Optional, Shape, Shapes, fits, refuse, require, trusted
 from .gru import GRU
 from .init import GENERATOR, FloatType, glorot, initialize_gru, initialize_lstm, initialize_rnn
 from .gradcheck import GradientReport, check_gradients
@@ -341,7 +341,7 @@ class Recurrent(Layer):
         kept: Any = (cache, own, d, (self.n_a, m, T), table is None) if how.training else None
         return _lengthen(np.asarray(a), T), final, _traced(T, call) if how.trace else kept
 
-    @fits(cache=KEPT, dstate={})
+    @fits(cache=KEPT, dstate=Optional({}))
     def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "The gradients of x (or of the table), of the parameters, of the initial state"
         inner, own, d, shape, has_time = cache

@@ -28,6 +28,31 @@ from .outputs import output_backward, output_forward
 from .recurrent import engine_of, recurrent_backward, run_call
 from .rnn import RNN
 
+# %% ../nbs/20_layers.ipynb #d9693cd8
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from .checks import Integer, Kind, Methods, Number, Optional, Shape, Shapes, fits, refuse, require, trusted
+from .gru import GRU
+from .init import GENERATOR, FloatType, glorot, initialize_gru, initialize_lstm, initialize_rnn
+from .gradcheck import GradientReport, check_gradients
+from rnn_nbdev.kernels import (
+    Call, Tokens, check_lengths, make_call, scatter, state_names, sum_by_row, textbook_forward, thinned,
+    thinned_backward,
+)
+from .lstm import LSTM
+from .outputs import output_backward, output_forward
+from .recurrent import engine_of, recurrent_backward, run_call
+from .rnn import RNN
+
 # %% auto #0
 __all__ = ['Forward', 'Backward', 'LAYER', 'KEPT', 'RATE', 'NOTHING', 'CELLS', 'Pass', 'Layer', 'require_shape', 'Flat',
            'lengths_of', 'valid_steps', 'put_valid', 'shorten', 'Embedding', 'check_layer', 'Dense', 'dropout_mask',
@@ -333,7 +358,7 @@ class Recurrent(Layer):
         kept: Any = (cache, own, d, (self.n_a, m, T), table is None) if how.training else None
         return _lengthen(np.asarray(a), T), final, _gates_and_states(T, call) if how.trace else kept
 
-    @fits(cache=KEPT, dstate={})
+    @fits(cache=KEPT, dstate=Optional({}))
     def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "The gradients of x (or of the table), of the parameters, of the initial state"
         inner, own, d, shape, has_time = cache

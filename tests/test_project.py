@@ -195,7 +195,6 @@ def test_exported_lines_fit_the_page(path):
 
 @by_name
 def test_page_code_fits_the_page(path):
-    if path.parent.name in ('explanations', 'tutorials'): return
     for cell in cells(path, 'code'):
         if re.match(r'#\|\s*export', text(cell)): continue
         lines = [line for line in text(cell).split('\n') if not line.startswith('#|')]

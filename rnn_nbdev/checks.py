@@ -10,21 +10,25 @@ import inspect
 import math
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import UnionType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 # %% auto #0
-__all__ = ['Numbers', 'Step', 'Steps', 'Parameters', 'Gradients', 'ArgumentError', 'in_short', 'refuse', 'Number', 'Integer',
-           'Word', 'Kind', 'Methods', 'Optional', 'Shape', 'as_array', 'Floats', 'Shapes', 'ByName', 'Like', 'Cache',
-           'Caches', 'require', 'trusted', 'fits']
+__all__ = ['Numbers', 'Step', 'Steps', 'Parameters', 'Gradients', 'ArgumentError', 'refuse', 'in_short', 'Number', 'Integer',
+           'Word', 'Kind', 'Methods', 'Optional', 'Shape', 'Floats', 'Shapes', 'ByName', 'Cache', 'require', 'trusted',
+           'fits']
 
 # %% ../nbs/00_checks.ipynb #c9bc968a
 class ArgumentError(ValueError, TypeError):
     "An argument that does not fit: `name: got …, expected …`, raised before any work is done"
+
+def refuse(name: str, got: Any, expected: Any) -> NoReturn:
+    "Raise the error: `name: got …, expected …`"
+    raise ArgumentError(f'{name}: got {got}, expected {expected}')
 
 def in_short(value: Any) -> str:
     "Short description of a value for error messages: an array by its shape and dtype, all else as Python writes it"
@@ -32,17 +36,15 @@ def in_short(value: Any) -> str:
     words = ' '.join(repr(value).split())
     return words if len(words) <= 80 else f'{words[:77]}...'
 
-# %% ../nbs/00_checks.ipynb #a8a1d4b6
-def refuse(name: str, got: Any, expected: str) -> NoReturn:
-    "Raise the error: `name: got …, expected …`"
-    raise ArgumentError(f'{name}: got {got}, expected {expected}')
-
 # %% ../nbs/00_checks.ipynb #57661953
 class Number:
     "A real number in a range; NaN is in none, infinity only where it is `most`"
+    kinds: Any = int, float, np.integer, np.floating
+    words = 'a number'
+
     def __init__(self, least: float = -math.inf, most: float | None = None, above: float | None = None,
-                 below: float = math.inf, kind: str = 'number') -> None:
-        self.least, self.most, self.above, self.below, self.kind = least, most, above, below, kind
+                 below: float = math.inf) -> None:
+        self.least, self.most, self.above, self.below = least, most, above, below
 
     def __str__(self) -> str:
         low, high = '', f' below {self.below}' if self.below < math.inf else ''
@@ -50,22 +52,20 @@ class Number:
         if self.above is not None: low = f' above {self.above}' + ' and' * high.startswith(' below')
         elif self.least > -math.inf:
             low = (f' from {self.least}' + ' to' * high.startswith(' below')) if high else f' of at least {self.least}'
-        return f'{"an" if self.kind == "integer" else "a"} {self.kind}{low}{high}'
+        return f'{self.words}{low}{high}'
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
-        kinds = (int, np.integer) if self.kind == 'integer' else (int, float, np.integer, np.floating)
         number = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
-        if not isinstance(number, kinds) or isinstance(number, bool): refuse(name, in_short(value), str(self))
+        if not isinstance(number, self.kinds) or isinstance(number, bool): refuse(name, in_short(value), self)
         high_enough = number >= self.least and number > -math.inf if self.above is None else number > self.above
         low_enough = number < self.below if self.most is None else number <= self.most
-        if not (high_enough and low_enough): refuse(name, in_short(value), str(self))
+        if not (high_enough and low_enough): refuse(name, in_short(value), self)
         if not isinstance(number, np.generic): return number
-        return int(number) if isinstance(number, np.integer) else float(number)      # NumPy's own would widen float32 arrays
+        return int(number) if isinstance(number, np.integer) else float(number)     # NumPy's would widen float32 arrays
 
-# %% ../nbs/00_checks.ipynb #ba76b866
-def Integer(least: float = -math.inf, most: float | None = None) -> Number:
+class Integer(Number):
     "An integer in a range; True and False are none"
-    return Number(least, most, kind='integer')
+    kinds, words = (int, np.integer), 'an integer'
 
 # %% ../nbs/00_checks.ipynb #86b3bf4f
 class Word:
@@ -73,14 +73,16 @@ class Word:
     def __init__(self, words: tuple[Any, ...]) -> None: self.words = words
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
-        if any(type(value) is type(word) and value == word for word in self.words): return value
+        for word in self.words:
+            if type(value) is type(word) and value == word: return value
         refuse(name, in_short(value), f'one of {", ".join(map(repr, self.words))}')
 
 # %% ../nbs/00_checks.ipynb #abfd9316
 class Kind:
     "An object of a class, or of one of several as `A | B`"
     def __init__(self, kind: Any, words: str = '') -> None:
-        self.kind, self.words = kind, words or f'a {getattr(kind, "__name__", kind)}'
+        self.kind = get_args(kind) or kind                # a tuple is faster than a union
+        self.words = words or f'a {getattr(kind, "__name__", kind)}'
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         if isinstance(value, self.kind): return value
@@ -113,20 +115,20 @@ class _Call:
     integers: tuple[str, ...] = ()                        # arrays that are to become floating point
 
     def __init__(self, names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.arguments = names, args, kwargs
+        self.names, self.args, self.kwargs = names, args, kwargs
         self.sizes: dict[str, Any] = {'1': 1}             # by symbol or sum
         self.owners: dict[str, str] = {}                  # the argument that a symbol was read off
         self.shapes: dict[str, tuple[int, ...]] = {}      # what has fitted a declaration, so that it fits again
 
-    @functools.cached_property
+    @property
     def given(self) -> dict[str, Any]:
         "The arguments by name"
-        return dict(zip(*self.arguments[:2])) | self.arguments[2]
+        return {**dict(zip(self.names, self.args)), **self.kwargs}
 
     def size(self, term: str) -> Any:
         "The value of '1', 'n_a' or 'n_a+n_x'; None while it is not known"
         sizes = [int(s) if s.isdigit() else self.sizes.get(s) for s in term.split('+')]
-        return None if None in sizes else sizes[0] if len(sizes) == 1 else sum(sizes)
+        return None if None in sizes else sum(sizes) if len(sizes) > 1 else sizes[0]
 
     def bind(self, term: str, size: Any, name: str) -> bool:
         "Whether `size` may stand for a term; a symbol that was free stands for it from now on"
@@ -140,30 +142,31 @@ class _Call:
     def because(self, text: str) -> str:
         "What an expected shape follows from: ' for xt with n_x = 3 and a_prev with n_a = 5'"
         reasons: dict[str, list[str]] = {}
-        for symbol in [s for s in self.owners if s in re.split(r'<=|[+ ]', text)]:
-            shown = '...' if symbol[0] == '*' else symbol
-            reasons.setdefault(self.owners[symbol], []).append(f'{shown} = {self.sizes[symbol]}')
+        for symbol, owner in [(s, owner) for s, owner in self.owners.items() if s in re.split(r'<=|[+ ]', text)]:
+            reasons.setdefault(owner, []).append(f'{"..." if symbol[0] == "*" else symbol} = {self.sizes[symbol]}')
         said = ' and '.join(f'{owner} with {", ".join(sizes)}' for owner, sizes in reasons.items())
         return f' for {said}' if said else ''
 
 # %% ../nbs/00_checks.ipynb #07a75ea6
 class Shape:
     "An array of numbers whose sizes are written as 'n_x m T'; integers become floating point"
-    plain = 'fc'                                          # kinds of dtype that are handed on as they are
+    plain, other, what = 'fc', 'biu', 'numbers'           # kinds of dtype handed on as they are, kinds that are cast
 
     def __init__(self, text: str) -> None:
         self.text, dims = text, text.split()
         self.rest = dims.pop() if dims and dims[-1][0] in '*.' else ''
         self.terms = tuple(dims)
-        shown = ('...' if d[0] == '*' else d.replace('+', ' + ').replace('<=', ' <= ') for d in text.split())
-        self.words = [('', f'({", ".join(shown)})')]
+        shown = re.sub(r'\*\w+', '...', ', '.join(text.split())).replace('+', ' + ').replace('<=', ' <= ')
+        self.words = [('', f'({shown})')]
 
     def __call__(self, name: str, value: Any, call: _Call) -> Any:
         if not isinstance(value, np.ndarray): value = self.array(name, value)
-        if value.dtype.kind not in self.plain: value = self.other(name, value, call)
-        shape = value.shape
+        if (kind := value.dtype.kind) not in self.plain:
+            if kind not in self.other: refuse(name, value.dtype, self.what)
+            value = self.cast(name, value, call)
+        shape, sizes = value.shape, call.sizes
         if call.shapes.get(self.text) == shape: return value
-        n, sizes = len(self.terms), call.sizes
+        n = len(self.terms)
         if len(shape) != n and not (self.rest and len(shape) > n): self.refuse(name, shape, call)
         for term, size in zip(self.terms, shape):
             if (known := sizes.get(term)) == size: continue
@@ -172,6 +175,15 @@ class Shape:
         if self.rest[:1] == '*' and (0 in shape or not call.bind(self.rest, shape[n:], name)):
             self.refuse(name, shape, call)
         call.shapes[self.text] = shape
+        return value
+
+    def array(self, name: str, value: Any) -> np.ndarray:
+        "What is done with anything but an array"
+        refuse(name, type(value).__name__, 'a NumPy array')
+
+    def cast(self, name: str, value: np.ndarray, call: _Call) -> np.ndarray:
+        "What is done with integers: they become floating point once all arguments are known"
+        call.integers += (name,)
         return value
 
     def expected(self, call: _Call) -> str:
@@ -188,131 +200,91 @@ class Shape:
         for symbol in own: del call.sizes[symbol], call.owners[symbol]
         refuse(name, f'shape {shape}', self.expected(call) + (', no size of 0' if 0 in shape else ''))
 
-    def array(self, name: str, value: Any) -> np.ndarray:
-        "What is done with anything but an array"
-        refuse(name, type(value).__name__, 'a NumPy array')
-
-    def other(self, name: str, value: np.ndarray, call: _Call) -> np.ndarray:
-        "What is done with an array of another dtype"
-        if value.dtype.kind not in 'biu': refuse(name, value.dtype, 'numbers')
-        call.integers += (name,)
-        return value
-
 # %% ../nbs/00_checks.ipynb #d042b9d2
-def as_array(name: str, value: Any) -> np.ndarray:
-    "Anything as NumPy makes an array of it; lists of unequal lengths raise the error"
-    try: return np.asarray(value)
-    except ValueError: refuse(name, in_short(value), 'an array of numbers')
-
-# %% ../nbs/00_checks.ipynb #8ef08f77
 class Floats(Shape):
     "Anything that NumPy makes an array of numbers of; it is handed on as an array of floating-point numbers"
-    def array(self, name: str, value: Any) -> np.ndarray: return as_array(name, value)
+    @staticmethod
+    def array(name: str, value: Any) -> np.ndarray:
+        try: return np.asarray(value)
+        except ValueError: refuse(name, in_short(value), 'an array of numbers')
 
-    def other(self, name: str, value: np.ndarray, call: _Call) -> np.ndarray:
-        if value.dtype.kind not in 'biu': refuse(name, value.dtype, 'numbers')
-        return value.astype(np.float64)
+    def cast(self, name: str, value: np.ndarray, call: _Call) -> np.ndarray: return value.astype(np.float64)
 
 # %% ../nbs/00_checks.ipynb #a80a1691
 class Shapes:
-    "A dictionary of arrays; keys that are not named here are left alone"
-    def __init__(self, shapes: Mapping[str, str]) -> None:
-        split = [(*key.partition('?')[::2], Shape(text)) for key, text in shapes.items()]
-        self.always = [(key, shape) for key, other, shape in split if not other]
-        self.optional = [(key, other, other in {k for k, _, _ in split}, shape) for key, other, shape in split if other]
-        self.words = [(key, shape.words[0][1]) for key, shape in self.always]
-        for key, other, inside, shape in self.optional:
-            self.words.append((key, f'{shape.words[0][1]} if {"given" if inside else other}'))
+    "A dictionary of arrays; keys that are not named here are left alone, or if `alone` refused"
+    def __init__(self, shapes: Mapping[str, str], alone: bool = False) -> None:
+        split, self.alone = [(*key.partition('?')[::2], Shape(text)) for key, text in shapes.items()], alone
+        split.sort(key=lambda part: part[1] != '')        # what is always needed comes first
+        self.keys = [key for key, _, _ in split]
+        self.parts = [(key, other, other in self.keys, shape) for key, other, shape in split]
+        ifs = [f' if {"given" if inside else other}' * (other != '') for _, other, inside, _ in self.parts]
+        self.words = [(key, shape.words[0][1] + condition) for (key, _, _, shape), condition in zip(self.parts, ifs)]
 
     def __call__(self, name: str, value: Any, call: _Call) -> Any:
-        if not isinstance(value, dict | Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
-        for key, shape in self.always:
-            if key not in value: self.missing(key, shape, value, call)
-            shape(key, value[key], call)
-        for key, other, inside, shape in self.optional:
-            if other in value if inside else call.given.get(other):
-                if key not in value: self.missing(key, shape, value, call)
-                shape(key, value[key], call)
-            elif not inside and key in value: refuse(key, 'one', f'none unless {other} is set')
+        if not isinstance(value, (dict, Mapping)): refuse(name, type(value).__name__, 'a dictionary of arrays')
+        for key, other, inside, shape in self.parts:
+            if other and not (other in value if inside else call.given.get(other)):
+                if key in value and not inside: refuse(key, 'one', f'none unless {other} is set')
+            elif key in value: shape(key, value[key], call)
+            else:
+                given, wanted = sorted(map(str, value)), f'{key} with shape {shape.expected(call)}'
+                raise ArgumentError(f'{key}: missing; got {given}, expected {wanted}')
+        if self.alone and (unknown := [str(key) for key in value if key not in self.keys]):
+            refuse(name, f'the name {min(unknown)!r}', ', '.join(self.keys) or 'no names')
         return value
 
-    def missing(self, key: str, shape: Shape, value: Mapping[str, Any], call: _Call) -> NoReturn:
-        "Raise the error of a key that isn't there"
-        given, wanted = sorted(map(str, value)), f'{key} with shape {shape.expected(call)}'
-        raise ArgumentError(f'{key}: missing; got {given}, expected {wanted}')
-
 # %% ../nbs/00_checks.ipynb #9fa806e1
-_ARRAY = np.ndarray, np.generic
-
 class ByName:
-    "A dictionary of arrays of numbers, whatever they are called; `names` must be among them"
-    def __init__(self, kinds: str = 'biufc', names: tuple[str, ...] = ()) -> None: self.kinds, self.names = kinds, names
+    "A dictionary of arrays, whatever they are called, with `names` among them, and one for each of the argument `like`"
+    def __init__(self, kinds: str = 'biufc', names: tuple[str, ...] = (), like: str = '', prefix: str = '',
+                 alone: bool = False) -> None:            # alone: with no others
+        self.kinds, self.names, self.like, self.prefix, self.alone = kinds, names, like, prefix, alone
 
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
-        if not isinstance(value, Mapping): refuse(name, type(value).__name__, 'a dictionary of arrays')
+        if not isinstance(value, (dict, Mapping)): refuse(name, type(value).__name__, 'a dictionary of arrays')
         for key in self.names:
             if key not in value: refuse(name, sorted(map(str, value)), f'{key} among them')
         for key, a in value.items():
             if not isinstance(key, str): refuse(name, f'the name {key!r}', 'text')
-            if not isinstance(a, _ARRAY): refuse(f'{name}[{key!r}]', type(a).__name__, 'a NumPy array')
+            if not isinstance(a, (np.ndarray, np.generic)): refuse(f'{name}[{key!r}]', type(a).__name__, 'a NumPy array')
             if a.dtype.kind in self.kinds: continue
             words = {'fc': 'floating-point numbers', 'biuf': 'real numbers'}
             refuse(f'{name}[{key!r}]', a.dtype, words.get(self.kinds, 'numbers'))
+        if self.like: self.compare(name, value, call.given.get(self.like, {}), [self.prefix])
         return value
 
-# %% ../nbs/00_checks.ipynb #4924abcc
-class Like(ByName):
-    "A dictionary with an array for each one of another argument, of its shape, by prefix + name; `alone`: and no more"
-    def __init__(self, other: str, prefix: str = '', alone: bool = False) -> None:
-        super().__init__()
-        self.other, self.prefix, self.alone = other, prefix, alone
-
-    def __call__(self, name: str, value: Any, call: Any = None) -> Any:
-        super().__call__(name, value)
-        return self.compare(name, value, call.given.get(self.other, {}))
-
-    def compare(self, name: str, value: Any, arrays: Mapping[str, Any]) -> Any:
-        "The check against the arrays of the other argument"
-        for key, a in arrays.items():
-            full = f'{self.prefix}{key}'
-            if full not in value: refuse(name, sorted(value), f'{full} with shape {a.shape} among them')
-            if value[full].shape != a.shape: refuse(f'{name}[{full!r}]', f'shape {value[full].shape}', a.shape)
-        if self.alone and len(value) > len(arrays):
-            extra = min({*value} - {f'{self.prefix}{key}' for key in arrays})
-            refuse(name, f'the name {extra!r}', f'one of {sorted(arrays)}')
-        return value
+    def compare(self, name: str, value: Any, arrays: Mapping[str, Any], prefixes: Iterable[str]) -> None:
+        "The check against other arrays: one of the same shape for each, under each prefix + name"
+        wanted = {f'{prefix}{key}': a.shape for prefix in prefixes for key, a in arrays.items()}
+        for key, shape in wanted.items():
+            if key not in value: refuse(name, sorted(value), f'{key} with shape {shape} among them')
+            if value[key].shape != shape: refuse(f'{name}[{key!r}]', f'shape {value[key].shape}', shape)
+        if self.alone and (extra := value.keys() - wanted - {*self.names}):
+            refuse(name, f'the name {min(extra)!r}', f'one of {sorted([*wanted, *self.names])}')
 
 # %% ../nbs/00_checks.ipynb #fd5b0f56
 class Cache:
-    "The tuple that a forward pass gave: so many parts, the first of them arrays of these shapes"
-    def __init__(self, source: str, parts: int, *shapes: str) -> None:
-        self.source, self.parts, self.shapes = source, parts, [Shape(text) for text in shapes]
-        self.words = [('', f'of {source}')]
+    "What a forward pass gave: so many parts, the first of these shapes; 0 for the pair ([cache of each of T_x steps], x)"
+    def __init__(self, source: str, parts: int = 0, *shapes: str) -> None:
+        self.source, self.parts, self.words = source, parts, [('', f'of {source}')]
+        self.shapes = [Shape(text) for text in (shapes if parts else ('n_a m',))]
 
     def __call__(self, name: str, value: Any, call: _Call) -> Any:
-        if not isinstance(value, tuple) or len(value) != self.parts:
-            refuse(name, in_short(value), f'the one that {self.source} gives')
-        for shape, part in zip(self.shapes, value): shape(name, part, call)
-        return value
-
-# %% ../nbs/00_checks.ipynb #4f88509f
-class Caches(Cache):
-    "The pair ([cache of each step], x) that a sequence's forward pass gave; T_x is the number of steps"
-    def __init__(self, source: str, first: str = 'n_a m') -> None: super().__init__(source, 2, first)
-
-    def __call__(self, name: str, value: Any, call: _Call) -> Any:
-        steps = value[0] if isinstance(value, tuple) and len(value) == 2 else None
+        whole = isinstance(value, tuple) and len(value) == (self.parts or 2)
+        if self.parts and not whole: refuse(name, in_short(value), f'the one that {self.source} gives')
+        steps = [value] if self.parts else value[0] if whole else None
         if not isinstance(steps, list) or not steps or not isinstance(steps[0], tuple):
             refuse(name, type(value).__name__, f'the pair ([cache of each step], x) that {self.source} gives')
-        for shape in self.shapes: shape(name, steps[0][0], call)
-        call.bind('T_x', len(steps), name)
+        for shape, part in zip(self.shapes, steps[0]): shape(name, part, call)
+        if not self.parts: call.bind('T_x', len(steps), name)
         return value
 
 # %% ../nbs/00_checks.ipynb #c1b81ffd
 def require(said: Any, **given: Any) -> Any:
     "Check a value in the middle of code, `require(Integer(1), units=units)`, and return it as it is handed on"
-    call, fitting = _Call((), (), given), None
-    for name, value in given.items(): fitting = _spec(said)(name, value, call)
+    call, spec = _Call((), (), given), _spec(said)
+    for name, value in given.items(): fitting = spec(name, value, call)
     return fitting
 
 # %% ../nbs/00_checks.ipynb #558f499d
@@ -364,18 +336,15 @@ def fits(**said: Any) -> Callable[[_Function], _Function]:
         return target
     return declare
 
-# %% ../nbs/00_checks.ipynb #0b7dcb45
-def _floating(value: Any) -> Iterator[np.dtype]:
-    "The dtype of every floating-point array in an argument: an array, or a dictionary, tuple or list of them"
-    if isinstance(value, np.ndarray) and value.dtype.kind in 'fc': yield value.dtype
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
-    for part in parts: yield from _floating(part)
-
 # %% ../nbs/00_checks.ipynb #067d3e28
 def _as_floats(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     "The arguments, those of these names in the dtype of the weights, or of the other arguments, or else in float64"
+    def floating(value: Any) -> set[np.dtype]:
+        if isinstance(value, np.ndarray): return {value.dtype} if value.dtype.kind in 'fc' else set()
+        parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
+        return set().union(*map(floating, parts))
     weights = [value for value in given.values() if isinstance(value, Mapping)]
-    dtypes = {*_floating(weights)} or {*_floating(given)} or {np.dtype(np.float64)}
+    dtypes = floating(weights) or floating(given) or {np.dtype(np.float64)}
     return given | {name: given[name].astype(np.result_type(*dtypes)) for name in given.keys() & {*names}}
 
 # %% ../nbs/00_checks.ipynb #35b971d0

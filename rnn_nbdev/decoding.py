@@ -45,7 +45,7 @@ def choice_probabilities(
     z = z.astype(np.float64)
     if not np.isfinite(z.max()): refuse('z', f'a highest logit of {z.max()}', 'a finite one')
     if temperature == 0: return np.eye(len(z))[np.argmax(z)]
-    with np.errstate(over='ignore'): p = softmax((z - z.max()) / temperature)
+    with np.errstate(over='ignore'): p = trusted(softmax)((z - z.max()) / temperature)
     left = _allowed(p, top_k, top_p)
     found = np.zeros_like(p)
     found[left] = p[left] / p[left].sum()
@@ -207,7 +207,7 @@ def beam_search(
     tokens = _prompt_tokens(model.vocabulary, prompt)[None]
     for _ in range(length):
         z, state = _next_logits(model, parameters, tokens, state)
-        live, parents, ended = _grow(live, log_softmax(z.astype(np.float64)), beam, model, stop)
+        live, parents, ended = _grow(live, trusted(log_softmax)(z.astype(np.float64)), beam, model, stop)
         done = _best_of([*done, *ended], beam, alpha)
         if not live or (len(done) == beam and done[-1].score(alpha) >= live[0].score(alpha, length)): break
         tokens = np.array([h.tokens[-1:] for h in live], np.int32)

@@ -126,7 +126,7 @@ def _series_scale(y: NDArray, X: NDArray, season: int, horizon: int) -> _SeriesS
 def _network_input(y: NDArray, X: NDArray, season: int, scale: _SeriesScale, dtype: DTypeLike = np.float32) -> NDArray:
     "What the network reads, (3 + k, m, window + steps); y (season + window, m), X (window + steps, m, k)"
     window = len(y) - season
-    x = new_sequence(3 + X.shape[2], y.shape[1], len(X), dtype)
+    x = trusted(new_sequence)(3 + X.shape[2], y.shape[1], len(X), dtype)
     values = np.concatenate([y[season:], trusted(seasonal_naive)(y, season, len(X) - window)])
     x[0] = ((values - y[-1]) / scale.value.std).T
     x[1, :, :window] = ((y[season:] - y[:window]) / scale.change).T

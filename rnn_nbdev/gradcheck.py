@@ -151,41 +151,6 @@ def _named_gradients(result: Any, names: list[str]) -> Mapping[str, Any]:
     if len(given) != len(names): refuse('backward', f'{len(given)} gradients', f'those of {names}')
     return {f'd{n}': g for n, g in zip(names, given)}
 
-# %% ../nbs/01_gradcheck.ipynb #d5ad3b0e
-def _error_of(outputs: Callable[[NDArray], list[NDArray]], x: NDArray, given: NDArray | None, upstream: list[NDArray],
-              entries: list[tuple[int, ...]], method: Callable, smallest: float=0.0) -> float:
-    "Check one array's gradient by one method"
-    measured = np.array([method(outputs, x, i, upstream) for i in entries])
-    if given is None: return np.inf if np.any(measured) else 0.0     # results depend on it, and nothing was said
-    if np.shape(given) != x.shape: return np.inf
-    return _relative_error(np.array([np.asarray(given)[i] for i in entries]), measured, smallest)
-
-# %% ../nbs/01_gradcheck.ipynb #6071f34c
-def _pick_entries(shape: tuple[int, ...], most: int | None, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    "Which entries of an array to check"
-    every = list(np.ndindex(*shape))
-    if most is None or len(every) <= most: return every
-    return [every[i] for i in rng.choice(len(every), most, replace=False)]
-
-# %% ../nbs/01_gradcheck.ipynb #a04825c2
-def _run_piece(forward: Callable, backward: Callable, inputs: dict[str, Any], outputs: tuple[int, ...],
-               rng: np.random.Generator) -> tuple[list[NDArray], Any]:
-    "Run a piece once each way; raises AssertionError if it writes to an argument or differs the second time"
-    before = {name: np.array(a, copy=True) for name, a in leaves(inputs)}
-    found = forward(**inputs)
-    if not isinstance(found, tuple): refuse('forward', type(found).__name__, 'the tuple (results..., cache)')
-    *results, cache = found
-    if not all(0 <= i < len(results) for i in outputs):
-        refuse('outputs', outputs, f'numbers below {len(results)}, the results of forward')
-    upstream = [rng.standard_normal(np.shape(results[i])) for i in outputs]
-    sent = [u.copy() for u in upstream]
-    given = backward(*upstream, cache)
-    if given is None: refuse('backward', None, 'gradients')
-    assert_close({n: np.asarray(a) for n, a in leaves(inputs)}, before, rtol=0, name='after the run, argument')
-    assert_close(upstream, sent, rtol=0, name='after the run, upstream gradient')
-    assert_close(dict(leaves(backward(*upstream, cache))), dict(leaves(given)), rtol=0, name='second backward')
-    return upstream, given
-
 # %% ../nbs/01_gradcheck.ipynb #b81477aa
 _COMPLEX_ALONE = ('the complex step alone differs: forward drops the imaginary part (np.zeros, abs, float)? '
                  'complex_tolerance=None leaves the complex step out')
@@ -233,6 +198,41 @@ def check_gradients(
     report = GradientReport(rows)
     assert report.ok, f'gradients differ from their measurement:\n{report}'
     return report
+
+# %% ../nbs/01_gradcheck.ipynb #d5ad3b0e
+def _error_of(outputs: Callable[[NDArray], list[NDArray]], x: NDArray, given: NDArray | None, upstream: list[NDArray],
+              entries: list[tuple[int, ...]], method: Callable, smallest: float=0.0) -> float:
+    "Check one array's gradient by one method"
+    measured = np.array([method(outputs, x, i, upstream) for i in entries])
+    if given is None: return np.inf if np.any(measured) else 0.0     # results depend on it, and nothing was said
+    if np.shape(given) != x.shape: return np.inf
+    return _relative_error(np.array([np.asarray(given)[i] for i in entries]), measured, smallest)
+
+# %% ../nbs/01_gradcheck.ipynb #6071f34c
+def _pick_entries(shape: tuple[int, ...], most: int | None, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    "Which entries of an array to check"
+    every = list(np.ndindex(*shape))
+    if most is None or len(every) <= most: return every
+    return [every[i] for i in rng.choice(len(every), most, replace=False)]
+
+# %% ../nbs/01_gradcheck.ipynb #a04825c2
+def _run_piece(forward: Callable, backward: Callable, inputs: dict[str, Any], outputs: tuple[int, ...],
+               rng: np.random.Generator) -> tuple[list[NDArray], Any]:
+    "Run a piece once each way; raises AssertionError if it writes to an argument or differs the second time"
+    before = {name: np.array(a, copy=True) for name, a in leaves(inputs)}
+    found = forward(**inputs)
+    if not isinstance(found, tuple): refuse('forward', type(found).__name__, 'the tuple (results..., cache)')
+    *results, cache = found
+    if not all(0 <= i < len(results) for i in outputs):
+        refuse('outputs', outputs, f'numbers below {len(results)}, the results of forward')
+    upstream = [rng.standard_normal(np.shape(results[i])) for i in outputs]
+    sent = [u.copy() for u in upstream]
+    given = backward(*upstream, cache)
+    if given is None: refuse('backward', None, 'gradients')
+    assert_close({n: np.asarray(a) for n, a in leaves(inputs)}, before, rtol=0, name='after the run, argument')
+    assert_close(upstream, sent, rtol=0, name='after the run, upstream gradient')
+    assert_close(dict(leaves(backward(*upstream, cache))), dict(leaves(given)), rtol=0, name='second backward')
+    return upstream, given
 
 # %% ../nbs/01_gradcheck.ipynb #325a44d4
 def worst(got: Any, expected: Any) -> float:

@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import numerics
-from rnn_nbdev.checks import (
-    Cache, Caches, Gradients, Number, Numbers, Parameters, Step, Steps, fits, trusted,
-)
+from .checks import Cache, Gradients, Number, Numbers, Parameters, Step, Steps, fits, trusted
 from .losses import Classes, Mask
 from .lstm import OUTPUT, stacked_backward
-from .numerics import floating_dtype, new_sequence, sigmoid_backward, tanh_backward
+from .numerics import floating_dtype, sigmoid_backward, tanh_backward
 from .rnn import output_loss, output_loss_backward
 
 # %% auto #0
@@ -25,6 +23,7 @@ __all__ = ['GRU', 'gru_cell_forward', 'gru_forward', 'gru_cell_backward', 'gru_b
 
 # %% ../nbs/12_gru.ipynb #bdcebde0
 sigmoid, softmax = trusted(numerics.sigmoid), trusted(numerics.softmax)      # inside, nobody checks again
+new_sequence = trusted(numerics.new_sequence)
 
 # %% ../nbs/12_gru.ipynb #0a51ecee
 GRU = {'Wu': 'n_a n_a+n_x', 'bu': 'n_a 1', 'Wr': 'n_a n_a+n_x', 'br': 'n_a 1', 'Wc': 'n_a n_a+n_x', 'bc': 'n_a 1',
@@ -109,7 +108,7 @@ def _candidate_after_backward(dzc: NDArray, cache: tuple) -> tuple[NDArray, NDAr
     return Wca.T @ dqt, Wcx.T @ dzc, drt, {'dWc': dWc, **biases}
 
 # %% ../nbs/12_gru.ipynb #678f4f6b
-@fits(caches=Caches('gru_forward'), da='n_a m T<=T_x')
+@fits(caches=Cache('gru_forward'), da='n_a m T<=T_x')
 def gru_backward(da: Steps, caches: tuple) -> Gradients:
     """Backpropagation through time, from the direct gradient of each state; da may cover only the first T steps
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .checks import Integer, Kind, Number, fits, in_short, refuse
+from .checks import Integer, Kind, Number, fits, in_short, refuse, trusted
 
 # %% auto #0
 __all__ = ['GENERATOR', 'FloatType', 'glorot', 'orthogonal', 'initialize_rnn', 'initialize_lstm', 'initialize_gru']
@@ -43,7 +43,7 @@ def orthogonal(rng: np.random.Generator, n: int, dtype: DTypeLike = np.float64) 
 def _output_layer(rng: np.random.Generator, n_a: int, n_y: int | None, weight: str,
                   dtype: DTypeLike) -> dict[str, NDArray]:
     "Parameters of the softmax output layer: weight (n_y, n_a) and by (n_y, 1)"
-    return {} if n_y is None else {weight: glorot(rng, n_y, n_a, dtype), 'by': np.zeros((n_y, 1), dtype)}
+    return {} if n_y is None else {weight: trusted(glorot)(rng, n_y, n_a, dtype), 'by': np.zeros((n_y, 1), dtype)}
 
 # %% ../nbs/03_init.ipynb #722c1c84
 _SIZES = {'rng': GENERATOR, 'n_x': Integer(1), 'n_a': Integer(1), 'n_y': Integer(1), 'dtype': FloatType()}
@@ -56,13 +56,13 @@ def initialize_rnn(rng: np.random.Generator, n_x: int, n_a: int, n_y: int | None
     Gives a dictionary: Wax (n_a, n_x), Waa (n_a, n_a), ba (n_a, 1), and for an output layer Wya (n_y, n_a),
     by (n_y, 1).
     """
-    return {'Wax': glorot(rng, n_a, n_x, dtype), 'Waa': orthogonal(rng, n_a, dtype), 'ba': np.zeros((n_a, 1), dtype),
-            **_output_layer(rng, n_a, n_y, 'Wya', dtype)}
+    Wax, Waa = trusted(glorot)(rng, n_a, n_x, dtype), trusted(orthogonal)(rng, n_a, dtype)
+    return {'Wax': Wax, 'Waa': Waa, 'ba': np.zeros((n_a, 1), dtype), **_output_layer(rng, n_a, n_y, 'Wya', dtype)}
 
 # %% ../nbs/03_init.ipynb #2eb8bcbe
 def _stacked_weights(rng: np.random.Generator, n_x: int, n_a: int, dtype: DTypeLike) -> NDArray:
     "Weights (n_a, n_a + n_x) that act on [a_prev; x]: orthogonal on the state, Glorot on the input"
-    return np.concatenate([orthogonal(rng, n_a, dtype), glorot(rng, n_a, n_x, dtype)], axis=1)
+    return np.concatenate([trusted(orthogonal)(rng, n_a, dtype), trusted(glorot)(rng, n_a, n_x, dtype)], axis=1)
 
 # %% ../nbs/03_init.ipynb #2d040ca0
 @fits(**_SIZES, forget_bias=Number())

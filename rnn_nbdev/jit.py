@@ -626,11 +626,12 @@ def _shards(call: Call, plan: Plan | None, n_x: int, threads: int | None) -> tup
     useful = min(1 + step * call.T // OPERATIONS, 1 + step // _STEP if by_units else call.m)
     chosen = threads or (min(most_threads(), useful) if useful > 1 else 1)
     if not by_units: return share_lines(cut(None if plan is None else plan.lengths, call.m, chosen)), []
-    lines = share_lines(ends := _cut_units(call.n_a, chosen, width))
-    units = lines[:, LAST] - lines[:, FIRST]
-    lines[:, _PANELS] = -(-4 * units // width)
-    lines[:, _PANEL] = np.cumsum(lines[:, _PANELS]) - lines[:, _PANELS]
-    lines[:, _ACROSS] = np.arange(len(ends)) * -(-units.max() // width)
+    lines, start = share_lines(ends := _cut_units(call.n_a, chosen, width)), 0
+    across = max(-(-(last - first) // width) for first, last in ends)
+    for p, (first, last) in enumerate(ends):
+        panels = -(-4 * (last - first) // width)
+        lines[p, _PANEL], lines[p, _PANELS], lines[p, _ACROSS] = start, panels, p * across
+        start += panels
     return lines, ends
 
 # %% ../nbs/16_jit.ipynb #33ced1ba

@@ -275,7 +275,8 @@ _STEPS = MappingProxyType({'rnn': (_rnn_steps, _rnn_steps_back), 'lstm': (_lstm_
                           'gru': (_gru_steps, _gru_steps_back), 'gru_after': (_gru_after_steps, _gru_after_steps_back)})
 
 # %% ../nbs/15_kernels.ipynb #8fb28a3f
-_SHAPES = MappingProxyType({'rnn': RNN, 'lstm': LSTM, 'gru': {name: shape for name, shape in GRU.items() if '?' not in name},
+_SHAPES = MappingProxyType({'rnn': RNN, 'lstm': LSTM,
+                            'gru': {name: shape for name, shape in GRU.items() if '?' not in name},
                             'gru_after': {name.partition('?')[0]: shape for name, shape in GRU.items()}})
 
 def cell_shapes(cell: str, n_x: int, n_a: int) -> dict[str, tuple[int, ...]]:
@@ -299,12 +300,11 @@ def check_lengths(lengths: ArrayLike, m: int, T: int) -> NDArray:
     return lengths.astype(np.int64)
 
 # %% ../nbs/15_kernels.ipynb #ea16bfa7
-def check_tokens(x: ArrayLike, table: NDArray) -> NDArray:
-    "Tokens (m, T) as an array; raises ArgumentError unless they are integers and the table (n_x, n_tokens) numbers"
+def check_tokens(x: ArrayLike) -> NDArray:
+    "Tokens (m, T) as an array; raises ArgumentError unless they are integers"
     x = np.asarray(x)
     if x.ndim != 2 or x.dtype.kind not in 'iu':
         refuse('x', f'shape {x.shape} of {x.dtype}', '(m, T) integers, since there is a table')
-    require('n_x n_tokens', table=table)
     return x
 
 # %% ../nbs/15_kernels.ipynb #d0a31d07
@@ -316,7 +316,7 @@ def _in_table(tokens: NDArray, table: NDArray) -> NDArray:
 
 # %% ../nbs/15_kernels.ipynb #62f83cff
 def _like(name: str, given: Any, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
-    "What is given, as an array of this dtype; refused unless it has this shape, complex where real ones are computed in"
+    "What is given, as an array of this dtype; refused if of another shape, or complex where dtype is not"
     if type(given) is np.ndarray and given.shape == shape and given.dtype == dtype: return given
     array = np.asarray(given)
     if array.dtype.kind not in 'biufc': refuse(name, array.dtype, 'numbers')
@@ -344,33 +344,55 @@ class Call(NamedTuple):
     n_a: int                            # hidden size
 
 # %% ../nbs/15_kernels.ipynb #b97d93ed
-class _Integers(Shape):
-    "An array of integers, which stay integers"
-    plain = 'iu'
+class Tokens(Shape):
+    "Tokens (m, T): integers, handed on as an array"
+    plain, other, what = 'iu', '', 'tokens: integers (m, T)'
+
+    def array(self, name: str, value: Any) -> NDArray:
+        try: return np.asarray(value)
+        except ValueError: refuse(name, 'rows of different lengths', '(m, T), padded, and lengths')
 
 # %% ../nbs/15_kernels.ipynb #272e492e
 @functools.cache
 def _fitting(cell: str, tokens: bool) -> Any:
-    "What fits a cell, declared: a function that hands the arrays on, x first, then all that are of one dtype"
-    x: Any = {'table': 'n_x n_tokens', 'x': _Integers('m T')} if tokens else {'x': 'n_x m T'}
+    "What fits a cell, declared: a function that hands its arguments on"
+    x: Any = {'table': 'n_x n_tokens', 'x': Tokens('m T')} if tokens else {'x': 'n_x m T'}
     @fits(**x, state=dict.fromkeys(state_names(cell), 'n_a m'), parameters=_SHAPES[cell])
-    def arrays(x: NDArray, state: Mapping, parameters: Mapping, table: NDArray | None) -> tuple[Any, ...]:
-        return x, x if table is None else table, *map(state.get, state_names(cell)), *map(parameters.get, _SHAPES[cell])
-    return arrays
+    def same(x: NDArray, state: Mapping, parameters: Mapping, table: NDArray | None) -> tuple[Any, ...]:
+        return x, state, parameters, table
+    return same
 
 # %% ../nbs/15_kernels.ipynb #50868480
 def checked_call(cell: str, x: ArrayLike, state: Mapping[str, NDArray], parameters: Mapping[str, NDArray],
                  lengths: ArrayLike | None = None, reverse: bool = False, training: bool = True, outputs: bool = True,
                  table: NDArray | None = None) -> Call:
     "The call that these arguments make; raises ArgumentError where a shape doesn't fit or something is no number"
-    given = np.asarray(x) if table is None else check_tokens(x, table)
-    seen, *arrays = _fitting(cell, table is not None)(given, state, parameters, table)
-    dtypes, (m, T), names = {array.dtype for array in arrays}, seen.shape[-2:], state_names(cell)
+    given = np.asarray(x) if table is None else check_tokens(x)
+    given, state, parameters, table = _fitting(cell, table is not None)(given, state, parameters, table)
+    known = None if lengths is None else check_lengths(lengths, *given.shape[-2:])
+    return make_call(cell, given, state, parameters, known, reverse, training, outputs, table)
+
+def make_call(cell: str, x: NDArray, state: Mapping[str, NDArray], parameters: Mapping[str, NDArray],
+              lengths: NDArray | None, reverse: bool, training: bool, outputs: bool, table: NDArray | None) -> Call:
+    "The same from arguments that fit, for callers that have seen to it: every array in one dtype"
+    names, own = state_names(cell), _SHAPES[cell]
+    arrays = [x if table is None else table, *map(state.__getitem__, names), *map(parameters.__getitem__, own)]
+    dtypes = {array.dtype for array in arrays}
     dtype = dtypes.pop() if len(dtypes) == 1 and dtypes <= {*FLOATS} else floating_dtype(*arrays)
-    first, *rest = (array.astype(dtype, copy=False) for array in arrays)
-    return Call(cell, first if table is None else seen, dict(zip(names, rest)), dict(zip(_SHAPES[cell], rest[len(names):])),
-                None if lengths is None else check_lengths(lengths, m, T), reverse, training, outputs,
-                None if table is None else first, dtype, m, T, len(rest[0]))
+    if dtypes: arrays = [array.astype(dtype, copy=False) for array in arrays]
+    (first, *rest), (m, T) = arrays, x.shape[-2:]
+    return Call(cell, first if table is None else x, dict(zip(names, rest)), dict(zip(own, rest[len(names):])),
+                lengths, reverse, training, outputs, None if table is None else first, dtype, m, T, len(rest[0]))
+
+# %% ../nbs/15_kernels.ipynb #4fdc93c3
+def upstream(call: Call, da: NDArray | None,
+             dstate: Mapping[str, NDArray] | None) -> tuple[NDArray | None, dict[str, NDArray]]:
+    "The gradients from above, checked, with zeros for what is missing; da (n_a, m, T), dstate (n_a, m)"
+    shape, given = (call.n_a, call.m), dstate or {}
+    if unknown := sorted(set(given) - set(call.state)): refuse('dstate', unknown[0], ' and '.join(call.state))
+    end = {name: np.zeros(shape, call.dtype) if given.get(name) is None
+           else _like(f'd{name}', given[name], shape, call.dtype) for name in call.state}
+    return None if da is None else _like('da', da, (*shape, call.T), call.dtype), end
 
 # %% ../nbs/15_kernels.ipynb #493d9089
 class Plan(NamedTuple):
@@ -426,16 +448,6 @@ def textbook_cells(cell: str) -> tuple[Any, Any]:
         grads = backward(*dstate.values(), cache)
         return grads.pop('dxt'), {name: grads.pop(f'd{name}_prev') for name in dstate}, grads
     return step, step_back
-
-# %% ../nbs/15_kernels.ipynb #4fdc93c3
-def upstream(call: Call, da: NDArray | None,
-             dstate: Mapping[str, NDArray] | None) -> tuple[NDArray | None, dict[str, NDArray]]:
-    "The gradients from above, checked, with zeros for what is missing; da (n_a, m, T), dstate (n_a, m)"
-    shape, given = (call.n_a, call.m), dstate or {}
-    if unknown := sorted(set(given) - set(call.state)): refuse('dstate', unknown[0], ' and '.join(call.state))
-    end = {name: np.zeros(shape, call.dtype) if given.get(name) is None else _like(f'd{name}', given[name], shape, call.dtype)
-           for name in call.state}
-    return None if da is None else _like('da', da, (*shape, call.T), call.dtype), end
 
 # %% ../nbs/15_kernels.ipynb #a881956f
 def textbook_forward(call: Call) -> tuple[NDArray | None, dict[str, NDArray], Any]:
@@ -503,7 +515,7 @@ def _columns_by_token(d: NDArray, index: NDArray, tokens: int) -> NDArray:
     return d @ one_hot
 
 # %% ../nbs/15_kernels.ipynb #cbb66852
-def _sum_by_row(d: NDArray, index: NDArray, rows: int) -> NDArray:
+def sum_by_row(d: NDArray, index: NDArray, rows: int) -> NDArray:
     "The sum of all gradients that belong to one row, for each row; d (N, G), index (N,)"
     order = np.argsort(index, kind='stable')
     present, first = np.unique(index[order], return_index=True)
@@ -521,7 +533,7 @@ def _input_products(source: Input, Wx: NDArray, d: NDArray, inputs: bool=True) -
     dWx = d @ _input_rows(source).reshape(-1, n_x)
     if not inputs: return dWx, None
     drows = d.T @ Wx
-    return dWx, drows if where is None else _sum_by_row(drows, where.reshape(-1), len(rows))
+    return dWx, drows if where is None else sum_by_row(drows, where.reshape(-1), len(rows))
 
 # %% ../nbs/15_kernels.ipynb #cdc719e5
 def _steps_at_once(m: int, width: int, itemsize: int, cache: int=2 ** 19) -> int:

@@ -14,25 +14,51 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checks import Integer, Kind, Methods, Number, Shape, Shapes, fits, refuse, require
+from .checks import Integer, Kind, Methods, Number, Shape, Shapes, fits, refuse, require, trusted
+from .files import Arrays
 from .gru import GRU
 from .init import GENERATOR, FloatType, glorot, initialize_gru, initialize_lstm, initialize_rnn
 from .gradcheck import GradientReport, check_gradients
 from rnn_nbdev.kernels import (
-    check_lengths, checked_call, scatter, state_names, textbook_forward, thinned, thinned_backward,
+    Call, Tokens, check_lengths, make_call, scatter, state_names, sum_by_row, textbook_forward, thinned,
+    thinned_backward,
 )
 from .lstm import LSTM
 from .outputs import output_backward, output_forward
-from .recurrent import engine_of, recurrent_backward, recurrent_forward
+from .recurrent import engine_of, recurrent_backward, run_call
+from .rnn import RNN
+
+# %% ../nbs/20_layers.ipynb #d9693cd8
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from .checks import Integer, Kind, Methods, Number, Optional, Shape, Shapes, fits, refuse, require, trusted
+from .gru import GRU
+from .init import GENERATOR, FloatType, glorot, initialize_gru, initialize_lstm, initialize_rnn
+from .gradcheck import GradientReport, check_gradients
+from rnn_nbdev.kernels import (
+    Call, Tokens, check_lengths, make_call, scatter, state_names, sum_by_row, textbook_forward, thinned,
+    thinned_backward,
+)
+from .lstm import LSTM
+from .outputs import output_backward, output_forward
+from .recurrent import engine_of, recurrent_backward, run_call
 from .rnn import RNN
 
 # %% auto #0
-__all__ = ['Arrays', 'Forward', 'Backward', 'LAYER', 'KEPT', 'RATE', 'NOTHING', 'CELLS', 'Pass', 'Layer', 'require_shape', 'Flat',
-           'lengths_of', 'valid_steps', 'put_valid', 'shorten', 'Embedding', 'check_layer', 'Dense', 'draw_mask',
+__all__ = ['Forward', 'Backward', 'LAYER', 'KEPT', 'RATE', 'NOTHING', 'CELLS', 'Pass', 'Layer', 'require_shape', 'Flat',
+           'lengths_of', 'valid_steps', 'put_valid', 'shorten', 'Embedding', 'check_layer', 'Dense', 'dropout_mask',
            'Recurrent', 'of_layer', 'join', 'of_parts', 'in_layer', 'Chain', 'TokenChain', 'summary', 'outputs_by_name']
 
 # %% ../nbs/20_layers.ipynb #a6d18f01
-Arrays = dict[str, NDArray]
 Forward = tuple[NDArray, Arrays, Any]       # output, final state, cache
 Backward = tuple[Any, Arrays, Arrays]       # gradients of the input (None for tokens), parameters, initial state
 
@@ -47,7 +73,7 @@ class Pass:
 
 # %% ../nbs/20_layers.ipynb #5b0e61a2
 class Layer(Protocol):
-    "What every layer offers, a composition of layers too; a class of yours that inherits from it has init, start and str"
+    "What every layer offers, a composition of layers too; a subclass inherits `init` and `start` without arrays"
 
     def init(self,
              rng: np.random.Generator,  # source of randomness
@@ -100,15 +126,6 @@ def require_shape(dy: Any, *shape: int) -> None:
     if not isinstance(dy, np.ndarray) or dy.dtype.kind not in 'fc': require('...', dy=dy)
     if dy.shape != shape: refuse('dy', f'shape {dy.shape}', str(shape))
 
-# %% ../nbs/20_layers.ipynb #2d9f60b5
-class _Exactly(Shapes):
-    "A dictionary of these arrays and no others"
-    def __call__(self, name: str, value: Any, call: Any) -> Any:
-        known = dict(self.always)
-        unknown = [str(key) for key in super().__call__(name, value, call) if key not in known]
-        if unknown: refuse(name, f'the name {min(unknown)!r}', ', '.join(known) or 'no names')
-        return value
-
 # %% ../nbs/20_layers.ipynb #bf7d912c
 class Flat(Shape):
     "An array (n, m, T) of this shape, or of the shape without time"
@@ -120,7 +137,7 @@ class Flat(Shape):
         return self.flat(name, value, call) if np.ndim(value) == 2 else super().__call__(name, value, call)
 
 # %% ../nbs/20_layers.ipynb #c6b72264
-NOTHING = _Exactly({})
+NOTHING = Shapes({}, alone=True)
 
 # %% ../nbs/20_layers.ipynb #4429a75c
 def lengths_of(lengths: ArrayLike | None, x: NDArray) -> NDArray | None:
@@ -157,27 +174,6 @@ def _lengthen(x: NDArray, T: int) -> NDArray:
     longer[:, :, :x.shape[2]] = x
     return longer
 
-# %% ../nbs/20_layers.ipynb #1cabe9f5
-def _sum_by_token(dx: NDArray, tokens: NDArray, n_tokens: int) -> NDArray:
-    "The sum of the gradients of each token's places; dx (n, m, T), tokens (m, T)"
-    rows, places = dx.T.reshape(-1, len(dx)), tokens.T.ravel()
-    order = np.argsort(places, kind='stable')
-    present, starts = np.unique(places[order], return_index=True)
-    dW = np.zeros((n_tokens, len(dx)), dx.dtype)
-    if len(order): dW[present] = np.add.reduceat(rows[order], starts, axis=0)
-    return dW.T
-
-# %% ../nbs/20_layers.ipynb #675b4e17
-class _Tokens(Shape):
-    "Tokens (m, T): integers, handed on as an array"
-    plain = 'iu'
-
-    def array(self, name: str, value: Any) -> np.ndarray:
-        try: return np.asarray(value)
-        except ValueError: refuse(name, 'rows of different lengths', '(m, T), padded, and lengths')
-
-    def other(self, name: str, value: NDArray, call: Any) -> NDArray: refuse(name, value.dtype, 'tokens: integers (m, T)')
-
 # %% ../nbs/20_layers.ipynb #f89cb965
 def _known(tokens: NDArray, n_tokens: int) -> NDArray:
     "The tokens, each of which has to be in the vocabulary"
@@ -207,12 +203,12 @@ class Embedding(Layer):
         "W (n_out, n_tokens) or its gradient, zero in the padding token's column"
         return W if self.padding is None else W * (np.arange(self.n_tokens) != self.padding)
 
-    @fits(self=_own_sizes, parameters=_Exactly({'W': 'n_out n_tokens'}))
+    @fits(self=_own_sizes, parameters=Shapes({'W': 'n_out n_tokens'}, alone=True))
     def table(self, parameters: Arrays) -> NDArray:
         "The vectors of all tokens, (n_out, n_tokens)"
         return self.without_padding(parameters['W'])
 
-    @fits(x=_Tokens('m T'), state=NOTHING)
+    @fits(x=Tokens('m T'), state=NOTHING)
     def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
         "The vector W[:, k] of each token k, (n_out, m, T)"
         own = lengths_of(how.lengths, x[None])
@@ -225,7 +221,8 @@ class Embedding(Layer):
         "The gradient of W; tokens have none"
         tokens, own, shape = cache
         require_shape(dy, self.n_out, *shape)
-        dW = _sum_by_token(_take_valid(dy, own), tokens, self.n_tokens)
+        rows = _take_valid(dy, own).T.reshape(-1, self.n_out)
+        dW = sum_by_row(rows, tokens.T.ravel(), self.n_tokens).T
         return None, {'W': self.without_padding(dW)}, {}
 
 # %% ../nbs/20_layers.ipynb #69350039
@@ -268,7 +265,8 @@ class Dense(Layer):
         "W by Glorot, b zero"
         return {'W': glorot(rng, self.n_out, self.n_in, dtype), 'b': np.zeros((self.n_out, 1), dtype)}
 
-    @fits(self=_own_sizes, parameters=_Exactly({'W': 'n_out n_in', 'b': 'n_out 1'}), x=Flat('n_in m T'), state=NOTHING)
+    @fits(self=_own_sizes, parameters=Shapes({'W': 'n_out n_in', 'b': 'n_out 1'}, alone=True), x=Flat('n_in m T'),
+          state=NOTHING)
     def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
         "z = W x + b at every step that counts, (n_out, m, T), or (n_out, m) without time"
         own = lengths_of(how.lengths, x)
@@ -285,7 +283,7 @@ class Dense(Layer):
         return put_valid(grads['da'], own, shape[-1]), {'W': grads['dW'], 'b': grads['db']}, {}
 
 # %% ../nbs/20_layers.ipynb #8bb3bd42
-def draw_mask(rng: Any, p: float, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+def dropout_mask(rng: Any, p: float, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
     "What units are multiplied by: 0 with probability p, else 1 / (1 - p); float64 for a dtype of integers"
     require(Kind(np.random.Generator, 'a numpy.random.Generator, from which dropout draws'), rng=rng)
     return ((rng.random(shape) >= p) / (1 - p)).astype(dtype if np.dtype(dtype).kind == 'f' else np.float64)
@@ -295,7 +293,8 @@ CELLS = ('rnn', 'lstm', 'gru')
 
 _GRU = {name: shape for name, shape in GRU.items() if '?' not in name}
 _PARAMETERS = {'rnn': RNN, 'lstm': LSTM, 'gru': _GRU, 'gru_after': _GRU | {'brc': 'n_a 1'}}
-_FITTING = {cell: {'parameters': _Exactly(shapes), 'state': _Exactly(dict.fromkeys(state_names(cell), 'n_a m'))}
+_FITTING = {cell: {'parameters': Shapes(shapes, alone=True),
+                   'state': Shapes(dict.fromkeys(state_names(cell), 'n_a m'), alone=True)}
             for cell, shapes in _PARAMETERS.items()}
 
 def _of_cell(name: str, value: Any, call: Any) -> Any:
@@ -339,8 +338,8 @@ class Recurrent(Layer):
         "The hidden state of every step, (n_a, m, T)"
         return self._run(parameters, x, state, how, lengths_of(how.lengths, x))
 
-    @fits(self=_own_sizes, parameters=_of_cell, x=_Tokens('m T'), table='n_x n_tokens', state=_of_cell)
-    def look_up(self, parameters: Arrays, x: NDArray, table: NDArray, state: Arrays | None = None,
+    @fits(self=_own_sizes, parameters=_of_cell, x=Tokens('m T'), table='n_x n_tokens', state=_of_cell)
+    def forward_tokens(self, parameters: Arrays, x: NDArray, table: NDArray, state: Arrays | None = None,
                 how: Pass = Pass()) -> Forward:
         "The same for tokens (m, T): the input is each token's column of the table"
         return self._run(parameters, x, state, how, lengths_of(how.lengths, x[None]), table)
@@ -350,34 +349,33 @@ class Recurrent(Layer):
         "Both of them: x (n_x, m, T), or tokens (m, T) and a table (n_x, n_tokens)"
         seen, (m, T), d = x if table is None else table, x.shape[-2:], None
         if how.training and self.dropout:
-            d = draw_mask(how.rng, self.dropout, (self.n_a,), next(iter(parameters.values())).real.dtype)
+            d = dropout_mask(how.rng, self.dropout, (self.n_a,), next(iter(parameters.values())).real.dtype)
             parameters = thinned(self.kernel, parameters, d)
         state = state or {name: np.zeros((self.n_a, m), seen.dtype, order='F') for name in state_names(self.kernel)}
-        given = self.kernel, shorten(x, own), state, parameters, own, self.reverse
-        is_real = all(map(np.isrealobj, (seen, *state.values(), *parameters.values())))
-        with nullcontext() if is_real else engine_of('numpy'):      # compiled kernels are real
-            a, final, cache = recurrent_forward(*given, how.training, table=table)
+        call = make_call(self.kernel, shorten(x, own), state, parameters, own, self.reverse, how.training, True, table)
+        with nullcontext() if call.dtype.kind == 'f' else engine_of('numpy'):       # compiled kernels are real
+            a, final, cache = run_call(call)
         kept: Any = (cache, own, d, (self.n_a, m, T), table is None) if how.training else None
-        return _lengthen(np.asarray(a), T), final, _traced(T, table, *given) if how.trace else kept
+        return _lengthen(np.asarray(a), T), final, _gates_and_states(T, call) if how.trace else kept
 
-    @fits(cache=KEPT)
+    @fits(cache=KEPT, dstate=Optional({}))
     def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "The gradients of x (or of the table), of the parameters, of the initial state"
         inner, own, d, shape, has_time = cache
         require_shape(dy, *shape)
-        dx, dparameters, dstate0 = recurrent_backward(shorten(dy, own), dstate, inner)
+        dx, dparameters, dstate0 = trusted(recurrent_backward)(shorten(dy, own), dstate, inner)
         if d is not None: dparameters = thinned_backward(self.kernel, dparameters, d)
         return _lengthen(np.asarray(dx), shape[2]) if has_time else np.asarray(dx), dparameters, dstate0
 
 # %% ../nbs/20_layers.ipynb #c7b1e05f
-_PLACES = MappingProxyType({     # where a cell's cache has what
+_CACHE_INDEX = MappingProxyType({     # where a cell's cache has what
     'rnn': {'a': 0}, 'lstm': {'a': 0, 'c': 1, 'ft': 4, 'it': 5, 'cct': 6, 'ot': 7},
     'gru': {'a': 0, 'ut': 2, 'rt': 3, 'cct': 4}, 'gru_after': {'a': 0, 'ut': 2, 'rt': 3, 'cct': 4, 'qt': 5}})
 
-def _traced(T: int, table: NDArray | None, *given: Any) -> Arrays:
+def _gates_and_states(T: int, call: Call) -> Arrays:
     "Every gate and state at every step, (n_a, m, T), by the textbook's cell"
-    _, _, (_, plan, _, caches) = textbook_forward(checked_call(*given, table=table))  # type: ignore[misc]
-    steps = {name: np.stack([cache[i].T for cache in caches]) for name, i in _PLACES[given[0]].items()}
+    _, _, (_, plan, _, caches) = textbook_forward(call._replace(training=True))
+    steps = {name: np.stack([cache[i].T for cache in caches]) for name, i in _CACHE_INDEX[call.cell].items()}
     return {name: _lengthen(scatter(step, plan), T) for name, step in steps.items()}
 
 # %% ../nbs/20_layers.ipynb #7a5819cd
@@ -419,7 +417,8 @@ def _named_layers(name: str, value: Any, call: Any = None) -> Any:
     return value
 
 # %% ../nbs/20_layers.ipynb #4e7b93d8
-def _up(layers: Iterable[tuple[str, Any]], parameters: Arrays, x: NDArray, state: Arrays, how: Pass) -> tuple:
+def _forward_through(layers: Iterable[tuple[str, Any]], parameters: Arrays, x: NDArray, state: Arrays,
+                     how: Pass) -> tuple:
     "Through one layer after the other: the output; final states and caches by layer"
     final, caches = {}, {}
     for name, layer in layers:
@@ -428,7 +427,8 @@ def _up(layers: Iterable[tuple[str, Any]], parameters: Arrays, x: NDArray, state
     return x, final, caches
 
 # %% ../nbs/20_layers.ipynb #c4d87c71
-def _down(layers: Iterable[tuple[str, Any]], dy: NDArray, caches: Mapping[str, Any], dstate: Arrays) -> tuple:
+def _backward_through(layers: Iterable[tuple[str, Any]], dy: NDArray, caches: Mapping[str, Any],
+                      dstate: Arrays) -> tuple:
     "The same backward: the gradient of the input; those of parameters and initial states by layer"
     dparameters, dstate0 = {}, {}
     for name, layer in reversed(list(layers)):
@@ -459,13 +459,13 @@ class Chain(Layer):
     @fits(parameters=of_parts, state=of_parts)
     def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:
         "Each layer's output is the next one's input"
-        x, final, caches = _up(self.layers.items(), parameters, x, state or {}, how)
+        x, final, caches = _forward_through(self.layers.items(), parameters, x, state or {}, how)
         return x, join(final), join(caches) if how.trace else tuple(caches.items())
 
     @fits(cache=KEPT, dstate=of_parts)
     def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "From the last layer to the first; each one's input gradient is the output gradient of the one before"
-        dx, dparameters, dstate0 = _down(self.layers.items(), dy, dict(cache), dstate or {})
+        dx, dparameters, dstate0 = _backward_through(self.layers.items(), dy, dict(cache), dstate or {})
         return dx, join(dparameters), join(dstate0)
 
 # %% ../nbs/20_layers.ipynb #b94f06de
@@ -489,15 +489,15 @@ class TokenChain(Chain):
         (e, embedding), (r, recurrent), *above = self.layers.items()
         W, own, here = of_layer(parameters, e), of_layer(parameters, r), of_layer(state or {}, r)
         with in_layer(e): table = embedding.table(W)
-        with in_layer(r): a, after, cache = recurrent.look_up(own, x, table, here, how)
-        y, final, caches = _up(above, parameters, a, state or {}, how)
+        with in_layer(r): a, after, cache = recurrent.forward_tokens(own, x, table, here, how)
+        y, final, caches = _forward_through(above, parameters, a, state or {}, how)
         return y, join({r: after, **final}), ((r, cache), *caches.items())
 
     @fits(cache=KEPT, dstate=of_parts)
     def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
         "The gradient of the table is that of W, and tokens have none"
         (e, embedding), *above = self.layers.items()
-        dtable, dparameters, dstate0 = _down(above, dy, dict(cache), dstate or {})
+        dtable, dparameters, dstate0 = _backward_through(above, dy, dict(cache), dstate or {})
         return None, join({**dparameters, e: {'W': embedding.without_padding(dtable)}}), join(dstate0)
 
 # %% ../nbs/20_layers.ipynb #dce358a3
@@ -524,7 +524,8 @@ def outputs_by_name(
 ) -> Iterator[tuple[str, NDArray]]:  # (name of the layer, its output), in the order of computation
     "What each layer of a network gives, one after the other: to look inside, or to find where a NaN began"
     for key, inner in layer.layers.items() if isinstance(layer, Chain) else ():
-        path, given = f'{name}.{key}' if name else key, (of_layer(parameters, key), x, of_layer(state or {}, key) or None)
+        path = f'{name}.{key}' if name else key
+        given = of_layer(parameters, key), x, of_layer(state or {}, key) or None
         if isinstance(inner, Chain):
             for inside, x in outputs_by_name(inner, *given, path, lengths): yield inside, x
         else:

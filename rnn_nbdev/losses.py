@@ -28,29 +28,23 @@ def target_weights(mask: Numbers | None, shape: tuple[int, ...], dtype: np.dtype
 # %% ../nbs/02_losses.ipynb #669ec62e
 class Classes(Floats):
     "The right class of each target, an integer from 0 to `n_y` - 1"
-    plain = ''
+    plain, other, what = 'iu', '', 'integers: the classes'
 
     def __call__(self, name: str, value: Any, call: Any) -> Any:
         k, n_y = super().__call__(name, value, call), call.size('n_y')
         if k.min() < 0 or k.max() >= n_y: refuse(name, f'classes from {k.min()} to {k.max()}', f'0 to {n_y - 1}')
         return k
 
-    def other(self, name: str, value: NDArray, call: Any) -> NDArray:
-        return value if value.dtype.kind in 'iu' else refuse(name, value.dtype, 'integers: the classes')
-
 # %% ../nbs/02_losses.ipynb #dbf58203
 class Mask(Floats):
     "Which targets count: true/false or 0/1, at least one of them"
-    plain = 'f'
+    plain, other, what = 'biuf', '', 'true/false or 0/1'
 
     def __call__(self, name: str, value: Any, call: Any) -> Any:
         w = super().__call__(name, value, call)
         if not np.isfinite(w).all() or (w < 0).any(): refuse(name, 'numbers below 0 or not finite', 'true/false or 0/1')
         if not w.any(): refuse(name, 'no target that counts', 'at least one')
         return w
-
-    def other(self, name: str, value: NDArray, call: Any) -> NDArray:
-        return value if value.dtype.kind in 'biu' else refuse(name, value.dtype, 'true/false or 0/1')
 
 # %% ../nbs/02_losses.ipynb #20f52d0e
 @fits(z=Floats('n_y *k'), targets=Classes('*k'), mask=Mask('*k'))

@@ -13,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import numerics
-from rnn_nbdev.checks import (
-    Cache, Caches, Gradients, Methods, Number, Numbers, Parameters, Step, Steps, fits, trusted,
-)
+from .checks import Cache, Gradients, Methods, Number, Numbers, Parameters, Step, Steps, fits, trusted
 from .losses import Classes, Mask
-from .numerics import floating_dtype, new_sequence, sigmoid_backward, tanh_backward
+from .numerics import floating_dtype, sigmoid_backward, tanh_backward
 from .rnn import output_loss, output_loss_backward
 
 # %% auto #0
@@ -26,6 +24,7 @@ __all__ = ['LSTM', 'OUTPUT', 'lstm_cell_forward', 'lstm_forward', 'lstm_cell_bac
 
 # %% ../nbs/11_lstm.ipynb #c50c64c8
 sigmoid, softmax = trusted(numerics.sigmoid), trusted(numerics.softmax)      # inside, nobody checks again
+new_sequence = trusted(numerics.new_sequence)
 
 # %% ../nbs/11_lstm.ipynb #5f971617
 LSTM = {'Wf': 'n_a n_a+n_x', 'bf': 'n_a 1', 'Wi': 'n_a n_a+n_x', 'bi': 'n_a 1',
@@ -102,7 +101,7 @@ def stacked_backward(dz: Gradients, concat: NDArray, parameters: Parameters) -> 
     return dconcat, dweights
 
 # %% ../nbs/11_lstm.ipynb #b5e0c192
-@fits(caches=Caches('lstm_forward'), da='n_a m T<=T_x', dc='n_a m T', with_dc0=bool)
+@fits(caches=Cache('lstm_forward'), da='n_a m T<=T_x', dc='n_a m T', with_dc0=bool)
 def lstm_backward(da: Steps, caches: tuple, dc: Steps | None = None, with_dc0: bool = False) -> Gradients:
     """Backpropagation through time, through both states, from the direct gradient of each hidden state
 
@@ -148,7 +147,7 @@ def lstm_loss_backward(dloss: Any, cache: tuple) -> Gradients:
     return {**trusted(lstm_backward)(above['da'], caches, with_dc0=True), 'dWy': above['dW'], 'dby': above['db']}
 
 # %% ../nbs/11_lstm.ipynb #e21ce5f3
-@fits(cell_backward=Methods(('__call__',), 'the backward pass of a cell'), caches=Caches('the forward pass'))
+@fits(cell_backward=Methods(('__call__',), 'the backward pass of a cell'), caches=Cache('the forward pass'))
 def gradient_flow(cell_backward: Callable, caches: tuple, states: tuple[str, ...] = ('a',)) -> dict[str, NDArray]:
     """How large the gradient of each state is at each step, for a loss that sees only the last hidden state
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checks import Integer, Kind, fits, refuse
+from .checks import Integer, Kind, fits, refuse, trusted
 from rnn_nbdev.layers import (
-    KEPT, LAYER, NOTHING, RATE, Arrays, Backward, Chain, Flat, Forward, Layer, Pass, Recurrent, draw_mask,
+    KEPT, LAYER, NOTHING, RATE, Arrays, Backward, Chain, Flat, Forward, Layer, Pass, Recurrent, dropout_mask,
     in_layer, join, lengths_of, of_layer, of_parts, put_valid, require_shape, shorten, valid_steps,
 )
 from .numerics import new_sequence
@@ -66,7 +66,7 @@ class Pool(Layer):
         index, own, (n, m, T) = cache
         require_shape(dy, n, m)
         if self.how == 'mean': return _mean_step_backward(dy, own, T), {}, {}
-        dx = new_sequence(n, m, T, dy.dtype)
+        dx = trusted(new_sequence)(n, m, T, dy.dtype)
         np.put_along_axis(dx, index, dy[:, :, None], axis=2)
         return dx, {}, {}
 
@@ -137,8 +137,8 @@ class Dropout(Layer):
         n, m, *time = x.shape
         if time and self.every_step:
             own = np.full(m, time[0]) if lengths is None else lengths
-            return put_valid(draw_mask(rng, self.p, (own.sum(), n), x.real.dtype).T, own, time[0])
-        return draw_mask(rng, self.p, (*(1 for _ in time), m, n), x.real.dtype).T
+            return put_valid(dropout_mask(rng, self.p, (own.sum(), n), x.real.dtype).T, own, time[0])
+        return dropout_mask(rng, self.p, (*(1 for _ in time), m, n), x.real.dtype).T
 
     @fits(parameters=NOTHING, x=Flat('n m T'), state=NOTHING)
     def forward(self, parameters: Arrays, x: NDArray, state: Arrays | None = None, how: Pass = Pass()) -> Forward:

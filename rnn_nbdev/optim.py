@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import ByName, Integer, Like, Number, fits, refuse, trusted
+from .checks import ByName, Integer, Number, fits, refuse, trusted
 
 # %% auto #0
 __all__ = ['initialize_adam', 'update_parameters_with_adam', 'Optimizer', 'Adam', 'SGD', 'RMSProp', 'global_norm',
@@ -31,7 +31,7 @@ def initialize_adam(parameters: Mapping[str, NDArray]) -> tuple[dict[str, NDArra
     return v, s
 
 # %% ../nbs/30_optim.ipynb #6f07d1a3
-_BESIDE, _SIZE, _DECAY = Like('parameters', prefix='d'), Number(0), Number(0, below=1)
+_BESIDE, _SIZE, _DECAY = ByName(like='parameters', prefix='d'), Number(0), Number(0, below=1)
 
 @fits(t=Integer(1), learning_rate=_SIZE, beta1=_DECAY, beta2=_DECAY, epsilon=_SIZE,
       parameters=ByName(), grads=_BESIDE, v=_BESIDE, s=_BESIDE)
@@ -60,15 +60,12 @@ class _State(ByName):
     "What init gives: a running mean of each kind for each parameter, of its shape, and the number of steps t"
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         super().__call__(name, value)
-        kinds, parameters = call.given['self'].kinds, call.given['parameters']
-        for kind in kinds: Like('parameters', f'{kind}.').compare(name, value, parameters)
-        if len(value) > 1 + len(kinds) * len(parameters):
-            expected = {f'{kind}.{key}' for kind in kinds for key in parameters} | {'t'}
-            refuse(name, f'the name {min({*value} - expected)!r}', f'one of {sorted(expected)}')
+        given = call.given
+        self.compare(name, value, given['parameters'], [f'{kind}.' for kind in given['self'].kinds])
         return value
 
 # %% ../nbs/30_optim.ipynb #958c301a
-class _Gradients(Like):
+class _Gradients(ByName):
     "A gradient for each parameter, of its shape and dtype, and nothing else"
     def __call__(self, name: str, value: Any, call: Any = None) -> Any:
         super().__call__(name, value, call)
@@ -103,8 +100,8 @@ class Optimizer:
         "The state before the first step: running means of zero, under kind.name, and the number of steps t"
         return _zeros(parameters, self.kinds)
 
-    @fits(parameters=ByName('fc'), gradients=_Gradients('parameters', alone=True), state=_State(names=('t',)),
-          learning_rate=_SIZE)
+    @fits(parameters=ByName('fc'), gradients=_Gradients(like='parameters', alone=True),
+          state=_State(names=('t',), alone=True), learning_rate=_SIZE)
     def update(self, parameters: Mapping[str, NDArray], gradients: Mapping[str, NDArray], state: Mapping[str, NDArray],
                learning_rate: float | None = None) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
         "One step: new parameters, new state; gradients have the parameters' names, the rate is the object's by default"
@@ -196,7 +193,8 @@ def clip_by_global_norm(gradients: Mapping[str, NDArray], max_norm: float) -> tu
     norm = trusted(global_norm)(gradients)
     if math.isinf(norm):
         infinite = {name: np.where(np.isinf(g), np.sign(g), 0).astype(g.dtype) for name, g in gradients.items()}
-        return clip_by_global_norm(infinite, max_norm)[0] if max_norm < global_norm(infinite) else infinite, norm
+        direction, _ = trusted(clip_by_global_norm)(infinite, max_norm)
+        return direction, norm
     if not norm > max_norm: return dict(gradients), norm
     return {name: (g * (max_norm / norm)).astype(g.dtype, copy=False) for name, g in gradients.items()}, norm
 
@@ -220,7 +218,7 @@ class WeightAverage:
         "The state before the first update: no parameters counted yet"
         return _zeros(parameters, self.kinds)
 
-    @fits(parameters=ByName(), state=_State(names=('t',)))
+    @fits(parameters=ByName(), state=_State(names=('t',), alone=True))
     def update(self, parameters: Mapping[str, NDArray], state: Mapping[str, NDArray]) -> dict[str, NDArray]:
         "The state with these parameters counted; `state` is from init or the update before"
         t = int(state['t']) + 1

@@ -101,7 +101,7 @@ def loss_backward(
 _MANY = 1024          # numbers that are worth a compiled call
 
 def fused_for(*arrays: Any) -> Any:
-    "The compiled optimizers where the engine is, and these plain arrays are many numbers of one dtype and order; or None"
+    "The compiled optimizers where the engine is and these plain arrays are many numbers of one dtype and order"
     if engine() != 'jit': return None
     first = arrays[0]
     if type(first) is not np.ndarray or first.dtype not in FLOATS or first.size < _MANY: return None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import Integer, Kind, Methods, Number, as_array, fits, in_short, refuse, require, trusted
+from .checks import Floats, Integer, Kind, Methods, Number, fits, in_short, refuse, require, trusted
 from .train import Progress, Task, TrainingPlan, begin, train_step
 
 # %% auto #0
@@ -51,7 +51,7 @@ def padding_share(lengths: Sequence[int] | NDArray, batches: Iterable[NDArray]) 
 # %% ../nbs/33_practice.ipynb #188159e3
 def _lengths(given: Any) -> NDArray:
     "Lengths of examples, (n,), if they are integers of at least 1 and there are any"
-    lengths = as_array('lengths', given)
+    lengths = Floats.array('lengths', given)
     if lengths.ndim != 1 or not lengths.size or lengths.dtype.kind not in 'iu' or lengths.min() < 1:
         refuse('lengths', in_short(given), 'integers of at least 1, (n,)')
     return lengths

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import DTypeLike, NDArray
 
-from .checks import Integer, fits, in_short, refuse, trusted
+from .checks import Integer, fits, refuse, trusted
+from .init import FloatType
 from .numerics import new_sequence
 
 # %% auto #0
@@ -19,26 +20,19 @@ __all__ = ['Grammar', 'adding_problem', 'adding_problem_1997', 'multiplication_p
            'temporal_order_problem', 'parity_problem', 'grammar_string', 'grammar_accepts', 'grammar_problem',
            'grammar_losses']
 
-# %% ../nbs/41_problems.ipynb #b6864516
-def _floating(name: str, dtype: Any, call: Any = None) -> Any:
-    "A floating-point dtype: what an argument `dtype` has to be"
-    try: good = dtype is not None and np.issubdtype(dtype, np.floating)
-    except TypeError: good = False
-    return dtype if good else refuse(name, in_short(dtype), 'a floating-point dtype')
-
 # %% ../nbs/41_problems.ipynb #398a2476
-@fits(rng=Generator, m=Integer(1), T=Integer(2), dtype=_floating)
+@fits(rng=Generator, m=Integer(1), T=Integer(2), dtype=FloatType())
 def adding_problem(
     rng: Generator, m: int, T: int, dtype: DTypeLike = np.float64
 ) -> tuple[NDArray, NDArray]:  # x (2, m, T): numbers and markers; y (1, m): the sum of the two marked
     "The adding problem, a mark in each half (Arjovsky et al. 2016): m examples of T steps"
-    x = new_sequence(2, m, T, dtype)
+    x = trusted(new_sequence)(2, m, T, dtype)
     x[0] = rng.random((m, T))
     for half in ((0, T // 2), (T // 2, T)): x[1, np.arange(m), rng.integers(*half, m)] = 1
     return x, (x[0] * x[1]).sum(axis=1)[None]
 
 # %% ../nbs/41_problems.ipynb #ea400d84
-@fits(rng=Generator, m=Integer(1), T=Integer(20), dtype=_floating)
+@fits(rng=Generator, m=Integer(1), T=Integer(20), dtype=FloatType())
 def adding_problem_1997(
     rng: Generator, m: int, T: int, dtype: DTypeLike = np.float64,  # T is the shortest length
 ) -> tuple[NDArray, NDArray, NDArray]:  # x (2, m, T + T//10), y (1, m) from 0 to 1, lengths (m,)
@@ -53,7 +47,7 @@ def _marked_pairs(rng: Generator, m: int, T: int, low: float, neutral: float,
     each, lengths = np.arange(m), rng.integers(T, T + T // 10 + 1, m)
     first, second = rng.integers(0, 10, m), rng.integers(0, T // 2 - 1, m)
     second += second >= first       # counts the pairs that are still unmarked
-    x = new_sequence(2, m, T + T // 10, dtype)
+    x = trusted(new_sequence)(2, m, T + T // 10, dtype)
     x[0] = rng.uniform(low, 1, x[0].shape) * (np.arange(x.shape[2]) < lengths[:, None])
     x[0, (first == 0) | (second == 0), 0] = neutral
     x[1, each, 0] = x[1, each, lengths - 1] = -1
@@ -61,7 +55,7 @@ def _marked_pairs(rng: Generator, m: int, T: int, low: float, neutral: float,
     return x, np.stack([x[0, each, first], x[0, each, second]]), lengths
 
 # %% ../nbs/41_problems.ipynb #32590a24
-@fits(rng=Generator, m=Integer(1), T=Integer(20), dtype=_floating)
+@fits(rng=Generator, m=Integer(1), T=Integer(20), dtype=FloatType())
 def multiplication_problem(
     rng: Generator, m: int, T: int, dtype: DTypeLike = np.float64,  # T is the shortest length
 ) -> tuple[NDArray, NDArray, NDArray]:  # x (2, m, T + T//10), y (1, m) from 0 to 1, lengths (m,)
@@ -70,7 +64,7 @@ def multiplication_problem(
     return x, marked.prod(axis=0, keepdims=True), lengths
 
 # %% ../nbs/41_problems.ipynb #fc136a87
-@fits(rng=Generator, m=Integer(1), T=Integer(1), n_copy=Integer(1), n_symbols=Integer(2), dtype=_floating)
+@fits(rng=Generator, m=Integer(1), T=Integer(1), n_copy=Integer(1), n_symbols=Integer(2), dtype=FloatType())
 def copying_problem(
     rng: Generator, m: int, T: int,  # T steps from the last symbol to the sign
     n_copy: int = 10, n_symbols: int = 8, dtype: DTypeLike = np.float64,  # symbols to remember, size of the alphabet
@@ -86,7 +80,7 @@ def copying_problem(
 def _one_hot_sequence(symbols: NDArray, n: int, dtype: DTypeLike = np.float64) -> NDArray:
     "x (n, m, T): a one in the row of each symbol, zeros elsewhere; symbols (m, T), -1 beyond the end of a sequence"
     m, T = symbols.shape
-    x = new_sequence(n, m, T, dtype)
+    x = trusted(new_sequence)(n, m, T, dtype)
     example, step = np.nonzero(symbols >= 0)
     x[symbols[example, step], example, step] = 1
     return x
@@ -94,7 +88,7 @@ def _one_hot_sequence(symbols: NDArray, n: int, dtype: DTypeLike = np.float64) -
 # %% ../nbs/41_problems.ipynb #d9770640
 _ORDER_SYMBOLS = 'EBabcdXY'
 
-@fits(rng=Generator, m=Integer(1), T=Integer(10), places=(2, 3), dtype=_floating)
+@fits(rng=Generator, m=Integer(1), T=Integer(10), places=(2, 3), dtype=FloatType())
 def temporal_order_problem(
     rng: Generator, m: int, T: int = 100,  # T is the shortest length
     places: int = 2, dtype: DTypeLike = np.float64,  # how many X and Y there are: 2 or 3
@@ -111,13 +105,13 @@ def temporal_order_problem(
     return _one_hot_sequence(symbols, 8, dtype), classes, lengths
 
 # %% ../nbs/41_problems.ipynb #d7347cc0
-@fits(rng=Generator, m=Integer(1), T=Integer(1), dtype=_floating)
+@fits(rng=Generator, m=Integer(1), T=Integer(1), dtype=FloatType())
 def parity_problem(
     rng: Generator, m: int, T: int, dtype: DTypeLike = np.float64
 ) -> tuple[NDArray, NDArray]:  # x (1, m, T) of -1 and 1; targets (m, T): 1 where the number of ones so far is odd
     "Bits, and at each step whether the ones so far are odd in number"
     bits = rng.integers(0, 2, (m, T))
-    x = new_sequence(1, m, T, dtype)
+    x = trusted(new_sequence)(1, m, T, dtype)
     x[0] = 2 * bits - 1
     return x, bits.cumsum(axis=1) % 2
 
@@ -180,14 +174,14 @@ def _embed(grammar: Grammar) -> Grammar:
             (('E', last + 1),))
 
 # %% ../nbs/41_problems.ipynb #6943b404
-@fits(rng=Generator, m=Integer(1), grammar=_a_grammar, dtype=_floating)
+@fits(rng=Generator, m=Integer(1), grammar=_a_grammar, dtype=FloatType())
 def grammar_problem(
     rng: Generator, m: int, grammar: Grammar = _REBER, dtype: DTypeLike = np.float64
 ) -> tuple[NDArray, NDArray, NDArray, NDArray]:  # x (7, m, T), next letters (m, T), legal ones (7, m, T), lengths (m,)
     "Strings letter by letter, with the next letter and every legal next letter"
     strings = [trusted(grammar_string)(rng, grammar) for _ in range(m)]
     lengths = np.array([len(s) - 1 for s in strings])
-    letters, legal = np.full((m, lengths.max() + 1), -1), new_sequence(7, m, lengths.max(), bool)
+    letters, legal = np.full((m, lengths.max() + 1), -1), trusted(new_sequence)(7, m, lengths.max(), bool)
     for k, s in enumerate(strings):
         letters[k, :len(s)] = [_LETTERS.index(letter) for letter in s]
         for t, state in enumerate(_grammar_states(s, grammar)[1:-1]):

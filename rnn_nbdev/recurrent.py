@@ -25,7 +25,7 @@ from rnn_nbdev.kernels import (
 
 # %% auto #0
 __all__ = ['ENGINES', 'has_numba', 'engine', 'use_engine', 'engine_of', 'load_jit', 'one_blas_thread', 'recurrent_forward',
-           'recurrent_backward', 'Stream']
+           'run_call', 'recurrent_backward', 'Stream']
 
 # %% ../nbs/17_recurrent.ipynb #82e96ae2
 ENGINES = 'textbook', 'numpy', 'jit'
@@ -43,7 +43,8 @@ def _that_runs(name: str, source: str = 'engine') -> str:
     "The name of an engine, unless there is none of that name or it can't run"
     require(ENGINES, **{source: name})
     if name == 'jit' and not has_numba():
-        raise ArgumentError(f"{source}: got 'jit', which needs Numba: pip install rnn_nbdev[fast]; no NUMBA_DISABLE_JIT")
+        raise ArgumentError(f"{source}: got 'jit', which needs Numba: "
+                            'pip install rnn_nbdev[fast]; no NUMBA_DISABLE_JIT')
     return name
 
 # %% ../nbs/17_recurrent.ipynb #8d694839
@@ -113,10 +114,13 @@ def recurrent_forward(
     table: NDArray | None = None,  # (n_x, n_tokens): the input is the token's column
 ) -> tuple[NDArray | None, dict[str, NDArray], Any]:  # a (n_a, m, T), final state, cache
     "A cell over a sequence, on the current engine; raises ArgumentError where something doesn't fit"
-    call = checked_call(cell, x, state, parameters, lengths, reverse, training, outputs, table)
+    return run_call(checked_call(cell, x, state, parameters, lengths, reverse, training, outputs, table))
+
+def run_call(call: Call) -> tuple[NDArray | None, dict[str, NDArray], Any]:
+    "The same of a call that is already made"
     forward, backward = _passes(engine())
     a, final, inner = forward(call)
-    return a, final, (backward, inner) if training else None
+    return a, final, (backward, inner) if call.training else None
 
 # %% ../nbs/17_recurrent.ipynb #2deedaa7
 @fits(dstate=Optional({}), cache=Cache('recurrent_forward', 2), inputs=bool)

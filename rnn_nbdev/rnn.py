@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import numerics
-from .checks import Cache, Caches, Gradients, Number, Numbers, Parameters, Step, Steps, fits, trusted
+from .checks import Cache, Gradients, Number, Numbers, Parameters, Step, Steps, fits, trusted
 from .losses import Classes, Mask, cross_entropy, cross_entropy_backward
-from .numerics import floating_dtype, new_sequence, tanh_backward
+from .numerics import floating_dtype, tanh_backward
 
 # %% auto #0
 __all__ = ['RNN', 'rnn_cell_forward', 'rnn_forward', 'rnn_cell_backward', 'rnn_backward', 'affine_forward', 'affine_backward',
            'as_columns', 'output_loss', 'output_loss_backward', 'rnn_loss', 'rnn_loss_backward']
 
 # %% ../nbs/10_rnn.ipynb #85654725
-softmax = trusted(numerics.softmax)      # inside, nobody checks again
+softmax, new_sequence = trusted(numerics.softmax), trusted(numerics.new_sequence)      # inside, nobody checks again
 
 # %% ../nbs/10_rnn.ipynb #af785a58
 RNN = {'Wax': 'n_a n_x', 'Waa': 'n_a n_a', 'ba': 'n_a 1'}
@@ -72,7 +72,7 @@ def rnn_cell_backward(da_next: Step, cache: tuple) -> Gradients:
     return {'dxt': dxt, 'da_prev': da_prev, 'dWax': dWax, 'dWaa': dWaa, 'dba': dba}
 
 # %% ../nbs/10_rnn.ipynb #f8a1e3a3
-@fits(caches=Caches('rnn_forward'), da='n_a m T<=T_x')
+@fits(caches=Cache('rnn_forward'), da='n_a m T<=T_x')
 def rnn_backward(da: Steps, caches: tuple) -> Gradients:
     """Backpropagation through time, from the direct gradient of each state; da may cover only the first T steps
 

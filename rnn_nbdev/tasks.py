@@ -51,7 +51,7 @@ def pack(sequences: Sequence[NDArray], dtype: DTypeLike = np.float32) -> tuple[N
 
     Behind the shorter ones stand zeros."""
     lengths = np.array([len(x) for x in sequences])
-    packed = new_sequence(sequences[0].shape[1], len(sequences), lengths.max(), dtype)
+    packed = trusted(new_sequence)(sequences[0].shape[1], len(sequences), lengths.max(), dtype)
     for i, x in enumerate(sequences): packed[:, i, :len(x)] = x.T
     return packed, lengths
 
@@ -407,7 +407,7 @@ def _as_sequence(x: Any, name: str, n_x: int | None = None) -> NDArray:
     if x.dtype.kind not in 'biuf': refuse(name, x.dtype, 'real numbers')
     if x.ndim == 1: x = x[:, None]
     if x.ndim != 2 or 0 in x.shape: refuse(name, f'shape {x.shape}', '(steps, features)')
-    if n_x is not None and x.shape[1] != n_x: refuse(name, f'{x.shape[1]} features', n_x)  # type: ignore[arg-type]
+    if n_x is not None and x.shape[1] != n_x: refuse(name, f'{x.shape[1]} features', n_x)
     if not np.isfinite(x).all(): refuse(name, 'NaN or infinity', 'finite numbers')
     return x
 
@@ -586,7 +586,7 @@ class SequenceClassifier(ClassifierMixin, _SequenceEstimator):
 
     def predict_proba(self, X: Any) -> NDArray:
         "The probability of each class, (m, classes), in the order of classes_"
-        return np.mean([softmax(z) for z in self.scores(X)], axis=0).T
+        return np.mean([trusted(softmax)(z) for z in self.scores(X)], axis=0).T
 
     def predict(self, X: Any) -> NDArray:
         "The likeliest class of each sequence, (m,)"

@@ -327,7 +327,7 @@ def surprises(
     for start in range(0, streams.shape[1] - 1, T):
         window = streams[:, start:start + T + 1]
         z, state, _ = model.reader.forward(parameters, window[:, :-1], state, Pass(training=False))
-        found.append(-np.take_along_axis(log_softmax(z / temperature), window[None, :, 1:], axis=0)[0])
+        found.append(-np.take_along_axis(trusted(log_softmax)(z / temperature), window[None, :, 1:], axis=0)[0])
     return np.concatenate(found, axis=1)
 
 # %% ../nbs/42_text.ipynb #cf94ca3f

@@ -70,21 +70,8 @@ class Progress:
 def begin(task: Task, optimizer: Any, seed: int) -> Progress:
     "A run before its first step, with the task's first parameters; everything random in it follows from the seed"
     rng = np.random.default_rng(seed)
-    parameters, carry = _answer('begin', task.begin(rng), 2)
+    parameters, carry = _unpack('begin', task.begin(rng), 2)
     return Progress(0, 0, parameters, optimizer.init(parameters), carry, rng)
-
-# %% ../nbs/32_train.ipynb #4a4dfe70
-def _answer(method: str, given: Any, parts: int) -> Any:
-    "What a task's method gave, if it is so many things"
-    if not isinstance(given, tuple | list) or len(given) != parts:
-        refuse('task', f'{in_short(given)} from its {method}', f'{parts} things')
-    return given
-
-# %% ../nbs/32_train.ipynb #2c7c7e52
-def _loss(name: str, given: Any) -> float:
-    "A loss that a task gave, finite or not, if it is one number"
-    if np.ndim(given) or np.asarray(given).dtype.kind not in 'biuf': refuse(name, in_short(given), 'a number')
-    return float(given)
 
 # %% ../nbs/32_train.ipynb #fca8ab10
 _COUNT, _RATE, _CLIP = Integer(1), Number(0), Number(above=0, most=math.inf)
@@ -120,11 +107,11 @@ def train_step(task: Task, optimizer: Any, progress: Progress, plan: TrainingPla
     loss, gradients, carry, units = _step_gradients(task, progress, plan.accumulate)
     clipped, norm = _clip(gradients, plan)
     if not math.isfinite(norm) and not _all_finite(clipped.values()):
-        raise _not_finite(step, 'gradient', ((f'gradient of {n}', g) for n, g in gradients.items()))
+        raise _not_finite_error(step, 'gradient', ((f'gradient of {n}', g) for n, g in gradients.items()))
     with np.errstate(over='ignore', invalid='ignore'):
         parameters, state = optimizer.update(progress.parameters, clipped, progress.optimizer, rate)
     after = [*parameters.items(), *((f'optimizer state {n}', a) for n, a in state.items())]
-    if not _all_finite(a for _, a in after): raise _not_finite(step, 'result of the update', iter(after))
+    if not _all_finite(a for _, a in after): raise _not_finite_error(step, 'result of the update', iter(after))
     average = plan.average.update(parameters, progress.average or plan.average.init(parameters)) if plan.average else {}
     entry = {'step': step, 'loss': loss, 'gradient_norm': norm if np.isfinite(norm) else None, 'learning_rate': rate}
     return replace(progress, step=step, seen=progress.seen + units, parameters=parameters, optimizer=state, carry=carry,
@@ -135,9 +122,10 @@ def _batch_gradients(task: Task, progress: Progress, carry: Arrays) -> tuple[flo
     "The loss of one batch, which must be finite, its gradients, the carry after it, how many units it has"
     with np.errstate(over='ignore', invalid='ignore'):      # a number that overflows is reported below, by name
         given = task.gradients(progress.parameters, carry, progress.rng)
-    given, gradients, after, units = _answer('gradients', given, 4)
-    loss = _loss('loss', given)
-    if not math.isfinite(loss): raise _not_finite(progress.step + 1, 'loss', task.arrays(progress.parameters, carry))
+    given, gradients, after, units = _unpack('gradients', given, 4)
+    loss = _as_loss('loss', given)
+    if not math.isfinite(loss):
+        raise _not_finite_error(progress.step + 1, 'loss', task.arrays(progress.parameters, carry))
     return loss, gradients, after, _COUNT('units', units)
 
 # %% ../nbs/32_train.ipynb #a7db8f76
@@ -154,13 +142,26 @@ def _step_gradients(task: Task, progress: Progress, batches: int) -> tuple[float
         gradients = {name: (1 - part) * g + part * here[name] for name, g in gradients.items()}
     return loss, gradients, carry, units
 
+# %% ../nbs/32_train.ipynb #4a4dfe70
+def _unpack(method: str, given: Any, parts: int) -> Any:
+    "What a method of a task returned; raises ArgumentError unless it is a tuple or list of so many parts"
+    if not isinstance(given, tuple | list) or len(given) != parts:
+        refuse('task', f'{in_short(given)} from its {method}', f'{parts} things')
+    return given
+
+# %% ../nbs/32_train.ipynb #2c7c7e52
+def _as_loss(name: str, given: Any) -> float:
+    "A loss that a task returned, finite or not; raises ArgumentError unless it is one number"
+    if np.ndim(given) or np.asarray(given).dtype.kind not in 'biuf': refuse(name, in_short(given), 'a number')
+    return float(given)
+
 # %% ../nbs/32_train.ipynb #8e0dca77
 def _clip(gradients: Arrays, plan: TrainingPlan) -> tuple[Arrays, float]:
     "Gradients clipped as the plan says, first by value, then by global norm, and their norm before"
     if plan.max_value is None and plan.max_norm is not None: return clip_by_global_norm(gradients, plan.max_norm)
     norm = global_norm(gradients)
-    if plan.max_value is not None: gradients = clip_by_value(gradients, plan.max_value)
-    if plan.max_norm is not None: gradients, _ = clip_by_global_norm(gradients, plan.max_norm)
+    if plan.max_value is not None: gradients = trusted(clip_by_value)(gradients, plan.max_value)
+    if plan.max_norm is not None: gradients, _ = trusted(clip_by_global_norm)(gradients, plan.max_norm)
     return gradients, norm
 
 # %% ../nbs/32_train.ipynb #47ec7af6
@@ -184,7 +185,7 @@ def first_not_finite(arrays: Iterable[tuple[str, Any]]) -> str:
     return 'none, it is the loss itself'
 
 # %% ../nbs/32_train.ipynb #ac1494ab
-def _not_finite(step: int, what: str, arrays: Iterable[tuple[str, Any]]) -> FloatingPointError:
+def _not_finite_error(step: int, what: str, arrays: Iterable[tuple[str, Any]]) -> FloatingPointError:
     "The error for a number that is not finite; arrays (name, array)"
     return FloatingPointError(f'step {step}: the {what} is not finite; first bad array: {first_not_finite(arrays)}')
 
@@ -196,15 +197,16 @@ def validate(task: Task, progress: Progress, plan: TrainingPlan) -> tuple[Progre
     candidates = {'validation_loss': progress.parameters}
     if plan.average: candidates['averaged_validation_loss'] = averaged_parameters(progress.average)
     with np.errstate(over='ignore', invalid='ignore'):
-        losses = {name: _loss('validation_loss', task.validation_loss(p)) for name, p in candidates.items()}
+        losses = {name: _as_loss('validation_loss', task.validation_loss(p)) for name, p in candidates.items()}
     for name, loss in losses.items():
         if not math.isfinite(loss):
-            raise _not_finite(progress.step, name.replace('_', ' '), task.arrays(candidates[name], progress.carry))
-    watch = _remember(plan, progress, losses.get('averaged_validation_loss', losses['validation_loss']))
+            arrays = task.arrays(candidates[name], progress.carry)
+            raise _not_finite_error(progress.step, name.replace('_', ' '), arrays)
+    watch = _update_watch(plan, progress, losses.get('averaged_validation_loss', losses['validation_loss']))
     return replace(progress, watch=watch), {'step': progress.step, **losses}
 
 # %% ../nbs/32_train.ipynb #f9d8cdac
-def _remember(plan: TrainingPlan, progress: Progress, loss: float) -> Arrays:
+def _update_watch(plan: TrainingPlan, progress: Progress, loss: float) -> Arrays:
     "The states of patience, and the best validations, lowest loss first"
     after: Arrays = {}
     for part, patience in (('plateau', plan.plateau), ('stop', plan.stop)):
@@ -320,7 +322,7 @@ def fit(
     recorder, saved = _Recorder(folder, progress), None
     _remove_leftovers(folder, progress)
     def save() -> None:
-        save_checkpoint(folder / 'checkpoint.safetensors', progress, settings or {})
+        trusted(save_checkpoint)(folder / 'checkpoint.safetensors', progress, settings or {})
         _remove_leftovers(folder, progress)
         if on_save: on_save(progress)
     def record(entry: dict[str, Any]) -> None:
@@ -339,7 +341,7 @@ def fit(
                     record(entry)
                     recorder.write('speed', {'step': progress.step, **recorder.speed(progress, task.unit)})
                     good = progress.step in progress.watch.get('best.step', ())
-                    if good: save_checkpoint(_best_path(folder, progress.step), progress, settings or {})
+                    if good: trusted(save_checkpoint)(_best_path(folder, progress.step), progress, settings or {})
                 if good or progress.step % plan.save_every == 0: save(); saved = progress.step
         finally: recorder.close()
         if saved != progress.step: save()
@@ -354,7 +356,7 @@ def _require_state_of(optimizer: Any, progress: Progress) -> None:
 
 # %% ../nbs/32_train.ipynb #a639c8b9
 class _Recorder:
-    "Writes a run down, line by line"
+    "Writes the history and the speed of a run, line by line"
     def __init__(self, folder: Path, progress: Progress) -> None:
         self.began, self.seen, self.files = time.perf_counter(), progress.seen, {}
         for name in ('history', 'speed'):

@@ -503,16 +503,9 @@ def plot_gates(gates: Mapping[str, np.ndarray],        # name -> (n_units, T), a
 STYLES = (('#0072b2', '-', 'o'), ('#d55e00', '--', 's'), ('#009e73', '-.', '^'), ('#cc79a7', ':', 'D'),
           ('#5f4b00', (0, (5, 1, 1, 1, 1, 1)), 'v'), ('#7a6fd0', (0, (7, 2)), 'P'), ('#000000', (0, (1, 1)), 'X'))
 
-@dataclass(frozen=True)
-class _AsIs:
+class _AsIs(Floats):
     "An array of this shape, which is handed on with the dtype and the memory that it has"
-    text: str
-
-    def __call__(self, name: str, value: Any, call: Any) -> np.ndarray:
-        array = np.asarray(value)
-        if array.dtype.kind not in 'biuf': refuse(name, array.dtype, 'an array of real numbers')
-        Shape(self.text)(name, np.broadcast_to(0., array.shape), call)    # in its stead: integers stay integers
-        return array
+    plain, other, what = 'biuf', '', 'an array of real numbers'
 
 # %% ../nbs/08_viz.ipynb #a5a35705
 def _curve(ax: Axes, x: np.ndarray, y: np.ndarray, name: str, k: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 from rnn_nbdev.gradcheck import leaves
 from rnn_nbdev.kernels import cell_shapes, state_names, textbook_cells, thinned
 from rnn_nbdev.layers import (
-    Chain, Dense, Embedding, Pass, Recurrent, TokenChain, _lengthen, _take_valid, check_layer, draw_mask,
+    Chain, Dense, Embedding, Pass, Recurrent, TokenChain, _lengthen, _take_valid, check_layer, dropout_mask,
     outputs_by_name, put_valid, shorten, summary, valid_steps,
 )
 from rnn_nbdev.networks import Bidirectional, Dropout, Pool, Residual, stacked, trace
@@ -332,7 +332,7 @@ def test_dropout_scales_what_stays():
     for y in (once, anew): assert set(np.unique(y)) == {0, 1 / .75} and abs(y.mean() - 1) < .1
     assert (once == once[:, :, :1]).all() and not (anew == anew[:, :, :1]).all()
     assert (once[:, :1] != once).any(), 'each example has a mask of its own'
-    assert draw_mask(rng, 0., (3,), np.float32).dtype == np.float32
+    assert dropout_mask(rng, 0., (3,), np.float32).dtype == np.float32
 
 
 @pytest.mark.parametrize('sign', [1, -1])
@@ -352,7 +352,7 @@ def test_recurrent_dropout_leaves_out_units_of_the_state_alone(cell):
     "As if their columns in the recurrent weights were zero, for all examples; inputs, biases, what is carried stay"
     layer, rng = Recurrent(3, 4, **CELLS[cell], dropout=.5), np.random.default_rng(0)
     x, (parameters, state) = rng.standard_normal((3, 3, 5)), drawn(layer, rng)
-    d = draw_mask(np.random.default_rng(1), .5, (4,), np.float64)
+    d = dropout_mask(np.random.default_rng(1), .5, (4,), np.float64)
     assert {*d} == {0., 2.}
     y, final, cache = layer.forward(parameters, x, state, Pass(rng=np.random.default_rng(1)))
     dy, dfinal = rng.standard_normal(y.shape), {name: rng.standard_normal(s.shape) for name, s in final.items()}
@@ -390,7 +390,7 @@ def test_every_engine_leaves_out_the_same(cell, tokens, lengths, reverse, dtype,
     parameters = {name: draw(*shape) / dtype(3) for name, shape in cell_shapes(cell, 3, 9).items()}
     state, dstate = ({name: draw(9, 3) for name in state_names(cell)} for _ in range(2))
     given = (rng.integers(6, size=(3, 5)), draw(3, 6)) if tokens else (draw(3, 3, 5),)
-    run, da = layer.look_up if tokens else layer.forward, draw(9, 3, 5)
+    run, da = layer.forward_tokens if tokens else layer.forward, draw(9, 3, 5)
     how = lambda **more: Pass(lengths=lengths, rng=np.random.default_rng(1), **more)
     for name in ENGINES if has_numba() else ENGINES[:2]:
         with engine_of(name):
@@ -526,7 +526,7 @@ def test_a_traced_run_shows_the_gates_of_this_run(cell, reverse, engine):
         plain = layer.forward(parameters, x, state, Pass(lengths=lengths, rng=draw()))
     same((y, final), plain[:2])
     np.testing.assert_allclose(seen['a'], y, rtol=1e-10, atol=1e-13)
-    step, d = textbook_cells(layer.kernel)[0], draw_mask(draw(), .4, (4,), np.float64)
+    step, d = textbook_cells(layer.kernel)[0], dropout_mask(draw(), .4, (4,), np.float64)
     names = {'rnn': {}, 'lstm': {'ft': 4, 'it': 5, 'cct': 6, 'ot': 7}}.get(cell, {'ut': 2, 'rt': 3, 'cct': 4})
     for i, length in enumerate(lengths):
         now, own = {k: s[:, i:i + 1] for k, s in state.items()}, thinned(layer.kernel, parameters, d)

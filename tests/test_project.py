@@ -193,6 +193,14 @@ def test_exported_lines_fit_the_page(path):
         assert [line for line in text(cell).split('\n') if len(line) > 120] == [], 'longer than 120 columns'
 
 
+@by_name
+def test_page_code_fits_the_page(path):
+    for cell in cells(path, 'code'):
+        if re.match(r'#\|\s*export', text(cell)): continue
+        lines = [line for line in text(cell).split('\n') if not line.startswith('#|')]
+        assert [line for line in lines if len(line) > 120] == [], 'longer than 120 columns'
+
+
 # ------------------------------------------------------------------------------------------------------ the outputs
 
 machine = re.compile(r'/(?:home|root|Users|tmp|work|opt|var|private|mnt)/\w|'

@@ -187,10 +187,10 @@ def wrong(spec) -> list:
             ones = (1,) * len(spec.terms)
             more = [] if spec.rest else [np.ones((*ones, 1))]
             return [None, 'abc', [1.0], 1.0, object(), np.ones(ones).astype(str), *more]
-        case checks.Shapes(): return [None, 'abc', 1.0, []] + [{}] * bool(spec.always)
-        case checks.Cache() | checks.Caches(): return [None, 'abc', (), [], 1.0]
+        case checks.Shapes(): return [None, 'abc', 1.0, []] + [{}] * any(not other for _, other, *_ in spec.parts)
+        case checks.Cache(): return [None, 'abc', (), [], 1.0]
         case checks.Number():
-            step = 1 if spec.kind == 'integer' else 0.125
+            step = 1 if isinstance(spec, checks.Integer) else 0.125
             ends = [spec.least - step] if spec.least > -math.inf else []
             ends += [spec.above] if spec.above is not None else []
             ends += [spec.below] if spec.below < math.inf or spec.most != math.inf else []
@@ -223,7 +223,7 @@ def test_what_a_declaration_excludes_is_refused(name, argument, tmp_path, monkey
     assert wrong(spec), 'nothing is excluded'
     on_disk = lambda: {path: path.read_bytes() for path in HERE.rglob('*') if path.is_file()}
     before, names = on_disk(), argument
-    if isinstance(spec, checks.Shapes): names += ' ' + ' '.join(key for key, *_ in [*spec.always, *spec.optional])
+    if isinstance(spec, checks.Shapes): names += ' ' + ' '.join(key for key, *_ in spec.parts)
     for bad in wrong(spec):
         if bad is None and free: continue
         refused(names, finished, function, {**CALLS[name], argument: bad})

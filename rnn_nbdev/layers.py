@@ -14,33 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .checks import Integer, Kind, Methods, Number, Shape, Shapes, fits, refuse, require, trusted
-from .files import Arrays
-from .gru import GRU
-from .init import GENERATOR, FloatType, glorot, initialize_gru, initialize_lstm, initialize_rnn
-from .gradcheck import GradientReport, check_gradients
-from rnn_nbdev.kernels import (
-    Call, Tokens, check_lengths, make_call, scatter, state_names, sum_by_row, textbook_forward, thinned,
-    thinned_backward,
-)
-from .lstm import LSTM
-from .outputs import output_backward, output_forward
-from .recurrent import engine_of, recurrent_backward, run_call
-from .rnn import RNN
-
-# %% ../nbs/20_layers.ipynb #d9693cd8
-from __future__ import annotations
-
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
-
 from .checks import Integer, Kind, Methods, Number, Optional, Shape, Shapes, fits, refuse, require, trusted
+from .files import Arrays
 from .gru import GRU
 from .init import GENERATOR, FloatType, glorot, initialize_gru, initialize_lstm, initialize_rnn
 from .gradcheck import GradientReport, check_gradients

@@ -247,7 +247,8 @@ class ByName:
             if key not in value: refuse(name, sorted(map(str, value)), f'{key} among them')
         for key, a in value.items():
             if not isinstance(key, str): refuse(name, f'the name {key!r}', 'text')
-            if not isinstance(a, (np.ndarray, np.generic)): refuse(f'{name}[{key!r}]', type(a).__name__, 'a NumPy array')
+            numpys = isinstance(a, (np.ndarray, np.generic))
+            if not numpys: refuse(f'{name}[{key!r}]', type(a).__name__, 'a NumPy array')
             if a.dtype.kind in self.kinds: continue
             words = {'fc': 'floating-point numbers', 'biuf': 'real numbers'}
             refuse(f'{name}[{key!r}]', a.dtype, words.get(self.kinds, 'numbers'))
@@ -265,7 +266,7 @@ class ByName:
 
 # %% ../nbs/00_checks.ipynb #fd5b0f56
 class Cache:
-    "What a forward pass gave: so many parts, the first of these shapes; 0 for the pair ([cache of each of T_x steps], x)"
+    "What a forward pass gave: so many parts, the first of these shapes; 0: the pair ([cache of each step], x)"
     def __init__(self, source: str, parts: int = 0, *shapes: str) -> None:
         self.source, self.parts, self.words = source, parts, [('', f'of {source}')]
         self.shapes = [Shape(text) for text in (shapes if parts else ('n_a m',))]

@@ -13,6 +13,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 # %% ../nbs/91_package.ipynb #134c82ce
+#| code-fold: true
 _DOOR = '''
 The course's functions
     softmax                      numerics    softmax over axis 0

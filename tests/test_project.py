@@ -284,10 +284,11 @@ def test_every_exported_name_exists():
         assert all(hasattr(loaded, name) for name in loaded.__all__), module
 
 
-def test_the_stub_says_what_the_door_says():
+def test_the_stub_and_the_index_say_what_the_door_says():
     sys.path.insert(0, str(root/'tools'))
     import door
     assert (package/'__init__.pyi').read_text(encoding='utf-8') == door.stub(), 'make export writes it'
+    assert any(text(cell) == door.index() for cell in cells(door.page, 'markdown')), 'the index by subject'
 
 
 def test_type_checkers_know_the_names_and_their_types(tmp_path):

@@ -19,6 +19,7 @@ from typing import Annotated, Any, NoReturn
 
 import fastcore.script
 import numpy as np
+from fastcore.docments import docments
 from fastcore.script import call_parse, store_true
 
 from . import __version__
@@ -367,11 +368,12 @@ _Version: Any = (fastcore.script.Param(_WORDS, action='version') if hasattr(fast
 
 def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
     "A command that takes the settings as options, in the place of its **given; None is one that was not given"
-    options = [Parameter(f.name, Parameter.KEYWORD_ONLY, default=None, annotation=type(f.default))
-               for f in fields(_Settings)]
+    said, param = docments(_Settings), getattr(fastcore.script, 'Param', None)
+    kind = lambda f: type(f.default) if param is None else param(said[f.name], type(f.default))
+    options = [Parameter(f.name, Parameter.KEYWORD_ONLY, default=None, annotation=kind(f)) for f in fields(_Settings)]
     own = [p for p in signature(command, eval_str=True).parameters.values() if p.kind is p.KEYWORD_ONLY]
     command.__signature__ = Signature([*options, *own])  # type: ignore[attr-defined]
-    command.__delwrap__ = _Settings  # type: ignore[attr-defined]       # where fastcore finds their comments
+    if param is None: command.__delwrap__ = _Settings  # type: ignore[attr-defined]      # fastcore 2 finds comments there
     return command
 
 # %% ../nbs/90_cli.ipynb #b3e4c8ce

@@ -211,6 +211,8 @@ forecasts_refused = {
     'time twice': (lambda: brief.fit(None, series, np.zeros(120)), 'times'),
     'time spans': (lambda: brief.fit(None, np.arange(120).astype('m8[D]')), 'y: got timedelta64'),
     'covariates of one axis': (lambda: brief.fit(hour[:, 0], series), '2D array'),
+    'naive: a number': (lambda: seasonal_naive(3.0, 1, 1), r'y: got shape \(\)'),
+    'loss: shape': (lambda: quantile_loss(np.zeros((2, 3)), np.zeros(3), [0.5]), r'y_pred: got shape \(2, 3\)'),
     **{f'{option} {bad}': (lambda option=option, bad=bad: trained(**{option: bad}), f'{option}: got')
        for option, bad in (
         ('horizon', 0), ('season', 1.5), ('calibration', 9.5), ('calibration', -1), ('linear', -0.1), ('linear', 1.1),

@@ -305,7 +305,8 @@ refusals = {
     **{f'{option} {bad}': (lambda option=option, bad=bad: optioned(**{option: bad}), f'^{option}: got')
        for option, bad in (
            ('epochs', 0), ('noise', -1), ('noise', np.inf), ('dropout', 1), ('units', 2.5), ('members', 0),
-           ('patience', 0), ('learning_rate', 0), ('validation_fraction', 0.01), ('validation_fraction', 0.9), ('class_weight', 3))},
+           ('patience', 0), ('learning_rate', 0), ('validation_fraction', 0.01), ('validation_fraction', 0.9),
+           ('class_weight', 3))},
     'lists of unequal lengths': (lambda: quick.fit([[1.0, 2.0], [1.0]], ['a', 'b']), 'X: got lists of unequal lengths'),
     'some arrays and some text': (lambda: quick.fit([X[0], 'up'], ['a', 'b']), r'X\[1\]: got text'),
     'truth values and numbers': (lambda: quick.fit([X[0] > 0, X[1]], ['a', 'b']), r'X\[1\]: got float64 beside bool'),

@@ -63,25 +63,11 @@ def targets(estimator) -> np.ndarray:
 
 @both
 def test_every_form_of_the_same_data_gives_the_same(estimator):
-    block = rng.normal(size=(12, 5, 1))
-    y = targets(estimator)[:12]
-    outputs = [clone(estimator).fit(X, y).predict(X)
-               for X in (block, list(block), block[:, :, 0], [x[:, 0] for x in block], block.tolist())]
-    for out in outputs[1:]: assert (out == outputs[0]).all()
-
-
-@both
-def test_nested_lists_are_as_good_as_arrays(estimator):
-    whole = [x.round() for x in sequences]
+    block, whole = rng.normal(size=(12, 5, 1)), [x.round() for x in sequences]
     nested = [x.astype(int).tolist() if i % 2 else x.tolist() for i, x in enumerate(whole)]
-    y = targets(estimator)
-    assert (clone(estimator).fit(nested, y).predict(nested) == clone(estimator).fit(whole, y).predict(whole)).all()
-
-
-@pytest.mark.parametrize('kind', [SequenceClassifier, SequenceRegressor, Forecaster])
-def test_help_says_how_the_data_are_given(kind):
-    words = 'fit(None, y)' if kind is Forecaster else 'predict([x])'
-    assert words in kind.__doc__
+    for forms in ((block, list(block), block[:, :, 0], [x[:, 0] for x in block], block.tolist()), (whole, nested)):
+        first, *others = (clone(estimator).fit(X, targets(estimator)[:len(X)]).predict(X) for X in forms)
+        for out in others: assert (out == first).all()
 
 
 @both
@@ -95,12 +81,9 @@ def test_padding_and_neighbours_change_nothing(estimator):
 
 @both
 def test_nothing_given_is_written_to(estimator):
-    given = [x.copy() for x in sequences]
-    for x in given: x.setflags(write=False)
-    y = targets(estimator).copy()
-    y.setflags(write=False)
+    *given, y = (a.copy() for a in (*sequences, targets(estimator)))
+    for a in (*given, y): a.setflags(write=False)
     clone(estimator).fit(given, y).predict(given)
-    assert all((a == b).all() for a, b in zip(given, sequences))
 
 
 @both
@@ -244,13 +227,9 @@ def test_pipeline_cross_validation_and_grid_search_in_processes():
 
 # ---------------------------------------------------------------------------------------------------------------- files
 
-labels = pytest.mark.parametrize('classes', [['a', 'ü'], [3, 7], [True, False], [0.5, 1.5]], ids=str)
-
-
-@labels
+@pytest.mark.parametrize('classes', [['a', 'ü'], [3, 7], [True, False], [1.0, 3.0]], ids=str)
 def test_a_classifier_comes_back_from_its_file(classes, tmp_path):
     y = np.array(classes)[(names == 'up').astype(int)]
-    if y.dtype.kind == 'f': y = y * 2
     fitted = clone(quick).fit(sequences, y)
     fitted.save(tmp_path/'c')
     again = SequenceClassifier.load(tmp_path/'c')
@@ -293,38 +272,22 @@ X, y = sequences, names
 refusals = {
     'no sequences': (lambda: quick.fit([], []), 'X: got no sequences'),
     'NaN': (lambda: quick.fit([*X[:-1], holed(X[-1])], y), r'X\[23\]: got NaN'),
-    'infinity': (lambda: quick.fit([*X[:-1], holed(X[-1], np.inf)], y), r'X\[23\]: got NaN or infinity'),
     'an empty sequence': (lambda: quick.fit([*X[:-1], X[-1][:0]], y), r'X\[23\]: got shape \(0, 2\)'),
     'other features': (lambda: quick.fit([*X[:-1], X[-1][:, :1]], y), r'X\[23\]: got 1 features, expected 2'),
     'mixed types': (lambda: quick.fit([*X[:-1], np.float32(X[-1])], y), r'X\[23\]: got float32 beside float64'),
-    'text': (lambda: quick.fit([x.astype(str) for x in X], y), r'X\[0\]: got <U'),
-    'complex': (lambda: quick.fit([x + 1j for x in X], y), r'X\[0\]: got complex'),
     'three axes': (lambda: quick.fit([x[None] for x in X], y), r'X\[0\]: got shape'),
     'too few targets': (lambda: quick.fit(X, y[:-1]), 'y: got 23 targets, expected 24'),
-    'no targets': (lambda: quick.fit(X, None), 'y: got None'),
-    'NaN in the targets': (lambda: measure.fit(X, holed(targets(measure))), 'NaN'),
     'one class': (lambda: quick.fit(X, ['a'] * 24), 'y: got one class'),
     'numbers as classes': (lambda: quick.fit(X, np.linspace(0, 1, 24)), 'Unknown label type'),
     'features not fitted': (lambda: known().predict([x[:, :1] for x in X]), r'X\[0\]: got 1 features, expected 2'),
     'a class never seen': (lambda: known().score(X[:2], ['up', 'sideways']), "y: got the class 'sideways'"),
     'a table': (lambda: known().predict(np.zeros((3, 4))), r'X: got a table of shape \(3, 4\), expected a list of seq'),
     'one sequence without its list': (lambda: known().predict(X[0]), r'expected a list of seq.*; \[x\] for one'),
-    'one sequence of one feature': (lambda: of_one_feature().predict(X[0][:, :1]), r'expected a list of seq'),
-    'one sequence as a nested list': (lambda: of_one_feature().score([[1.0], [2.0]], y[:2]), r'expected a list of seq'),
+    'one sequence of one feature': (lambda: known(1).predict(X[0][:, :1]), r'expected a list of seq'),
+    'one sequence as a nested list': (lambda: known(1).score([[1.0], [2.0]], y[:2]), r'expected a list of seq'),
     'nested lists, features missing': (lambda: quick.fit([x.tolist() for x in X[:-1]] + [[[1, 2], [3]]], y),
                                        r'X\[23\]: got lists of unequal lengths, expected \(steps, features\)'),
     'a list of text': (lambda: quick.fit(['abc', 'de'], ['a', 'b']), r'X\[0\]: got text, expected an array \(steps, f'),
-    'epochs': (lambda: optioned(epochs=0), 'epochs'),
-    'noise': (lambda: optioned(noise=-1), 'noise'),
-    'dropout': (lambda: optioned(dropout=1), 'dropout'),
-    'pool': (lambda: optioned(pool='sum'), "pool: got 'sum'"),
-    'cell': (lambda: optioned(cell='gruu'), 'cell'),
-    'random_state': (lambda: optioned(random_state='0'), 'random_state'),
-    'units': (lambda: optioned(units=2.5), 'units: got 2.5'),
-    'members': (lambda: optioned(members=0), 'members: got 0'),
-    'noise that is none': (lambda: optioned(noise='loud'), "noise: got 'loud'"),
-    'noise without end': (lambda: optioned(noise=np.inf), 'noise: got inf'),
-    'learning rate': (lambda: optioned(learning_rate=0), 'learning_rate: got 0'),
     'weights too few': (lambda: quick.fit(X, y, np.ones(23)), r'sample_weight: got shape \(23,\), expected \(24,\)'),
     'weights in a table': (lambda: quick.fit(X, y, np.ones((24, 1))), 'sample_weight: got shape'),
     'weights below 0': (lambda: measure.fit(X, targets(measure), -np.ones(24)), 'sample_weight: got -1'),
@@ -332,31 +295,24 @@ refusals = {
     'weights as text': (lambda: quick.fit(X, y, ['heavy'] * 24), 'heavy'),
     'no weight at all': (lambda: quick.fit(X, y, np.zeros(24)), 'sample_weight: got zeros alone'),
     'one class that counts': (lambda: quick.fit(X, y, np.where(names == 'up', 1, 0)), 'y: got one class'),
-    'weight of no class': (lambda: optioned(class_weight={'left': 2}), "got the class 'left'"),
-    'class weight below 0': (lambda: optioned(class_weight={'up': -2}), 'class_weight: got -2'),
-    'class weight of no kind': (lambda: optioned(class_weight=3), 'class_weight: got 3'),
-    'nothing set aside': (lambda: optioned(validation_fraction=0.01), 'validation_fraction'),
-    'too much set aside': (lambda: optioned(validation_fraction=0.9), 'validation_fraction'),
-    'patience': (lambda: optioned(patience=0), 'patience: got 0'),
     'scores too few': (lambda: known().score(X, y[:-1]), 'y: got 23 targets, expected 24'),
     'weights of scores too few': (lambda: known().score(X, y, np.ones(3)), 'sample_weight: got shape'),
     'no sequences to predict': (lambda: known().predict([]), 'X: got no sequences'),
-    'no sequences to score': (lambda: known().score([], []), 'X: got no sequences'),
-    'a number': (lambda: quick.fit(3.0, y), 'array'),
-    'text alone': (lambda: quick.fit('up', y), 'array'),
-    'nothing': (lambda: quick.fit(None, y), 'array'),
     'nothing, told as such': (lambda: quick.fit(None, y), '^X: got NoneType, expected a list'),
-    'an iterator': (lambda: quick.fit(iter(X), y), '^X: got list_iterator, expected a list'),
-    **{f'{name} of None': (lambda name=name: optioned(**{name: None}), f'^{name}: got None')
-       for name in ('units', 'layers', 'epochs', 'batch_size', 'members', 'patience', 'directions')},
-    'four axes': (lambda: quick.fit(np.zeros((24, 3, 2, 1)), y), 'dim|axes|shape'),
+    'weight of no class': (lambda: optioned(class_weight={'left': 2}), "got the class 'left'"),
+    'class weight below 0': (lambda: optioned(class_weight={'up': -2}), 'class_weight: got -2'),
+    'masked table': (lambda: quick.fit(np.ma.masked_less(np.ones((24, 3)), 2), y), 'X: got masked entries'),
+    **{f'{option} {bad}': (lambda option=option, bad=bad: optioned(**{option: bad}), f'^{option}: got')
+       for option, bad in (
+           ('epochs', 0), ('noise', -1), ('noise', np.inf), ('dropout', 1), ('units', 2.5), ('members', 0),
+           ('patience', 0), ('learning_rate', 0), ('validation_fraction', 0.01), ('validation_fraction', 0.9),
+           ('class_weight', 3))},
     'lists of unequal lengths': (lambda: quick.fit([[1.0, 2.0], [1.0]], ['a', 'b']), 'X: got lists of unequal lengths'),
     'some arrays and some text': (lambda: quick.fit([X[0], 'up'], ['a', 'b']), r'X\[1\]: got text'),
     'truth values and numbers': (lambda: quick.fit([X[0] > 0, X[1]], ['a', 'b']), r'X\[1\]: got float64 beside bool'),
     'targets in a table': (lambda: quick.fit(X, np.zeros((24, 2))), '1d array'),
     'text to measure': (lambda: measure.fit(X, ['long'] * 24), 'string|numeric|convert'),
     'text and numbers as classes': (lambda: quick.fit(X, [1, 'a'] * 12), 'y: got text beside other values'),
-    'masked table': (lambda: quick.fit(np.ma.masked_less(np.ones((24, 3)), 2), y), 'X: got masked entries'),
     'masked block': (lambda: quick.fit(np.ma.masked_less(np.ones((24, 3, 1)), 2), y), r'X\[0\]: got masked entries'),
     'masked targets': (lambda: measure.fit(X, np.ma.masked_greater(targets(measure), 0)), 'y: got masked entries'),
     'masked entries': (lambda: quick.fit([*X[:-1], np.ma.masked_greater(X[-1], 0)], y), r'X\[23\]: got masked entries'),
@@ -368,14 +324,9 @@ def optioned(**options) -> SequenceClassifier:
     return clone(quick).set_params(**options).fit(X, y)
 
 
-def known() -> SequenceClassifier:
+def known(features=2) -> SequenceClassifier:
     "A classifier that has learned a little"
-    return clone(quick).set_params(epochs=1, members=1).fit(X, y)
-
-
-def of_one_feature() -> SequenceClassifier:
-    "A classifier that has learned a little, from sequences of a single feature"
-    return clone(quick).set_params(epochs=1, members=1).fit([x[:, :1] for x in X], y)
+    return clone(quick).set_params(epochs=1, members=1).fit([x[:, :features] for x in X], y)
 
 
 @pytest.mark.parametrize('name', refusals)
@@ -385,9 +336,8 @@ def test_what_does_not_fit_is_refused(name):
 
 
 def test_unfitted_use_is_refused():
-    for estimator in (SequenceClassifier(), SequenceRegressor()):
-        with pytest.raises(NotFittedError): estimator.predict(X)
-    with pytest.raises(NotFittedError): SequenceClassifier().predict_proba(X)
+    for call in (SequenceClassifier().predict, SequenceRegressor().predict, SequenceClassifier().predict_proba):
+        with pytest.raises(NotFittedError): call(X)
     with pytest.raises(NotFittedError): Forecaster().predict()
 
 
@@ -428,6 +378,7 @@ def test_an_option_that_there_is_none_of(kind):
 
 @every
 def test_help_of_an_estimator_fits_a_screen(kind):
+    assert ('fit(None, y)' if kind is Forecaster else 'predict([x])') in kind.__doc__
     for line in pydoc.plain(pydoc.render_doc(kind)).splitlines():
         assert '_SupportsArray' not in line and 'Buffer' not in line, line
 
@@ -472,7 +423,6 @@ def test_fit_and_load_leave_the_same_behind(kind, tmp_path):
 def test_data_that_no_estimator_takes(kind):
     options, X, y = GOOD[kind]
     fitted = kind(**options).fit(X, y)
-    few = X[:2]
     for how, bad in {**BAD, 'dictionary': {'a': X}, 'missing': np.where(X > 1, np.nan, X), 'text in it': X.astype(str),
                      'complex': X * 1j, 'iterator': iter(X), 'infinite': X + np.inf}.items():
         if kind is Forecaster and how == 'none': continue                              # no covariates
@@ -486,7 +436,6 @@ def test_data_that_no_estimator_takes(kind):
         assert re.search(r'\by\b', message) or (how == 'short' and message.startswith('X: got 40 rows')), (how, message)
     for bad in BAD.values():
         with pytest.raises((TypeError, ValueError)): kind(**options).fit(X, bad)
-    np.testing.assert_array_equal(fitted.predict(few), fitted.predict(few.copy()))
 
 
 @every

@@ -373,7 +373,7 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
     options = [Parameter(f.name, Parameter.KEYWORD_ONLY, default=None, annotation=kind(f)) for f in fields(_Settings)]
     own = [p for p in signature(command, eval_str=True).parameters.values() if p.kind is p.KEYWORD_ONLY]
     command.__signature__ = Signature([*options, *own])  # type: ignore[attr-defined]
-    if param is None: command.__delwrap__ = _Settings  # type: ignore[attr-defined]      # fastcore 2 finds comments there
+    if param is None: command.__delwrap__ = _Settings  # type: ignore[attr-defined]     # where fastcore 2 looks
     return command
 
 # %% ../nbs/90_cli.ipynb #b3e4c8ce

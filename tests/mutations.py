@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Those that run in seconds, the most telling first; a breakage is looked for in this order.
 TESTS = ['test_oracle.py', 'test_textbook.py', 'test_properties.py', 'test_errors.py', 'test_gradcheck.py']
 # The chapters from the layers on have tests of their own.
-TESTS_OF = {'layers': ['test_layers.py', 'test_text.py'],
+TESTS_OF = {'checks': ['test_layers.py', *TESTS], 'layers': ['test_layers.py', 'test_text.py'],
             'networks': ['test_layers.py'], 'problems': ['test_data.py'], 'data': ['test_data.py'],
             'kernels': ['test_kernels.py'], 'gemm': ['test_kernels.py'], 'jit': ['test_kernels.py'],
             'threads': ['test_kernels.py'], 'fused': ['test_kernels.py'],

@@ -275,14 +275,14 @@ _STEPS = MappingProxyType({'rnn': (_rnn_steps, _rnn_steps_back), 'lstm': (_lstm_
                           'gru': (_gru_steps, _gru_steps_back), 'gru_after': (_gru_after_steps, _gru_after_steps_back)})
 
 # %% ../nbs/15_kernels.ipynb #8fb28a3f
-_SHAPES = MappingProxyType({'rnn': RNN, 'lstm': LSTM,
+SHAPES = MappingProxyType({'rnn': RNN, 'lstm': LSTM,
                             'gru': {name: shape for name, shape in GRU.items() if '?' not in name},
                             'gru_after': {name.partition('?')[0]: shape for name, shape in GRU.items()}})
 
 def cell_shapes(cell: str, n_x: int, n_a: int) -> dict[str, tuple[int, ...]]:
     "The shape of each parameter of a cell, by the textbook's names, without an output layer"
     sizes = {'1': 1, 'n_x': n_x, 'n_a': n_a, 'n_a+n_x': n_a + n_x}
-    return {name: tuple(sizes[size] for size in shape.split()) for name, shape in _SHAPES[cell].items()}
+    return {name: tuple(sizes[size] for size in shape.split()) for name, shape in SHAPES[cell].items()}
 
 # %% ../nbs/15_kernels.ipynb #d4a838cb
 def state_names(cell: str) -> tuple[str, ...]:
@@ -357,7 +357,7 @@ class Tokens(Shape):
 def _fitting(cell: str, tokens: bool) -> Any:
     "What fits a cell, declared: a function that hands its arguments on"
     x: Any = {'table': 'n_x n_tokens', 'x': Tokens('m T')} if tokens else {'x': 'n_x m T'}
-    @fits(**x, state=dict.fromkeys(state_names(cell), 'n_a m'), parameters=_SHAPES[cell])
+    @fits(**x, state=dict.fromkeys(state_names(cell), 'n_a m'), parameters=SHAPES[cell])
     def same(x: NDArray, state: Mapping, parameters: Mapping, table: NDArray | None) -> tuple[Any, ...]:
         return x, state, parameters, table
     return same
@@ -375,7 +375,7 @@ def checked_call(cell: str, x: ArrayLike, state: Mapping[str, NDArray], paramete
 def make_call(cell: str, x: NDArray, state: Mapping[str, NDArray], parameters: Mapping[str, NDArray],
               lengths: NDArray | None, reverse: bool, training: bool, outputs: bool, table: NDArray | None) -> Call:
     "The same from arguments that fit, for callers that have seen to it: every array in one dtype"
-    names, own = state_names(cell), _SHAPES[cell]
+    names, own = state_names(cell), SHAPES[cell]
     arrays = [x if table is None else table, *map(state.__getitem__, names), *map(parameters.__getitem__, own)]
     dtypes = {array.dtype for array in arrays}
     dtype = dtypes.pop() if len(dtypes) == 1 and dtypes <= {*FLOATS} else floating_dtype(*arrays)

@@ -16,17 +16,14 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .checks import Integer, Kind, Methods, Number, Optional, Shape, Shapes, fits, refuse, require, trusted
 from .files import Arrays
-from .gru import GRU
 from .init import GENERATOR, FloatType, glorot, initialize_gru, initialize_lstm, initialize_rnn
 from .gradcheck import GradientReport, check_gradients
 from rnn_nbdev.kernels import (
-    Call, Tokens, check_lengths, make_call, scatter, state_names, sum_by_row, textbook_forward, thinned,
-    thinned_backward,
+    SHAPES, Call, Tokens, check_lengths, make_call, scatter, state_names, sum_by_row, textbook_forward,
+    thinned, thinned_backward,
 )
-from .lstm import LSTM
 from .outputs import output_backward, output_forward
 from .recurrent import engine_of, recurrent_backward, run_call
-from .rnn import RNN
 
 # %% auto #0
 __all__ = ['Forward', 'Backward', 'LAYER', 'KEPT', 'RATE', 'NOTHING', 'CELLS', 'Pass', 'Layer', 'require_shape', 'Flat',
@@ -266,11 +263,9 @@ def dropout_mask(rng: Any, p: float, shape: tuple[int, ...], dtype: DTypeLike) -
 # %% ../nbs/20_layers.ipynb #b2772986
 CELLS = ('rnn', 'lstm', 'gru')
 
-_GRU = {name: shape for name, shape in GRU.items() if '?' not in name}
-_PARAMETERS = {'rnn': RNN, 'lstm': LSTM, 'gru': _GRU, 'gru_after': _GRU | {'brc': 'n_a 1'}}
 _FITTING = {cell: {'parameters': Shapes(shapes, alone=True),
                    'state': Shapes(dict.fromkeys(state_names(cell), 'n_a m'), alone=True)}
-            for cell, shapes in _PARAMETERS.items()}
+            for cell, shapes in SHAPES.items()}
 
 def _of_cell(name: str, value: Any, call: Any) -> Any:
     "Declared for a recurrent layer's parameters and state: exactly its cell's; the state may be empty"

@@ -346,7 +346,7 @@ def _usual_step(t: NDArray) -> Any:
 #| code-fold: true
 def _strides(t: NDArray, step: Any) -> NDArray:
     "How many steps lie between neighbouring times (T,), (T - 1,): 1 where none is missing"
-    if t.dtype.kind == 'M' and step.astype('m8[D]') == step == np.timedelta64(1, 'D'):
+    if t.dtype.kind == 'M' and step.dtype.kind == 'm' and _in_words(step) == '1 days':
         days = t.astype('M8[D]')
         if np.is_busday(days).all(): return np.busday_count(days[:-1], days[1:]).astype(np.float64)
     return np.diff(t).astype(np.float64) / float(step.astype(np.float64))

@@ -23,7 +23,7 @@ from .numerics import new_sequence
 from .tasks import HAS_SKLEARN, Batch, Ensemble, NetworkTask, Scale, as_target, scale_of
 
 # %% auto #0
-__all__ = ['seasonal_naive', 'quantile_loss', 'quantile_loss_backward', 'skill', 'Forecaster', 'rolling_origin']
+__all__ = ['seasonal_naive', 'quantile_loss', 'quantile_loss_backward', 'skill', 'Forecaster', 'series_from', 'rolling_origin']
 
 # %% ../nbs/44_forecast.ipynb #e9bf3469
 if HAS_SKLEARN:
@@ -185,7 +185,8 @@ class _SeriesTask(NetworkTask):
         change = (future - trusted(seasonal_naive)(past, season, self.horizon)) / (self.scale.change or 1.0)
         x = _network_input(past, X, self.seasons, self.scale)
         if self.noise and rng:
-            x[:values, :, :self.window] += self.noise * rng.standard_normal((values, *x.shape[1:2], self.window), x.dtype)
+            drawn = rng.standard_normal((values, x.shape[1], self.window), x.dtype)
+            x[:values, :, :self.window] += self.noise * drawn
         return Batch(x, change.T.astype(np.float32))
 
     def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]:
@@ -309,7 +310,8 @@ def _as_shares(quantiles: Any) -> NDArray:
     "Quantiles as an array (n_q,) of fractions that rise, the median in their middle"
     try: q = np.asarray(quantiles, np.float64)
     except (TypeError, ValueError): refuse('quantiles', in_short(quantiles), 'numbers')
-    if q.ndim != 1 or not len(q) % 2 or not ((q > 0) & (q < 1)).all() or (np.diff(q) <= 0).any() or q[len(q) // 2] != 0.5:
+    rising = q.ndim == 1 and ((q > 0) & (q < 1)).all() and (np.diff(q) > 0).all()
+    if not rising or not len(q) % 2 or q[len(q) // 2] != 0.5:
         refuse('quantiles', in_short(quantiles), 'fractions between 0 and 1 that rise, 0.5 in the middle')
     return q
 
@@ -385,7 +387,7 @@ def _as_known(X: Any, y: Any, times: Any = None) -> tuple[Any, NDArray, NDArray 
     if t is None or t.dtype.kind not in 'iufM' or t.shape != series.shape or len(np.unique(t)) < len(t):
         return X, series, _as_times(times if t is None or t.dtype.kind != 'M' else t, len(series))
     order = np.argsort(t)
-    if (order[1:] < order[:-1]).any() and X is not None: X = X.iloc[order] if hasattr(X, 'iloc') else np.asarray(X)[order]
+    if X is not None: X = X.iloc[order] if hasattr(X, 'iloc') else np.asarray(X)[order]
     t, series = t[order], series[order]
     if t.dtype.kind != 'M' or len(t) < 3: return X, series, None
     strides = _strides(t, _usual_step(t))
@@ -401,6 +403,7 @@ def _as_known(X: Any, y: Any, times: Any = None) -> tuple[Any, NDArray, NDArray 
 # %% ../nbs/44_forecast.ipynb #d2b738c8
 def _likely_season(y: NDArray) -> tuple[int, float]:
     "The lag at which the changes of y (T,) repeat themselves, and their correlation there; 1 and 0 where they don't"
+    if len(y) < 9: return 1, 0.0
     change = np.diff(y) - np.mean(np.diff(y))
     n, power = len(change), np.abs(np.fft.rfft(change, 2 * len(change)))**2
     r = np.fft.irfft(power)
@@ -408,6 +411,13 @@ def _likely_season(y: NDArray) -> tuple[int, float]:
     if not (r < 0).any(): return 1, 0.0
     lag = int(np.argmax(r < 0) + np.argmax(r[np.argmax(r < 0):]))
     return (lag, float(r[lag])) if r[lag] > max(0.3, 4 / np.sqrt(n)) else (1, 0.0)
+
+# %% ../nbs/44_forecast.ipynb #9c22fdff
+def _as_seasons(name: str, value: Any, call: Any = None) -> tuple[int, ...]:
+    "One season or several, that rise"
+    several = isinstance(value, Sequence | np.ndarray) and np.ndim(value) == 1
+    if several and not len(value): refuse(name, in_short(value), 'an integer of at least 1, or several')
+    return tuple(sorted({Integer(1)(name, season) for season in (value if several else [value])}))
 
 # %% ../nbs/44_forecast.ipynb #a007cb50
 class _Plan(NamedTuple):
@@ -444,7 +454,7 @@ class Forecaster(Ensemble):
     a lower loss."""
     _declared: ClassVar = {
         **Ensemble._declared, 'horizon': Integer(1), 'linear': Optional(Number(0, 1)),
-        'calibration': Optional(Integer(0)),
+        'calibration': Optional(Integer(0)), 'season': _as_seasons,
         **dict.fromkeys(('window', 'steps', 'calibration_every'), Optional(Integer(1)))}
     n_features_in_: int     # covariates
     plan_: _Plan
@@ -478,9 +488,10 @@ class Forecaster(Ensemble):
         if y is None and (_is_many(X) or np.ndim(X) == 1): X, y = None, X
         seen, names = copy(self), [*y] if isinstance(y, Mapping) else [*range(len(y))] if _is_many(y) else [None]
         if not names: refuse('y', 'no series', 'one or more')
-        known = []
+        known: list[tuple[NDArray, NDArray, NDArray | None]] = []
         for name in names:
-            here, series, t = _as_known(*(part if name is None or part is None else part[name] for part in (X, y, times)))
+            given = (part if name is None or part is None else part[name] for part in (X, y, times))
+            here, series, t = _as_known(*given)
             known.append((seen._covariates(here, len(series), reset=not known), series, t))
         form = {'n_features_in_': 0, **{name: value for name, value in vars(seen).items() if name.endswith('_')}}
         if self.season == 1 and (found := _likely_season(known[0][1]))[0] > 1:
@@ -535,19 +546,13 @@ class Forecaster(Ensemble):
     def _begin(self) -> None:
         super()._begin()
         shares, n = _as_shares(self.quantiles), self.calibration
-        for season in self._seasons(): require(Integer(1), season=season)
         if n and _interval_ranks(shares, n).max(initial=0) > n:
-            refuse('calibration', f'{n} origins', f'0, or {_least_origins(shares)} or more for {shares[0]} to {shares[-1]}')
-
-    def _seasons(self) -> tuple[int, ...]:
-        "All seasons, that rise"
-        several = isinstance(self.season, Sequence | np.ndarray) and not isinstance(self.season, str)
-        if several and not len(self.season): refuse('season', in_short(self.season), 'an integer of at least 1, or several')  # type: ignore[arg-type]
-        return tuple(sorted({*self.season})) if several else (self.season,)  # type: ignore[misc,return-value]
+            least = _least_origins(shares)
+            refuse('calibration', f'{n} origins', f'0, or {least} or more for {shares[0]} to {shares[-1]}')
 
     def _plan(self, lengths: Sequence[int]) -> _Plan:
         "What the options leave open, for series of such lengths"
-        T, seasons, h = min(lengths), self._seasons(), self.horizon
+        T, seasons, h = min(lengths), _as_seasons('season', self.season), self.horizon
         window = self.window or int(np.clip(2 * seasons[0], 12, 48).clip(1, max(1, (T - seasons[-1] - h) // 3)))
         needed = seasons[-1] + window + h
         examples = sum(lengths) - len(lengths) * (needed - 1)
@@ -640,8 +645,8 @@ class Forecaster(Ensemble):
         for part in parts:
             if part is not None and (not _is_many(part) or len(part) != len(self.each_)):  # type: ignore[arg-type]
                 refuse('y', in_short(part), f'one for each of {len(self.each_)} series')  # type: ignore[arg-type]
-        return {name: call(f, *(None if part is None else part[name] for part in parts))
-                for name, f in self.each_.items()}  # type: ignore[union-attr]
+        pick = lambda name: (None if part is None else part[name] for part in parts)
+        return {name: call(f, *pick(name)) for name, f in self.each_.items()}  # type: ignore[union-attr]
 
     def _listed(self, found: dict[Any, Any]) -> Any: return found if self.named_ else [*found.values()]
 
@@ -717,7 +722,7 @@ class Forecaster(Ensemble):
         last_y, rehearsal = np.array(learned['last_y']), None
         if rehearsed:
             rehearsal = clone(self).set_params(calibration=0, window=plan.window)
-            rehearsal._remember({**networks, **rehearsal._one_record(rehearsed, None), 'each_': None})  # type: ignore[dict-item]
+            rehearsal._remember({**(networks or {}), **rehearsal._one_record(rehearsed, None), 'each_': None})
         return {**{name: learned[name] for name in _AS_THEY_ARE}, 'plan_': plan,
                 'scale_': _SeriesScale(value, learned['change'], covariates),
                 'last_y_': last_y, 'last_X_': np.reshape(learned['last_X'], (len(last_y), learned['n_features_in_'])),
@@ -738,6 +743,25 @@ def _least_origins(shares: NDArray) -> int:
 def _is_many(y: Any) -> bool:
     "Whether it is several series: a dictionary, or a list of arrays, Series or lists"
     return isinstance(y, Mapping) or (isinstance(y, list | tuple) and len(y) > 0 and np.ndim(y[0]) > 0)
+
+# %% ../nbs/44_forecast.ipynb #9ed1e907
+@fits(id=str, time=str, y=str)
+def series_from(
+    frame: Any,  # long: a row a series and time; pandas, polars, or whatever narwhals reads
+    id: str,  # column that names the series
+    time: str,  # column of times
+    y: str,  # column of values
+) -> tuple[dict[Any, NDArray], dict[Any, NDArray]]:  # series and times, by name: for fit(None, *series_from(...))
+    "The series of a long data frame, each in the order of its times"
+    import narwhals as nw
+    table = nw.from_native(frame, eager_only=True)
+    for name in (id, time, y):
+        if name not in table.columns: refuse(name, 'no such column', f'one of {", ".join(table.columns)}')
+    names, t, values = (table[name].to_numpy() for name in (id, time, y))
+    t, first, which = _moments(t), *np.unique(names, return_index=True, return_inverse=True)[1:]
+    rows = {names[i]: np.flatnonzero(which == which[i]) for i in np.sort(first)}
+    rows = {name: row[np.argsort(t[row], kind='stable')] for name, row in rows.items()}
+    return {name: values[row] for name, row in rows.items()}, {name: t[row] for name, row in rows.items()}
 
 # %% ../nbs/44_forecast.ipynb #24d33d4c
 class _RollingOrigin(NamedTuple):
@@ -777,10 +801,9 @@ def rolling_origin(
     times: Any = None,  # of each step, only to be checked; None where none are given
 ) -> _RollingOrigin:  # errors of forecast and baseline from each origin
     "Forecasts from many origins beside what came"
-    y, horizon = _as_series(y), forecaster.horizon
-    if X is not None and np.shape(X)[:1] != y.shape:
-        refuse('X', f'{(np.shape(X) or (0,))[0]} rows', f'{len(y)}, one a step')
-    _as_times(times, len(y))
+    if X is not None and np.shape(X)[:1] != np.shape(y)[:1]:
+        refuse('X', f'{(np.shape(X) or (0,))[0]} rows', f'{(np.shape(y) or (0,))[0]}, one a step')
+    (X, y, _), horizon = _as_known(X, y, times), forecaster.horizon
     if first + horizon > len(y): refuse('first', first, f'at most {len(y) - horizon}: {len(y)} steps less the horizon')
     part = lambda start, stop: None if X is None else X[start:stop]
     origins, here = np.arange(first, len(y) - horizon + 1, every), clone(forecaster).fit(part(0, first), y[:first])

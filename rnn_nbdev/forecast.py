@@ -93,7 +93,7 @@ class _WeightedSum(NamedTuple):
     lags: NDArray
 
     def ahead(self, past: NDArray, X: NDArray) -> NDArray:
-        "Step after step, (steps, m), each from what came before and what was said; past (.., m), X (steps, m, k)"
+        "Step after step, (steps, m), each from the values before it; past (.., m), X (steps, m, k)"
         for row in X: past = np.concatenate([past, [_sum_terms(past, row, self.lags) @ self.weights + self.constant]])
         return past[len(past) - len(X):]
 
@@ -535,7 +535,7 @@ class Forecaster(Ensemble):
         return [f.median for f in found] if isinstance(found, list) else found.median
 
     def score(self, X: Any, y: Any = None) -> float:
-        "The skill on what came, (steps,), with its covariates (steps, k) or None; the mean over many series"
+        "The skill on the true values, (steps,), with its covariates (steps, k) or None; the mean over many series"
         check_is_fitted(self)
         if y is None: X, y = None, X
         if self.each_: return float(np.mean([*self._by_each(lambda f, *parts: f.score(*parts), X, y).values()]))
@@ -653,7 +653,8 @@ class Forecaster(Ensemble):
     def _past(self) -> tuple[NDArray, NDArray]:
         "Quantiles (n_q, n, horizon) at the past origins, by networks that hadn't seen the outcome, and it (n, horizon)"
         distances, found = self.plan_.distances(self.horizon), []
-        for by, d in ((self, distances[distances <= self.since_]), (self.rehearsal_, distances[distances > self.since_])):
+        seen = distances > self.since_
+        for by, d in ((self, distances[~seen]), (self.rehearsal_, distances[seen])):
             past, X, y = self._at_past(vars(self), d)
             if len(d): found.append((by._quantiles_ahead(past, X)[0], y))
         return np.concatenate([q for q, _ in found], axis=1), np.concatenate([y for _, y in found])
@@ -767,9 +768,9 @@ def series_from(
 class _RollingOrigin(NamedTuple):
     "How forecasts from many origins turned out"
     origins: NDArray  # steps known at each, (m,)
-    errors: NDArray  # what came less the median, (m, horizon)
-    naive_errors: NDArray  # what came less the baseline, (m, horizon)
-    inside: NDArray  # whether it came within the interval, (m, horizon)
+    errors: NDArray  # truth minus median, (m, horizon)
+    naive_errors: NDArray  # truth minus baseline, (m, horizon)
+    inside: NDArray  # whether the truth lies within the interval, (m, horizon)
     width: NDArray  # of the interval, (m, horizon)
     nominal: float  # how often it should
 
@@ -800,7 +801,7 @@ def rolling_origin(
     refit: bool = False,  # whether to learn anew at each origin
     times: Any = None,  # of each step, only to be checked; None where none are given
 ) -> _RollingOrigin:  # errors of forecast and baseline from each origin
-    "Forecasts from many origins beside what came"
+    "Forecasts from many origins beside the truth"
     if X is not None and np.shape(X)[:1] != np.shape(y)[:1]:
         refuse('X', f'{(np.shape(X) or (0,))[0]} rows', f'{(np.shape(y) or (0,))[0]}, one a step')
     (X, y, _), horizon = _as_known(X, y, times), forecaster.horizon
@@ -812,13 +813,13 @@ def rolling_origin(
         if refit and origin > first: here = clone(forecaster).fit(part(0, origin), y[:origin])
         elif origin > before: here = here.extended(part(before, origin), y[before:origin])
         found.append(here.forecast(part(origin, origin + horizon), horizon))
-    came = np.array([y[origin:origin + horizon] for origin in origins])
-    return _compared(origins, came, found)
+    truth = np.array([y[origin:origin + horizon] for origin in origins])
+    return _compared(origins, truth, found)
 
 # %% ../nbs/44_forecast.ipynb #f1a2b3c9
-def _compared(origins: NDArray, came: NDArray, found: Sequence[_Forecast]) -> _RollingOrigin:
-    "Forecasts beside what came; origins (m,), came (m, horizon)"
+def _compared(origins: NDArray, truth: NDArray, found: Sequence[_Forecast]) -> _RollingOrigin:
+    "Forecasts beside the truth; origins (m,), truth (m, horizon)"
     median, naive = (np.array([getattr(f, name) for f in found]) for name in ('median', 'naive'))
     low, high = (np.array([f.interval[side] for f in found]) for side in (0, 1))
-    return _RollingOrigin(origins, came - median, came - naive, (low <= came) & (came <= high), high - low,
+    return _RollingOrigin(origins, truth - median, truth - naive, (low <= truth) & (truth <= high), high - low,
                           float(found[0].shares[-1] - found[0].shares[0]))

@@ -388,5 +388,5 @@ def test_the_series_of_a_long_frame(library):
     f = clone(brief).set_params(steps=1)
     assert (f.fit(None, y, times).predict()['a'] == f.fit([y['a'], y['b']]).predict()[0]).all()
     refusal(f.fit, None, *series_from(pd.DataFrame({**columns, 'shop': ['a'] * 100}), 'shop', 'day', 'sold'))
-    with pytest.raises(ValueError, match='time: got .*no such column'):
+    with pytest.raises(ValueError, match=r'time: got .*no such column'):
         series_from(pd.DataFrame(columns), 'shop', 'time', 'y')

@@ -170,6 +170,7 @@ Estimators
     pack                         tasks       sequences of different lengths in one array
     Forecaster                   forecast    forecast a series, with quantiles
     rolling_origin               forecast    back-test a forecaster from many origins
+    series_from                  forecast    the series of a long data frame
     seasonal_naive               forecast    the baseline: the last season again
     skill                        forecast    how much lower an error is than the baseline's
 Plots

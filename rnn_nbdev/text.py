@@ -175,16 +175,17 @@ class ByteVocabulary:
         return lambda byte: partial.decode(b'' if byte is None else bytes([byte]), final=byte is None)
 
 # %% ../nbs/42_text.ipynb #2f0414b0
-@fits(path=PATH, pattern=str)
+@fits(path=PATH, pattern=str, exclude=str)
 def read_bytes(
     path: str | Path,  # a file or a folder
-    pattern: str = '*',  # which files of a folder, as in '*.mid'; hidden files are left out
+    pattern: str = '*',  # which files of a folder, as in '*.mid' or '*.mid|*.midi'; hidden files are left out
+    exclude: str = '',  # which files and folders in it to leave out, as in 'build|*.log'
 ) -> Text:  # the bytes of all, one file after the other, and their record
     "The bytes of a file, or of all files in a folder and below; raises ValueError if there are none"
-    found = found_files(path, pattern)
+    found, names = found_files(path, pattern, exclude)
     contents = b''.join(p.read_bytes() for p in found)
     if not contents: raise ValueError(f'text: {path} is empty')
-    return Text(contents, str(Path(path)), len(found))
+    return Text(contents, str(Path(path)), len(found), names)
 
 # %% ../nbs/42_text.ipynb #4cf3eb12
 @fits(vocabulary=Kind(Vocabulary | ByteVocabulary, 'a Vocabulary or a ByteVocabulary'), n_embedding=Integer(1),

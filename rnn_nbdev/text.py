@@ -26,8 +26,8 @@ from .outputs import loss_backward, loss_forward
 from .recurrent import engine
 
 # %% auto #0
-__all__ = ['UNKNOWN', 'Streams', 'fitting_streams', 'Vocabulary', 'build_vocabulary', 'ByteVocabulary', 'read_bytes', 'TextModel',
-           'weights_of', 'TextTask', 'surprises', 'evaluate', 'bits', 'save_model', 'load_model']
+__all__ = ['UNKNOWN', 'VALIDATED', 'Streams', 'fitting_streams', 'Vocabulary', 'build_vocabulary', 'ByteVocabulary', 'read_bytes',
+           'TextModel', 'weights_of', 'TextTask', 'surprises', 'evaluate', 'bits', 'save_model', 'load_model']
 
 # %% ../nbs/42_text.ipynb #03e7ac0a
 #| code-fold: true
@@ -244,6 +244,8 @@ def weights_of(name: str, parameters: Any, call: Any) -> Arrays:
     return call.given['model'].accept(parameters) if 'model' in call.given else parameters
 
 # %% ../nbs/42_text.ipynb #bb537db5
+VALIDATED = 131_072     # a validation loss is that of so many tokens of the validation set, or of all if it is shorter
+
 @fits(model=TextModel, streams=Streams, dtype=('float32', 'float64'), eval_most=Integer(1))
 @dataclass(frozen=True)
 class TextTask:
@@ -252,7 +254,7 @@ class TextTask:
     streams: Streams  # to train on
     held_out: NDArray  # the validation set: tokens that are never trained on, (N,)
     dtype: str = 'float32'
-    eval_most: int = 65_536  # at most so many tokens of the validation set at each validation
+    eval_most: int = VALIDATED  # at most so many tokens of the validation set at each validation
     unit = 'char'
 
     def __post_init__(self) -> None:

@@ -262,6 +262,17 @@ def test_every_notebook_has_its_place_in_the_sidebar():
     assert sorted(listed) == [path.as_posix() for path in docs_site.notebooks(root/'nbs')]
 
 
+def outputs() -> list[tuple[str, dict]]:
+    "Every output that is stored in a notebook, with the notebook's name"
+    return [(path.as_posix(), out) for path in docs_site.notebooks(root/'nbs')
+            for cell in docs_site.cells(root/'nbs'/path) for out in cell.get('outputs', [])]
+
+
+def test_no_output_makes_quarto_load_scripts_from_another_host():
+    "It does so for every page with an output of the type text/html"
+    assert {name for name, out in outputs() if 'text/html' in out.get('data', {})} == set()
+
+
 def test_the_citation_file_tells_the_version():
     config = ConfigParser(delimiters=['='])
     config.read(root/'settings.ini', encoding='utf-8')

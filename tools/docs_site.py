@@ -285,7 +285,8 @@ def without_options(source: str) -> tuple[str, dict]:
 def shown(out: dict, options: dict) -> str:
     "One output as Markdown"
     data = out.get('data', {'text/plain': out.get('text', '')})
-    if 'text/markdown' in data: return to_markdown_pages(joined(data['text/markdown']))
+    if 'text/markdown' in data and not joined(data['text/markdown']).startswith('<'):
+        return to_markdown_pages(joined(data['text/markdown']))
     if any(kind.startswith('image/') for kind in data):
         return f"*Picture: {options.get('fig-alt') or options.get('fig-cap') or 'without words'}*"
     text = joined(data.get('text/plain', '')).strip('\n')

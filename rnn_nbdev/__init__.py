@@ -142,10 +142,10 @@ Synthetic problems
     copying_problem              problems    the copying problem
     temporal_order_problem       problems    the temporal-order problem
     parity_problem               problems    the parity of the bits so far
-    grammar_problem              problems    strings of a Reber grammar
-    grammar_losses               problems    the least loss with memory and without
-    grammar_accepts              problems    whether a string is legal
-    grammar_string               problems    a random legal string
+    grammar_problem              reber       strings of a Reber grammar
+    grammar_losses               reber       the least loss with memory and without
+    grammar_accepts              reber       whether a string is legal
+    grammar_string               reber       a random legal string
 Text
     build_vocabulary             text        the characters of a text, numbered
     Vocabulary                   text        characters to tokens and back

@@ -90,13 +90,13 @@ from .practice import suggested_rate as suggested_rate
 from .problems import adding_problem as adding_problem
 from .problems import adding_problem_1997 as adding_problem_1997
 from .problems import copying_problem as copying_problem
-from .problems import grammar_accepts as grammar_accepts
-from .problems import grammar_losses as grammar_losses
-from .problems import grammar_problem as grammar_problem
-from .problems import grammar_string as grammar_string
 from .problems import multiplication_problem as multiplication_problem
 from .problems import parity_problem as parity_problem
 from .problems import temporal_order_problem as temporal_order_problem
+from .reber import grammar_accepts as grammar_accepts
+from .reber import grammar_losses as grammar_losses
+from .reber import grammar_problem as grammar_problem
+from .reber import grammar_string as grammar_string
 from .recurrent import Stream as Stream
 from .recurrent import engine as engine
 from .recurrent import engine_of as engine_of

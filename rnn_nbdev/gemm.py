@@ -177,7 +177,7 @@ def address(array: NDArray) -> Any:
 
 # %% ../nbs/06_gemm.ipynb #977acf1d
 def _make_multiply(dtype: DTypeLike) -> Any:
-    "The product of a matrix with packed panels, for one number type"
+    "The product of a matrix with packed panels, for one dtype"
     one, size, width = np.dtype(dtype).type(1), np.dtype(dtype).itemsize, panel_width(dtype)
     def multiply_panels(m: int, C: int, ldc: int, I: int, ldi: int, A1: int, ra1: int, ka1: int, K1: int,
                         A2: int, ra2: int, K2: int, B: int, stride: int, panels: int) -> None:

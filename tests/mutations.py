@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = ['test_oracle.py', 'test_textbook.py', 'test_properties.py', 'test_errors.py', 'test_gradcheck.py']
 # The chapters from the layers on have tests of their own.
 TESTS_OF = {'checks': ['test_layers.py', *TESTS], 'layers': ['test_layers.py', 'test_text.py'],
-            'networks': ['test_layers.py'], 'problems': ['test_data.py'], 'data': ['test_data.py'],
+            'networks': ['test_layers.py'],
+            'problems': ['test_data.py'], 'reber': ['test_data.py'], 'data': ['test_data.py'],
             'kernels': ['test_kernels.py'], 'gemm': ['test_kernels.py'], 'jit': ['test_kernels.py'],
             'threads': ['test_kernels.py'], 'fused': ['test_kernels.py'],
             'outputs': ['test_kernels.py'],
@@ -281,7 +282,7 @@ MUTATIONS = [
      "said = {'kind': kind, 'about': about, 'turned': []}", 'the memory order is not kept'),
     ('problems', "for half in ((0, T // 2), (T // 2, T))", "for half in ((T // 2, T), (T // 2, T))",
      'both marks in one half'),
-    ('problems', 'if len(ending) <= len(grammar):', 'if False:',
+    ('reber', 'if len(ending) <= len(grammar):', 'if False:',
      'a grammar without an end'),
     ('practice', 'fuzzy = lengths[order] *', 'fuzzy = 1.0 *', 'batches of any lengths'),
     ('files', 'os.replace(beside, path)', "Path(path).write_bytes(b''); os.replace(beside, path)",

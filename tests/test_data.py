@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnn_nbdev import data, problems
+from rnn_nbdev import data, problems, reber
 from rnn_nbdev.text import read_bytes
 
 folder = Path(data.__file__).parent/'datasets'
@@ -234,9 +234,9 @@ PLAIN = {  # name -> a call with generator, examples, length and number type
     'copying': lambda rng, m, T, dtype=np.float64: problems.copying_problem(rng, m, T, dtype=dtype),
     'order 2': lambda rng, m, T, dtype=np.float64: problems.temporal_order_problem(rng, m, T, 2, dtype),
     'order 3': lambda rng, m, T, dtype=np.float64: problems.temporal_order_problem(rng, m, T, 3, dtype),
-    'Reber': lambda rng, m, T, dtype=np.float64: problems.grammar_problem(rng, m, dtype=dtype),
-    'embedded': lambda rng, m, T, dtype=np.float64: problems.grammar_problem(rng, m, EMBEDDED, dtype)}
-EMBEDDED = problems._embed(problems._REBER)
+    'Reber': lambda rng, m, T, dtype=np.float64: reber.grammar_problem(rng, m, dtype=dtype),
+    'embedded': lambda rng, m, T, dtype=np.float64: reber.grammar_problem(rng, m, EMBEDDED, dtype)}
+EMBEDDED = reber._embed(reber._REBER)
 by_problem = pytest.mark.parametrize('make', PLAIN.values(), ids=PLAIN.keys())
 
 
@@ -264,15 +264,15 @@ def test_a_problem_has_the_packages_notation(make, dtype):
 
 
 @pytest.mark.parametrize(('call', 'words'), [
-    (lambda r: problems.grammar_problem(r, 1, ((),)), 'grammar: got () at state 0, expected letters with '
+    (lambda r: reber.grammar_problem(r, 1, ((),)), 'grammar: got () at state 0, expected letters with '
      'states, one or more'),
-    (lambda r: problems.grammar_string(r, ((('Q', 1),),)), "grammar: got (('Q', 1),) at state 0, expected letters with"
+    (lambda r: reber.grammar_string(r, ((('Q', 1),),)), "grammar: got (('Q', 1),) at state 0, expected letters with"
      ' states, one or more'),
-    (lambda r: problems.grammar_losses(((('B', 0),),)), 'grammar: got a state without a way to the end, expected a way '
+    (lambda r: reber.grammar_losses(((('B', 0),),)), 'grammar: got a state without a way to the end, expected a way '
      'from each'),
-    (lambda r: problems.grammar_accepts('B', 'REBER'), 'grammar: got str, expected a tuple of states'),
-    (lambda r: problems._grammar_states('BTB'), "text: got 'B' at 2 in 'BTB', expected S or X"),
-    (lambda r: problems._grammar_states('BTXSET'), "text: got 'T' at 5 in 'BTXSET', expected its end")])
+    (lambda r: reber.grammar_accepts('B', 'REBER'), 'grammar: got str, expected a tuple of states'),
+    (lambda r: reber._grammar_states('BTB'), "text: got 'B' at 2 in 'BTB', expected S or X"),
+    (lambda r: reber._grammar_states('BTXSET'), "text: got 'T' at 5 in 'BTXSET', expected its end")])
 def test_grammars_that_make_no_sense_are_refused(call, words):
     with pytest.raises(ValueError, match=f'^{re.escape(words)}$'): call(np.random.default_rng(0))
 
@@ -364,25 +364,25 @@ def strings_up_to(grammar, n: int) -> set[str]:
 
 
 def test_the_embedded_grammar_is_rebers_between_equal_letters():
-    inner, outer = strings_up_to(problems._REBER, 12), strings_up_to(EMBEDDED, 16)
+    inner, outer = strings_up_to(reber._REBER, 12), strings_up_to(EMBEDDED, 16)
     assert outer == {f'B{c}{text}{c}E' for c in 'TP' for text in inner} and len(inner) > 100
     for text in sorted(outer)[:200]:
-        assert problems.grammar_accepts(text, EMBEDDED) and not problems.grammar_accepts(text)
+        assert reber.grammar_accepts(text, EMBEDDED) and not reber.grammar_accepts(text)
         swapped = text[:-2] + {'T': 'P', 'P': 'T'}[text[-2]] + 'E'
-        assert not problems.grammar_accepts(swapped, EMBEDDED)
-    assert not any(map(problems.grammar_accepts, ('', 'B', 'BTXS', 'BTXSEE', 'btxse')))
+        assert not reber.grammar_accepts(swapped, EMBEDDED)
+    assert not any(map(reber.grammar_accepts, ('', 'B', 'BTXS', 'BTXSEE', 'btxse')))
 
 
 @settings(max_examples=200)
 @given(st.text(alphabet='BTPSXVE', max_size=8))
 def test_accepting_is_being_one_of_the_strings(text):
-    for grammar in (problems._REBER, EMBEDDED):
-        assert problems.grammar_accepts(text, grammar) == (text in strings_up_to(grammar, 8))
+    for grammar in (reber._REBER, EMBEDDED):
+        assert reber.grammar_accepts(text, grammar) == (text in strings_up_to(grammar, 8))
 
 
-@pytest.mark.parametrize('grammar', [problems._REBER, EMBEDDED])
+@pytest.mark.parametrize('grammar', [reber._REBER, EMBEDDED])
 def test_legal_letters_are_those_with_which_a_string_goes_on(grammar):
-    x, targets, legal, lengths = problems.grammar_problem(np.random.default_rng(4), 300, grammar)
+    x, targets, legal, lengths = reber.grammar_problem(np.random.default_rng(4), 300, grammar)
     every = strings_up_to(grammar, 18)
     after: dict[str, set[str]] = {}
     for text in every:
@@ -395,7 +395,7 @@ def test_legal_letters_are_those_with_which_a_string_goes_on(grammar):
     assert not legal[:, np.arange(legal.shape[2]) >= lengths[:, None]].any()
 
 
-@pytest.mark.parametrize('grammar', [problems._REBER, EMBEDDED])
+@pytest.mark.parametrize('grammar', [reber._REBER, EMBEDDED])
 def test_least_losses_follow_from_walking_the_grammar(grammar):
     "The share of all strings at each state, letter by letter, until none is left; no linear system"
     at = {(0, ''): 1.0}
@@ -414,4 +414,4 @@ def test_least_losses_follow_from_walking_the_grammar(grammar):
     after = {a: sum(n for (first, _), n in pairs.items() if first == a) for a, _ in pairs}
     without = -sum(n*np.log(n/after[a]) for (a, _), n in pairs.items())
     expected = with_memory/letters, without/letters, letters
-    assert np.abs(np.array(problems.grammar_losses(grammar)) - expected).max() < 1e-9
+    assert np.abs(np.array(reber.grammar_losses(grammar)) - expected).max() < 1e-9

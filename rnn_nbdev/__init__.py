@@ -170,6 +170,7 @@ Estimators
     pack                         tasks       sequences of different lengths in one array
     Forecaster                   forecast    forecast a series, with quantiles
     rolling_origin               forecast    back-test a forecaster from many origins
+    series_from                  forecast    the series of a long data frame
     seasonal_naive               forecast    the baseline: the last season again
     skill                        forecast    how much lower an error is than the baseline's
 Plots
@@ -208,3 +209,25 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     "The door, for completion"
     return sorted([*_HOME, '__version__', '__doc__', '__file__', '__name__', '__path__'])
+
+# %% ../nbs/91_package.ipynb #3d084ed4
+def _run_command(name: str) -> None:
+    "A command, entered from its script: an interruption ends it in one line, from the first moment to the last"
+    import os, signal
+    def end(*signal_and_frame: Any) -> None:
+        os.write(2, f'{name}: interrupted\n'.encode())
+        os._exit(130)
+    def on_signals(act: Any) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM): signal.signal(number, act)
+    on_signals(end)
+    try:
+        cli = importlib.import_module('rnn_nbdev.cli')
+        on_signals(signal.default_int_handler)
+        cli.run_command(name)
+    except KeyboardInterrupt: end()
+    finally: on_signals(end)
+
+def _rnn_train() -> None: _run_command('rnn_train')
+def _rnn_sample() -> None: _run_command('rnn_sample')
+def _rnn_eval() -> None: _run_command('rnn_eval')
+def _rnn_bench() -> None: _run_command('rnn_bench')

@@ -22,6 +22,7 @@ from .forecast import quantile_loss as quantile_loss
 from .forecast import quantile_loss_backward as quantile_loss_backward
 from .forecast import rolling_origin as rolling_origin
 from .forecast import seasonal_naive as seasonal_naive
+from .forecast import series_from as series_from
 from .forecast import skill as skill
 from .gradcheck import GradientReport as GradientReport
 from .gradcheck import assert_close as assert_close

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -670,8 +671,8 @@ def _levels(values: np.ndarray) -> list[int]:
 
 # %% ../nbs/08_viz.ipynb #c54ba3d8
 def _span(text: str, level: int) -> str:
-    "Text as HTML, shaded by a level from -5 to 5; line ends become visible"
-    shown = html.escape(text).replace('\n', '↵\n')
+    "Text as HTML within Markdown, shaded by a level from -5 to 5; line ends become visible"
+    shown = re.sub(r'[\\`$@\[\]]', lambda m: f'&#{ord(m[0])};', html.escape(text)).replace('\n', '↵\n')
     if level == 0: return shown
     rgb, line = ('0,114,178', 'solid rgb(30,136,200)') if level > 0 else ('213,94,0', 'dotted rgb(213,94,0)')
     style = f'background: rgba({rgb},{abs(level)*0.11:.2f}); border-bottom: 2px {line}'
@@ -684,7 +685,7 @@ class _ColoredText:
     text: str             # any
     values: np.ndarray    # (len(text),) in [-1, 1]
 
-    def _repr_html_(self) -> str:
+    def _repr_markdown_(self) -> str:    # for HTML, the docs site would load scripts from another host
         runs = groupby(zip(self.text, _levels(self.values)), key=lambda pair: pair[1])
         spans = [_span(''.join(c for c, _ in run), level) for level, run in runs]
         return f'<pre style="white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.7">{"".join(spans)}</pre>'

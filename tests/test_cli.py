@@ -15,15 +15,15 @@ import pytest
 from fastcore.docments import docments
 from safetensors.numpy import load_file
 
-from rnn_nbdev.cli import (_nats_and_bits, _optimizer_of, _schedule_of, _Settings, _settings_of, _stop_strings,
-                           _training_plan, _worst_places, rnn_eval, rnn_sample, rnn_train, train_text)
+from rnn_nbdev.cli import (_nats_and_bits, _optimizer_of, _options, _schedule_of, _Settings, _settings_of,
+                           _stop_strings, _training_plan, _worst_places, rnn_eval, rnn_sample, rnn_train, train_text)
 from rnn_nbdev.files import load_arrays, save_arrays
 from rnn_nbdev.optim import SGD, Adam, RMSProp, averaged_parameters
 from rnn_nbdev.text import load_model
 from rnn_nbdev.train import best_checkpoints, load_checkpoint, read_history
 
 SCRIPTS = Path(sys.executable).parent
-SMALL = ['--units', '16', '--embedding', '8', '--batch', '4', '--stretch', '12', '--rate', '0.02',
+SMALL = ['--units', '16', '--embedding', '8', '--batch', '4', '--bptt', '12', '--lr', '0.02',
          '--validate', '4', '--save', '5']
 
 # One thread: several small processes at once otherwise spin on each other's cores.
@@ -97,10 +97,10 @@ def test_help_says_what_every_option_is(tmp_path):
 
 def test_every_setting_is_an_option_that_says_its_default():
     words = docments(_Settings)
-    assert [*docments(rnn_train)][:-1] == [f.name for f in fields(_Settings)] + ['out', 'resume', 'quiet', 'version']
+    assert [*_options(rnn_train)] == ['out', 'resume', 'config', 'quiet'] + [f.name for f in fields(_Settings)]
     for f in fields(_Settings):
         said = f'{f.default} if not given' in words[f.name] or f'{f.default!r} (default)' in words[f.name]
-        assert said or (f.name in ('text', 'pattern') and 'if not given' in words[f.name]), f.name
+        assert said or (f.name in ('text', 'pattern', 'exclude') and 'if not given' in words[f.name]), f.name
 
 
 @pytest.mark.parametrize('name', ['rnn_train', 'rnn_sample', 'rnn_eval', 'rnn_bench'])
@@ -146,7 +146,7 @@ def test_sampling(trained, tmp_path):
 
 
 def test_evaluation_repeats_the_result(trained, texts, tmp_path):
-    said = command('rnn_eval', trained, cwd=tmp_path)
+    said = command('rnn_eval', trained, cwd=texts)
     loss = json.loads((trained/'result.json').read_text())['validation_loss']
     assert said.returncode == 0 and f'{loss:.3f} nats' in said.stdout
     assert command('rnn_eval', trained, '--text', texts/'other.txt', cwd=tmp_path).returncode == 0
@@ -159,14 +159,14 @@ BAD_TRAIN = {
     'empty file': (['--text', '{texts}/empty.txt'], 'empty'),
     'empty folder': (['--text', '{texts}/none'], 'no file matches'),
     'shorter than one window': (['--text', '{texts}/short.txt'], 'text'),
-    'shorter than a long window': (['--text', '{texts}/good.txt', '--stretch', '100000'], 'text'),
+    'shorter than a long window': (['--text', '{texts}/good.txt', '--bptt', '100000'], 'text'),
     'not UTF-8': (['--text', '{texts}/latin.txt'], '0xef at offset 13, line 2'),
     'a file where the folder should be': (['--text', '{texts}/good.txt', '--out', '{texts}/good.txt'], 'out'),
     'unwritable folder': (['--text', '{texts}/good.txt', '--out', '/proc/run'], '/proc'),
     'folder below a file': (['--text', '{texts}/good.txt', '--out', '{texts}/good.txt/run'], 'good.txt'),
     'folder that is not empty': (['--text', '{texts}/good.txt', '--out', '{texts}'], 'out'),
     'no units': (['--text', '{texts}/good.txt', '--units', '0'], 'units: got 0'),
-    'learning rate nan': (['--text', '{texts}/good.txt', '--rate', 'nan'], 'rate: got nan'),
+    'learning rate nan': (['--text', '{texts}/good.txt', '--lr', 'nan'], 'lr: got nan'),
     'resume nothing': (['--resume', 'nowhere'], 'resume'),
     'resume elsewhere': (['--resume', '{trained}', '--out', 'new'], 'out'),
     'resume with another text': (['--resume', '{trained}', '--text', '{texts}/other.txt'], 'text'),
@@ -188,23 +188,24 @@ def test_bad_input_gets_one_line_and_leaves_nothing(case, texts, trained, tmp_pa
     assert (everything_in(texts), everything_in(trained)) == before
 
 
-GOOD = {'text': '{texts}/good.txt', 'units': 8, 'embedding': 4, 'batch': 4, 'stretch': 12, 'steps': 5}
+GOOD = {'text': '{texts}/good.txt', 'units': 8, 'embedding': 4, 'batch': 4, 'bptt': 12, 'steps': 5}
 OUTSIDE = {
-    'words': 'tokens cell optimizer schedule dtype errors', 1.0: 'dropout momentum average heldout',
-    0: 'layers units embedding batch stretch accumulate steps validate save heldout rate clip',
-    -1: 'steps halving warmup horizon plateau stop best seed dropout momentum average decay limit',
-    float('nan'): 'dropout momentum average heldout decay rate clip limit', float('inf'): 'rate clip limit decay'}
+    'words': 'tokens cell optimizer schedule dtype errors', 1.0: 'dropout momentum average validation',
+    0: 'layers units embedding batch bptt accumulate steps validate save validation lr clip',
+    -1: 'steps halflife warmup horizon plateau patience best seed dropout momentum average decay clipvalue',
+    float('nan'): 'dropout momentum average validation decay lr clip clipvalue',
+    float('inf'): 'lr clip clipvalue decay'}
 BAD_OPTIONS = {
     **{f'{name} {value}': ({name: value}, f'{name}: got {value!r}') for value in OUTSIDE
        for name in OUTSIDE[value].split()},
     'momentum of adam': ({'momentum': 0.9}, 'momentum'),
     'nesterov without momentum': ({'optimizer': 'nesterov'}, 'momentum'),
     'decay of sgd': ({'optimizer': 'sgd', 'decay': 0.1}, 'decay'),
-    'warm-up of a cycle': ({'schedule': 'cycle', 'warmup': 2}, 'warmup'),
+    'warm-up of a cycle': ({'schedule': 'onecycle', 'warmup': 2}, 'warmup'),
     'warm-up beyond the end': ({'schedule': 'cosine', 'warmup': 5}, 'warmup: got 5, expected fewer than 5'),
-    'a cycle too short': ({'schedule': 'cycle', 'steps': 3}, 'steps'),
-    'stairs without halving': ({'schedule': 'stairs', 'halving': 0}, 'halving'),
-    'horizon of halving': ({'horizon': 9}, 'horizon'),
+    'a cycle too short': ({'schedule': 'onecycle', 'steps': 3}, 'steps'),
+    'step decay without a half-life': ({'schedule': 'step', 'halflife': 0}, 'halflife'),
+    'horizon of exponential decay': ({'horizon': 9}, 'horizon'),
     'horizon before the last step': ({'schedule': 'cosine', 'horizon': 4}, 'steps: got 5'),
     'bytes of an empty file': ({'tokens': 'bytes', 'text': '{texts}/empty.txt'}, 'empty'),
     'bytes of no file': ({'tokens': 'bytes', 'text': '{texts}/nothing'}, 'no such file'),
@@ -324,7 +325,7 @@ def test_bad_sampling(args, word, texts, trained, tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_array(texts, tmp_path):
-    said = command('rnn_train', '--text', texts/'good.txt', '--out', 'run', '--quiet', *SMALL, '--rate', '1e38',
+    said = command('rnn_train', '--text', texts/'good.txt', '--out', 'run', '--quiet', *SMALL, '--lr', '1e38',
                    '--clip', '1e38', cwd=tmp_path)
     assert said.returncode == 1 and said.stderr.count('\n') == 1
     assert 'the loss is not finite; first bad array: ' in said.stderr and 'entries are not finite' in said.stderr
@@ -356,7 +357,8 @@ def test_the_same_seed_is_the_same_run(trained, texts, tmp_path):
 
 def test_a_run_goes_on_to_its_own_last_step(texts, tmp_path):
     "Taken up with nothing but --resume, as the message of Ctrl-C says"
-    process = running('--text', texts/'good.txt', '--out', tmp_path/'run', '--steps', 400, *SMALL)
+    shutil.copy(texts/'good.txt', tmp_path/'good.txt')
+    process = running('--text', tmp_path/'good.txt', '--out', tmp_path/'run', '--steps', 400, *SMALL)
     while len(read_history(tmp_path/'run'/'history.jsonl')) < 5: time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     process.communicate()
@@ -369,26 +371,26 @@ def test_a_run_goes_on_to_its_own_last_step(texts, tmp_path):
 @pytest.mark.parametrize('cell', ['rnn', 'lstm', 'gru'])
 def test_half_and_half_is_one_bit_for_bit(cell, texts, tmp_path):
     "7 steps, a new process, 7 more; enough of them to pass the end of the text, where the generator is asked"
-    begin = ['--text', texts/'good.txt', '--cell', cell, *SMALL, '--stretch', '150']
+    begin = ['--text', texts/'good.txt', '--cell', cell, *SMALL, '--bptt', '150']
     whole = command('rnn_train', *begin, '--out', 'whole', '--steps', 14, cwd=tmp_path)
     half = command('rnn_train', *begin, '--out', 'halves', '--steps', 7, cwd=tmp_path)
-    rest = command('rnn_train', '--resume', 'halves', '--steps', 14, cwd=tmp_path)
+    rest = command('rnn_train', '--resume', 'halves', '--text', texts/'good.txt', '--steps', 14, cwd=tmp_path)
     assert (whole.returncode, half.returncode, rest.returncode) == (0, 0, 0), rest.stderr
     a, b, _, _ = same_runs(tmp_path/'whole', tmp_path/'halves')
     assert a.rng.bit_generator.state == b.rng.bit_generator.state
 
 
-TINY = {'units': 8, 'embedding': 4, 'batch': 4, 'stretch': 20, 'rate': 0.02, 'validate': 3, 'save': 4, 'quiet': True}
+TINY = {'units': 8, 'embedding': 4, 'batch': 4, 'bptt': 20, 'lr': 0.02, 'validate': 3, 'save': 4, 'quiet': True}
 COMBINED = {
     'momentum, cosine with warm-up, dropout, three layers':
     {'optimizer': 'sgd', 'momentum': 0.9, 'schedule': 'cosine', 'warmup': 3, 'horizon': 14, 'dropout': 0.3,
      'layers': 3},
-    'nesterov, stairs, averaged weights, limits':
-    {'optimizer': 'nesterov', 'momentum': 0.5, 'schedule': 'stairs', 'halving': 4, 'average': 0.8, 'limit': 0.01},
-    'AdamW, cycle, bytes, accumulated, best':
-    {'decay': 0.1, 'schedule': 'cycle', 'horizon': 20, 'tokens': 'bytes', 'accumulate': 3, 'best': 2},
+    'nesterov, step decay, averaged weights, clipping by value':
+    {'optimizer': 'nesterov', 'momentum': 0.5, 'schedule': 'step', 'halflife': 4, 'average': 0.8, 'clipvalue': 0.01},
+    'AdamW, one-cycle, bytes, accumulated, best':
+    {'decay': 0.1, 'schedule': 'onecycle', 'horizon': 20, 'tokens': 'bytes', 'accumulate': 3, 'best': 2},
     'RMSProp, plateau, best of averaged, constant with warm-up, float64':
-    {'optimizer': 'rmsprop', 'schedule': 'constant', 'warmup': 5, 'rate': 0.3, 'plateau': 1, 'best': 1, 'average': 0.9,
+    {'optimizer': 'rmsprop', 'schedule': 'constant', 'warmup': 5, 'lr': 0.3, 'plateau': 1, 'best': 1, 'average': 0.9,
      'dtype': 'float64', 'cell': 'gru'},
 }
 
@@ -398,7 +400,7 @@ def test_half_and_half_is_one_with_every_option(case, texts, tmp_path):
     how = {**TINY, **COMBINED[case], 'text': str(texts/'good.txt')}
     train_text(tmp_path/'whole', steps=14, **how)
     train_text(tmp_path/'halves', steps=7, **how)
-    train_text(resume=tmp_path/'halves', steps=14, quiet=True)
+    train_text(resume=tmp_path/'halves', text=how['text'], steps=14, quiet=True)
     a, b, first, second = same_runs(tmp_path/'whole', tmp_path/'halves')
     assert a.rng.bit_generator.state == b.rng.bit_generator.state
     assert first['settings'] == second['settings'] and all(first['settings'][n] == how[n] for n in COMBINED[case])
@@ -417,11 +419,11 @@ def test_settings_that_a_run_was_started_with_can_not_be_changed(texts, tmp_path
 
 
 def test_the_options_reach_the_plan():
-    numbers = {'clip': 2.0, 'accumulate': 3, 'average': 0.9, 'plateau': 4, 'stop': 2, 'validate': 7, 'save': 9}
-    plan = _training_plan(_Settings(limit=0.5, **numbers))
+    numbers = {'clip': 2.0, 'accumulate': 3, 'average': 0.9, 'plateau': 4, 'patience': 2, 'validate': 7, 'save': 9}
+    plan = _training_plan(_Settings(clipvalue=0.5, **numbers))
     assert (plan.max_value, plan.max_norm, plan.accumulate, plan.average.decay) == (0.5, 2.0, 3, 0.9)
     assert (plan.plateau.validations, plan.stop.validations, plan.eval_every, plan.save_every) == (3, 1, 7, 9)
-    assert plan.keep_best == 1 and _training_plan(_Settings(best=3, stop=1)).keep_best == 3
+    assert plan.keep_best == 1 and _training_plan(_Settings(best=3, patience=1)).keep_best == 3
     nothing = _training_plan(_Settings())
     assert (nothing.max_value, nothing.average, nothing.plateau, nothing.stop, nothing.keep_best) == (None,) * 4 + (0,)
 
@@ -431,19 +433,19 @@ def test_the_options_reach_optimizer_and_schedule():
     assert _optimizer_of(_Settings(optimizer='sgd', momentum=0.5)) == SGD(momentum=0.5)
     assert _optimizer_of(_Settings(optimizer='nesterov', momentum=0.5)) == SGD(momentum=0.5, nesterov=True)
     assert _optimizer_of(_Settings(optimizer='rmsprop')) == RMSProp()
-    def rates(*steps, **how): return [round(_schedule_of(_Settings(rate=1.0, **how))(step), 6) for step in steps]
+    def rates(*steps, **how): return [round(_schedule_of(_Settings(lr=1.0, **how))(step), 6) for step in steps]
     assert rates(0, 500, 1000) == [1, 0.5, 0.25]
-    assert rates(0, 9999, schedule='constant') == rates(0, 9, halving=0) == [1, 1]
-    assert rates(0, 9, 10, 20, schedule='stairs', halving=10) == [1, 1, 0.5, 0.25]
+    assert rates(0, 9999, schedule='constant') == rates(0, 9, halflife=0) == [1, 1]
+    assert rates(0, 9, 10, 20, schedule='step', halflife=10) == [1, 1, 0.5, 0.25]
     assert rates(0, 50, 100, schedule='cosine', steps=100) == rates(0, 50, 100, schedule='cosine', horizon=100, steps=9)
     assert rates(0, 50, 100, schedule='cosine', steps=100) == [1, 0.5, 0]
     assert rates(0, 3, 4, 54, 104, schedule='cosine', steps=104, warmup=4) == [0.25, 1, 1, 0.5, 0]
-    cycle = rates(*range(100), schedule='cycle', steps=100)
+    cycle = rates(*range(100), schedule='onecycle', steps=100)
     assert max(cycle) == 1 and cycle[0] == 0.04 and cycle[-1] < 1e-5
 
 
 def test_a_run_ends_early_and_leaves_its_best_weights(texts, tmp_path):
-    folder, _ = train_text(tmp_path/'run', text=str(texts/'good.txt'), steps=400, stop=2, **{**TINY, 'rate': 0.5})
+    folder, _ = train_text(tmp_path/'run', text=str(texts/'good.txt'), steps=400, patience=2, **{**TINY, 'lr': 0.5})
     losses = {e['step']: e['validation_loss'] for e in read_history(folder/'history.jsonl') if 'validation_loss' in e}
     best = min(losses, key=losses.get)
     result = json.loads((folder/'result.json').read_text())
@@ -511,9 +513,9 @@ def test_the_share_of_unknown_characters_is_told(trained, tmp_path, capsys):
 
 def test_a_model_that_learned_nothing_is_told(texts, tmp_path, capsys):
     run, how = tmp_path/'run', {**TINY, 'steps': 9, 'text': str(texts/'good.txt')}
-    how.update(rate=1e38, clip=1e38)
+    how.update(lr=1e38, clip=1e38)
     with pytest.raises(SystemExit) as end: rnn_train(out=str(run), **how)
-    assert end.value.code == 1 and 'a lower --rate or a --warmup' in capsys.readouterr().err
+    assert end.value.code == 1 and 'a lower --lr or a --warmup' in capsys.readouterr().err
     for use in (rnn_sample, rnn_eval):
         use(run=str(run))
         said = capsys.readouterr().err
@@ -605,7 +607,7 @@ def test_a_kill_leaves_the_last_checkpoint_whole(texts, tmp_path):
     process.kill()
     process.communicate()
     for wait in (0.0, 0.013, 0.03, 0.07, 0.15):
-        process = running('--resume', folder, '--quiet')
+        process = running('--resume', folder, '--text', texts/'good.txt', '--quiet')
         lines = len(read_history(folder/'history.jsonl'))
         until = time.monotonic() + 60
         while len(read_history(folder/'history.jsonl')) <= lines + 3 and time.monotonic() < until:
@@ -627,7 +629,7 @@ def test_after_a_kill_the_history_is_that_of_a_run_that_was_not_killed(texts, tm
     step = load_checkpoint(tmp_path/'killed'/'checkpoint.safetensors')[0].step
     about = json.loads((tmp_path/'killed'/'settings.json').read_text())
     assert about['settings']['steps'] == 100000
-    process = running('--resume', tmp_path/'killed', '--quiet')
+    process = running('--resume', tmp_path/'killed', '--text', texts/'good.txt', '--quiet')
     while process.poll() is None and len(read_history(tmp_path/'killed'/'history.jsonl')) < step + 12:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)

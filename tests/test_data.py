@@ -117,6 +117,56 @@ def test_a_folder_is_read_in_an_order_that_its_names_decide(tmp_path):
     assert text.characters.split() == expected and text.files == 4
 
 
+@pytest.mark.parametrize('how, expected', [
+    ({}, 'a.txt b.md sub/a.txt sub/deep/c.log'), ({'pattern': '*.txt'}, 'a.txt sub/a.txt'),
+    ({'pattern': '*.md|*.log'}, 'b.md sub/deep/c.log'), ({'pattern': 'deep/*'}, 'sub/deep/c.log'),
+    ({'pattern': 'sub/**/*.log'}, 'sub/deep/c.log'), ({'exclude': 'sub'}, 'a.txt b.md'),
+    ({'exclude': '*.txt|deep'}, 'b.md'), ({'pattern': '*.txt', 'exclude': 'sub/a.*'}, 'a.txt')])
+def test_patterns_say_which_files_of_a_folder_are_read_and_nothing_is_read_twice(how, expected, tmp_path):
+    folder = tmp_path/'all'
+    for name in ('a.txt', 'b.md', 'sub/a.txt', 'sub/deep/c.log', '.git/config', 'sub/.hidden.txt'):
+        (folder/name).parent.mkdir(parents=True, exist_ok=True)
+        (folder/name).write_text(f'{name}\n')
+    for link, target in {'0.txt': folder/'a.txt', 'loop': folder, 'sub/up': tmp_path, 'again': folder/'sub',
+                         '0.fifo': '/dev/zero'}.items(): (folder/link).symlink_to(target)
+    for read in (data.read_text, read_bytes):
+        text = read(folder, **how)
+        assert sorted(text.names) == expected.split() and text.files == len(text.names)
+        contents = text.contents if isinstance(text.contents, str) else text.contents.decode()
+        assert contents.split() == [*text.names], 'the names stand in the order of the contents'
+    with pytest.raises(ValueError, match=r"no file matches '\*' and not '\*\.\*' in folder"):
+        data.read_text(folder, exclude='*.*')
+
+
+def test_links_to_what_lies_elsewhere_are_read_once(tmp_path):
+    for name in ('here', 'there'): (tmp_path/name).mkdir()
+    (tmp_path/'there/x.txt').write_text('x')
+    for link, target in {'one': 'there', 'two': 'there', 'x.txt': 'there/x.txt'}.items():
+        (tmp_path/'here'/link).symlink_to(tmp_path/target)
+    assert data.read_text(tmp_path/'here').files == 1
+    (tmp_path/'there/y.txt').write_text('y')
+    assert data.read_text(tmp_path/'here', exclude='x.txt').contents == 'y\n'
+
+
+@pytest.mark.parametrize('errors', ['strict', 'replace'])
+@pytest.mark.parametrize('contents, words', [
+    *(('Ένα, two\n'.encode(codec), f'got {codec[:6].upper()}, expected UTF-8')
+      for codec in ('utf-16', 'utf-16-le', 'utf-16-be', 'utf-32', 'utf-32-le', 'utf-32-be')),
+    (b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR', 'a binary file: zero byte at offset 8'),
+    (b'text\n' * 2000 + b'\0', 'offset 10000')])
+def test_what_is_no_text_is_named(contents, words, errors, tmp_path):
+    (tmp_path/'file').write_bytes(contents)
+    (tmp_path/'good').write_text('good')
+    for path in (tmp_path, tmp_path/'file'):
+        with pytest.raises(ValueError, match=f'^{tmp_path}/file: .*{words}'): data.read_text(path, errors)
+    assert data.read_text(tmp_path, errors, exclude='file').contents == 'good\n'
+
+
+def test_a_device_is_no_text():
+    for read in (data.read_text, read_bytes):
+        with pytest.raises(ValueError, match=r'^text: /dev/zero is a device'): read('/dev/zero')
+
+
 def test_a_text_says_where_it_came_from(tmp_path):
     (tmp_path/'a.txt').write_text('one and two')
     for read, unit in ((data.read_text, 'characters'), (read_bytes, 'bytes')):

@@ -103,6 +103,16 @@ def test_equations_are_mathml_and_their_characters_mean_nothing_to_markdown(site
     assert '$5 and $6' in text
 
 
+def test_a_line_of_code_is_an_element_as_in_quarto(site):
+    text = (site[0]/'index.html').read_text()
+    assert re.search(r'<span id="cb1-1">draw.*?</span></code>', text)
+    assert '<link rel="stylesheet" href="quarto.css">' not in text, 'there is no styles.css here'
+    block = '<div class="sourceCode" id="cb3"><pre><code><span class="s">a\nb</span>c</code></pre></div>'
+    assert docs_site.like_quarto(block, '') == (
+        '<div class="sourceCode" id="cb3"><pre><code><span id="cb3-1"><span class="s">a</span></span>\n'
+        '<span id="cb3-2"><span class="s">b</span>c</span></code></pre></div>')
+
+
 def test_citations_are_set_and_listed(site):
     text = (site[0]/'index.html').read_text()
     assert 'Doe 2000' in text and 'id="ref-known2000a"' in text and 'href="#ref-known2000a"' in text
@@ -128,6 +138,18 @@ def test_llms_txt_has_title_summary_and_every_page(site):
     assert lines[0] == '# Site' and lines[2] == '> what it is' and '## All' in lines
     assert '- [Deep](https://a.b/c/more/deep.html.md): about Deep' in lines
     assert sum(line.startswith('- [') for line in lines) == 3
+
+
+def test_search_knows_each_part_with_its_equations_once_and_names_first(site):
+    folder, _, names = site
+    index = json.loads((folder/'search.json').read_text())
+    assert {entry['href'] for entry in index} == {'index.html', 'index.html#works-cited', 'cells.html#one',
+                                                  'more/deep.html'}
+    front = next(entry['text'] for entry in index if entry['href'] == 'index.html')
+    assert 'Γ' in front and 'Gamma' not in front and front.count('|x|') == 1
+    first = docs_site.search_index(folder, names, {'one': 'cells.html#one'})[0]
+    assert (first['href'], first['section'], first['title']) == ('cells.html#one', 'One', 'one · Cells')
+    with pytest.raises(docs_site.Fault, match='gone'): docs_site.search_index(folder, names, {'two': 'cells.html#gone'})
 
 
 # ------------------------------------------------------------------------------------ faults that a whole site shows
@@ -260,6 +282,51 @@ def test_every_notebook_has_its_place_in_the_sidebar():
     sidebar = yaml.safe_load((root/'nbs/sidebar.yml').read_text(encoding='utf-8'))['website']['sidebar']['contents']
     listed = [name for _, books in docs_site.sections(sidebar) for name in books]
     assert sorted(listed) == [path.as_posix() for path in docs_site.notebooks(root/'nbs')]
+
+
+def outputs() -> list[tuple[str, dict]]:
+    "Every output that is stored in a notebook, with the notebook's name"
+    return [(path.as_posix(), out) for path in docs_site.notebooks(root/'nbs')
+            for cell in docs_site.cells(root/'nbs'/path) for out in cell.get('outputs', [])]
+
+
+def test_no_output_makes_quarto_load_scripts_from_another_host():
+    "It does so for every page with an output of the type text/html"
+    assert {name for name, out in outputs() if 'text/html' in out.get('data', {})} == set()
+
+
+# --------------------------------------------------------------------------------------------------- what it looks like
+
+styles = (root/'nbs/styles.css').read_text(encoding='utf-8')
+paper = {'light': '#ffffff', 'dark': '#222222'}    # behind the text, in the themes cosmo and darkly
+
+
+def brightness(color: str) -> float:
+    "WCAG's relative luminance"
+    parts = [int(color[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+    return sum(w * (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4)
+               for w, c in zip((0.2126, 0.7152, 0.0722), parts))
+
+
+def contrast(a: str, b: str) -> float:
+    "WCAG's contrast of two colours, from 1 to 21"
+    low, high = sorted(map(brightness, (a, b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize('theme', paper)
+def test_text_and_code_have_contrast(theme):
+    light, _, dark = styles.partition(':root.quarto-dark')
+    found = dict(re.findall(r'(--[\w-]+): (#\w{6});', light if theme == 'light' else dark))
+    page, box = paper[theme], found['--book-code-box']
+    for color in ('--bs-link-color', '--book-faint'): assert contrast(found[color], page) >= 4.5, color
+    for color in ('--bs-link-color', '--book-code'): assert contrast(found[color], box) >= 4.5, color
+    assert contrast('#7cb7ff', '#f8f9fa') < 2, 'a link in the box that the dark theme leaves light'
+
+
+def test_who_prefers_dark_gets_dark():
+    config = yaml.safe_load((root/'_quarto.yml').read_text(encoding='utf-8'))
+    assert config['format']['html']['respect-user-color-scheme'] is True
 
 
 def test_the_citation_file_tells_the_version():

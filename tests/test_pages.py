@@ -64,6 +64,32 @@ def test_search_finds_and_leads_there(chrome, base):
     context.close()
 
 
+def test_search_finds_each_name_of_the_package_first(chrome, base):
+    "As Quarto searches: its weights, its threshold"
+    page = chrome.new_page()
+    page.goto(f'{base}/index.html')
+    page.add_script_tag(path=next(site.rglob('fuse*.js')))
+    places = docs_site.door()
+    found = page.evaluate('''async names => {
+        const weights = {title: 20, section: 20, text: 10}
+        const keys = Object.entries(weights).map(([name, weight]) => ({name, weight}))
+        const fuse = new Fuse([], {keys, ignoreLocation: true, threshold: 0.1})
+        for (const part of await (await fetch('search.json')).json()) fuse.add(part)
+        return names.map(name => fuse.search(name, {minMatchCharLength: 2, limit: 1})[0]?.item.href)
+    }''', [*places])
+    assert len(places) > 100
+    assert {name: hit for name, hit in zip(places, found) if hit != places[name]} == {}
+
+
+def test_the_search_button_has_a_name(chrome, base):
+    "Quarto's is made by a script, with a picture and no words"
+    page = chrome.new_page()
+    page.goto(f'{base}/index.html')
+    button = 'document.querySelector("#quarto-search").insertAdjacentHTML("beforeend", "<button id=b><svg/></button>")'
+    page.evaluate(button)
+    page.wait_for_function('document.querySelector("#b").getAttribute("aria-label") === "Search"', timeout=5000)
+
+
 def test_a_page_leads_to_its_markdown(chrome, base):
     page = chrome.new_context(viewport={'width': 1280, 'height': 900}).new_page()
     page.goto(f'{base}/explanations/adam.html')
@@ -194,6 +220,10 @@ bad = {
     'too wide': ('BODY', '<pre style="width: 700px">wide</pre>', 'on a phone, pre'),
     'code cut off': ('BODY', f'<pre style="overflow-x: auto"><code class="python">{"x = 1 + " * 20}</code></pre>',
                      'code is wider than its box'),
+    'equation cut off': ('BODY', '<p style="overflow-x: auto"><math display="block"><mtext>' + 'wide ' * 200
+                         + '</mtext></math></p>', 'equation is wider'),
+    'another page is the open one':
+        ('BODY', '<a href="other.html" aria-current="page">x</a>', 'is not the open page: x'),
     'small picture': ('BODY', '<img alt="a square" width="90" src="data:image/svg+xml,%3Csvg xmlns=\'http://www.w3.org/'
                       '2000/svg\' width=\'300\' height=\'300\'/%3E">', 'shown at 0.30 of its size'),
     'picture without words': ('BODY', '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">', 'image-alt'),

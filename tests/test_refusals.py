@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import rnn_nbdev as book
@@ -56,6 +57,7 @@ VOCABULARY = book.build_vocabulary('hello world ' * 9)
 MODEL, TOKENS = book.TextModel(VOCABULARY, 4, 6), VOCABULARY.encode('hello world ' * 9)
 WEIGHTS = {'model': MODEL, 'parameters': MODEL.network.init(RNG(0))}
 SERIES, SHARES, R3 = np.sin(np.arange(80.)), np.array([.1, .5, .9]), book.Recurrent(3, 3)
+LONG = pd.DataFrame({'i': [0, 0, 1], 't': [0, 1, 0], 'y': [1., 2., 3.]})
 IN_R3 = {'layer': R3, 'parameters': R3.init(RNG(0), np.float64), 'x': X}
 book.save_arrays(HERE/'arrays', {'a': ONE}, {}, 'k')
 (HERE/'run').mkdir()
@@ -146,9 +148,9 @@ CALLS = {
     'write': WEIGHTS | {'length': 3, 'prompt': 'hello'}, 'beam_search': WEIGHTS | {'length': 3, 'prompt': 'hello'},
     # estimators and plots
     'pack': {'sequences': [D((4, 2)), D((3, 2))]}, 'seasonal_naive': {'y': SERIES, 'season': 3, 'steps': 2},
-    'rolling_origin': {'forecaster': book.Forecaster(2, window=3, units=2, steps=1, members=1), 'X': None, 'y': SERIES,
+    'rolling_origin': {'forecaster': book.Forecaster(2, 6, 3, units=2, steps=1, members=1), 'X': None, 'y': SERIES,
                        'first': 70},
-    'skill': {'error': 1., 'baseline': 2.},
+    'series_from': {'frame': LONG, 'id': 'i', 'time': 't', 'y': 'y'}, 'skill': {'error': 1., 'baseline': 2.},
     'color_text': {'text': 'abc', 'values': np.zeros(3)}, 'plot_gates': {'gates': {'f': np.zeros((2, 3))}},
     'plot_curves': {'x': np.arange(3.), 'curves': {'a': np.arange(3.)}, 'xlabel': 'x', 'ylabel': 'y'},
     'plot_gradient_flow': {'norms': {'a': np.arange(1., 4)}}, 'plot_memory': {'x': X},

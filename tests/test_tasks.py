@@ -378,7 +378,7 @@ def test_an_option_that_there_is_none_of(kind):
 
 @every
 def test_help_of_an_estimator_fits_a_screen(kind):
-    assert ('fit(None, y)' if kind is Forecaster else 'predict([x])') in kind.__doc__
+    assert ('fit(X, y).predict(X_ahead)' if kind is Forecaster else 'predict([x])') in kind.__doc__
     for line in pydoc.plain(pydoc.render_doc(kind)).splitlines():
         assert '_SupportsArray' not in line and 'Buffer' not in line, line
 
@@ -389,7 +389,8 @@ def test_one_option_at_a_time(kind):
     options, X, y = GOOD[kind]
     undeclared = kind().get_params().keys() - kind._declared
     assert undeclared <= {'quantiles', 'class_weight', 'random_state', 'verbose'}
-    free = {'random_state': ('none', 'bool'), 'class_weight': ('none',), 'verbose': BAD}     # True is the integer 1
+    free = {'random_state': ('none', 'bool'), 'class_weight': ('none',), 'verbose': BAD,      # True is the integer 1
+            **{name: ('none',) for name in ('window', 'steps', 'linear', 'calibration', 'calibration_every')}}
     for option in kind().get_params():
         for how, bad in BAD.items():
             if how in free.get(option, ()): continue
@@ -429,7 +430,7 @@ def test_data_that_no_estimator_takes(kind):
         for call in (lambda bad=bad: kind(**options).fit(bad, y), lambda bad=bad: fitted.predict(bad),
                      lambda bad=bad: fitted.score(bad, y[:2])):
             with pytest.raises((TypeError, ValueError)) as caught: call()
-            assert re.search(r'\bX\b|[Cc]omplex|2D array', str(caught.value)), (how, str(caught.value))
+            assert re.search(r'\bX\b|[Cc]omplex|2D array|^steps: got -1', str(caught.value)), (how, str(caught.value))
     for how, bad in {'nothing': None, 'short': y[1:], 'empty': y[:0], 'missing': np.where(y == y[0], np.nan, y),
                      'mixed': ['a', *y[1:].tolist()], 'complex': y * 1j}.items():
         message = refusal(kind(**options).fit, X, bad)

@@ -106,8 +106,19 @@ small_pictures = '''() => [...document.querySelectorAll('main img')].map((e, i) 
 
 # Code that has to be scrolled sideways hides what it says. Commands with words beside them may: their columns help.
 cut_code = '''() => [...document.querySelectorAll('main pre > code.python')]
-    .filter(e => e.parentElement.scrollWidth > e.parentElement.clientWidth + 1)
+    .filter(e => [e.parentElement, e.closest('div.sourceCode') || e]
+        .some(box => box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).display !== 'inline'))
     .map(e => `code is wider than its box: ${e.textContent.trim().slice(0, 40)}`)'''
+
+# On a desk an equation is seen whole.
+cut_equations = '''() => [...document.querySelectorAll('main math[display="block"]')]
+    .filter(e => e.parentElement.scrollWidth > e.parentElement.clientWidth + 1)
+    .map(e => `equation is wider than its box: ${e.textContent.trim().slice(0, 40)}`)'''
+
+# One link at most is the open page, and it is.
+not_current = '''() => [...document.querySelectorAll('[aria-current="page"]')]
+    .filter((e, i) => i || e.pathname !== location.pathname)
+    .map(e => `is not the open page: ${e.textContent.trim()}`)'''
 
 brightness = '''() => {
     const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/[\\d.]+/g).map(Number)
@@ -146,6 +157,8 @@ def page_faults(chrome, url: str, expected: int | None = None, axe_rules: list[s
         page.goto(url, wait_until='load')
         if (page.evaluate(brightness) < 0.5) != (scheme == 'dark'): watch.note('is not what it should be')
         page.add_script_tag(path=axe)
+        for looked_at in (cut_equations, cut_code, not_current):
+            for fault in page.evaluate(looked_at): watch.note(fault)
         for fault in page.evaluate(judged.replace('RULES', str(axe_rules))): watch.note(fault)
         if scheme == 'light':
             look_at_equations(page, watch, expected)

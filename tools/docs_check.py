@@ -172,7 +172,7 @@ def build(project: Path, work: Path) -> tuple[Path, Path, dict[str, str]]:
     "The site of a copy of the project: its folder, what nbdev processed, and the page of each notebook"
     proc = docs_site.processed(project)
     site, names = docs_site.render(proc, work)
-    docs_site.finish(site, proc, names)
+    docs_site.finish(site, proc, names, docs_site.door())
     return site, proc, names
 
 
@@ -187,7 +187,7 @@ def main() -> None:
             if given.site:
                 site, proc = given.site, root/'_proc'
                 names = {book.as_posix(): docs_site.page_name(book, proc) for book in docs_site.notebooks(proc)}
-                docs_site.finish(site, proc, names)
+                docs_site.finish(site, proc, names, docs_site.door())
             else:
                 project = Path(folder)/root.name
                 copy_to(project)

@@ -4,8 +4,10 @@ smalldocs reads the same configuration and lays pages out as Quarto does. What i
 starts, by pandoc, which is what Quarto renders with too: equations become MathML, citations and the list of works
 cited are set from references.bib; and each page gets the name that nbdev chose for it (`output-file`).
 
-`finish` then adds what both renderers lack: each page as Markdown beside its HTML, and llms.txt.
+`finish` then adds what both renderers lack: each page as Markdown beside its HTML, llms.txt, and an index for the
+search, in which the names of the package come first and an equation stands once.
 """
+import importlib
 import json
 import os
 import posixpath
@@ -13,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pypandoc
@@ -209,7 +212,7 @@ def write_config(proc: Path, source: Path, names: dict[str, str]) -> None:
     "The configuration without what only Quarto reads, and which is done here in its stead"
     whole = renamed(config(proc), names)
     page = whole['format']['html']
-    for key in ('html-math-method', 'link-citations'): page.pop(key, None)
+    for key in ('html-math-method', 'link-citations', 'respect-user-color-scheme'): page.pop(key, None)
     if grid := page.pop('grid', None): page['max-width'] = grid['body-width']
     theme = page.get('theme')
     if isinstance(theme, dict):      # no Sass: what site.scss does for Quarto is done by `without_fonts`
@@ -232,6 +235,27 @@ def without_fonts(site: Path) -> None:
         path.write_text(re.sub(r'@import\s*url\(["\']?https?:[^)]*\)\s*;', '', text), encoding='utf-8')
 
 
+def in_lines(m: re.Match) -> str:
+    "A block of code with an element around each line, as Quarto has it"
+    lines, spans = [], []
+    for number, line in enumerate(m['code'].split('\n'), 1):
+        opened = ''.join(spans)
+        for tag in re.findall(r'<span[^>]*>|</span>', line): spans.append(tag) if tag != '</span>' else spans.pop()
+        lines.append(f'<span id="{m["id"]}-{number}">{opened}{line}{"</span>" * len(spans)}</span>')
+    return f'{m["start"]}{chr(10).join(lines)}</code>'
+
+
+def like_quarto(text: str, base: str) -> str:
+    "A page with what only Quarto makes of it, for better or worse: nbs/styles.css and nbs/labels.html have to cope"
+    block = r'(?P<start><div class="sourceCode[^"]*" id="(?P<id>[^"]+)"[^>]*><pre[^>]*><code[^>]*>)(?P<code>.*?)</code>'
+    text = re.sub(block, in_lines, text, flags=re.DOTALL)
+    sheet = '<link rel="stylesheet" href="'
+    text = re.sub(rf'(?={sheet}[^"]*styles\.css">)', f'{sheet}{base}quarto.css">', text)
+    navbar = re.search(r'<ul class="navbar-nav.*?</ul>', text, re.DOTALL)
+    if not navbar or 'aria-current' in navbar[0].split('</a>')[0]: return text
+    return text.replace(navbar[0], navbar[0].replace('<a ', '<a aria-current="page" ', 1))
+
+
 def render(proc: Path, source: Path) -> tuple[Path, dict[str, str]]:
     "Render what nbdev processed; the folder of the site, and the page of each notebook"
     names = prepared(proc, source)
@@ -240,10 +264,12 @@ def render(proc: Path, source: Path) -> tuple[Path, dict[str, str]]:
     said = [line for line in done.stderr.splitlines() if 'broken link' not in line]    # docs_check finds those itself
     if done.returncode or said: raise Fault('\n'.join([*said, 'smalldocs warned or failed']))
     without_fonts(source/'_site')
+    shutil.copy2(Path(__file__).with_name('quarto.css'), source/'_site')
     for book, name in names.items():      # the link to a page's source names the notebook as the repository does
         page = source/'_site'/name
         path = f"/nbs/{name.removesuffix('.html')}.ipynb"
-        page.write_text(page.read_text(encoding='utf-8').replace(f'{path}"', f'/nbs/{book}"'), encoding='utf-8')
+        text = page.read_text(encoding='utf-8').replace(f'{path}"', f'/nbs/{book}"')
+        page.write_text(like_quarto(text, '../' * name.count('/')), encoding='utf-8')
     return source/'_site', names
 
 
@@ -285,7 +311,8 @@ def without_options(source: str) -> tuple[str, dict]:
 def shown(out: dict, options: dict) -> str:
     "One output as Markdown"
     data = out.get('data', {'text/plain': out.get('text', '')})
-    if 'text/markdown' in data: return to_markdown_pages(joined(data['text/markdown']))
+    if 'text/markdown' in data and not joined(data['text/markdown']).startswith('<'):
+        return to_markdown_pages(joined(data['text/markdown']))
     if any(kind.startswith('image/') for kind in data):
         return f"*Picture: {options.get('fig-alt') or options.get('fig-cap') or 'without words'}*"
     text = joined(data.get('text/plain', '')).strip('\n')
@@ -327,8 +354,68 @@ def llms(proc: Path, names: dict[str, str]) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def finish(site: Path, proc: Path, names: dict[str, str]) -> None:
-    "Add each page as Markdown, which the page itself names, and llms.txt"
+# -------------------------------------------------------------------------------------------------------- the search
+
+class Parts(HTMLParser):
+    "The parts of a page: each heading, where it is, and the words up to the next one"
+    silent = ('annotation', 'nav', 'header', 'script', 'style', 'button')    # an equation's TeX would say it twice
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.title, self.section, self.inside = '', '', []
+        self.found: list[tuple[str, list[str], list[str]]] = [('', [], [])]    # place, words of the heading, words
+
+    def handle_starttag(self, tag, attrs):
+        "Begin a part at a heading"
+        about = dict(attrs)
+        if tag == 'section': self.section = about.get('id', '')
+        if tag in ('h2', 'h3', 'h4') and self.reads():
+            self.found.append((about.get('id') or about.get('data-anchor-id') or self.section, [], []))
+        if tag in ('main', 'h1', 'h2', 'h3', 'h4', *self.silent): self.inside.append(tag)
+
+    def handle_endtag(self, tag):
+        "Leave it"
+        if tag in self.inside:
+            while self.inside.pop() != tag: pass
+
+    def handle_data(self, data):
+        "Keep words"
+        if 'h1' in self.inside: self.title += data
+        elif self.reads(): self.found[-1][1 if self.inside[-1] in ('h2', 'h3', 'h4') else 2].append(data)
+
+    def reads(self) -> bool:
+        "Whether this is the text of the page"
+        return 'main' in self.inside and not {*self.inside} & {*self.silent}
+
+
+def door() -> dict[str, str]:
+    "Where each public name of the package is documented on the site"
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from rnn_nbdev import _HOME
+    listed = importlib.import_module('rnn_nbdev._modidx').d['syms']
+    places = {name: listed[f'rnn_nbdev.{home}'].get(f'rnn_nbdev.{home}.{name}') for name, home in _HOME.items()}
+    return {name: place[0] for name, place in places.items() if place}
+
+
+def search_index(site: Path, names: dict[str, str], first: dict[str, str]) -> list[dict[str, str]]:
+    "What the search looks through: first the names with a place of their own, shorter before longer; then the rest"
+    entries, own = [], {place: name for name, place in first.items()}
+    for name in names.values():
+        if not (site/name).is_file(): continue
+        page = Parts()
+        page.feed((site/name).read_text(encoding='utf-8'))
+        for place, heading, words in page.found:
+            href, section = f'{name}#{place}' if place else name, ''.join(heading).strip()
+            text = ' '.join(''.join(words).split())
+            title = f'{own[href]} · {page.title.strip()}' if href in own else page.title.strip()
+            if text or section:
+                entries.append({'objectID': href, 'href': href, 'title': title, 'section': section, 'text': text})
+    if lost := {*own} - {entry['href'] for entry in entries}: raise Fault(f'{sorted(lost)}: no such place on the site')
+    return sorted(entries, key=lambda entry: len(own.get(entry['href'], 'x' * 1000)))
+
+
+def finish(site: Path, proc: Path, names: dict[str, str], first: dict[str, str] | None = None) -> None:
+    "Add each page as Markdown, which the page itself names, llms.txt, and what the search finds, these places first"
     for book, name in names.items():
         Path(f'{site/name}.md').write_text(cited(markdown(proc/book), proc/'references.bib'), encoding='utf-8')
         if not (site/name).is_file(): continue
@@ -336,3 +423,5 @@ def finish(site: Path, proc: Path, names: dict[str, str]) -> None:
         twin = f'<link rel="alternate" type="text/markdown" href="{posixpath.basename(name)}.md">'
         if twin not in text: (site/name).write_text(text.replace('</head>', f'{twin}</head>', 1), encoding='utf-8')
     (site/'llms.txt').write_text(llms(proc, names), encoding='utf-8')
+    index = json.dumps(search_index(site, names, first or {}), ensure_ascii=False, indent=1)
+    (site/'search.json').write_text(index, encoding='utf-8')

@@ -69,7 +69,8 @@ OURS = re.compile(r'\b(way back|whoever|by heart|(can|to) be had|(is|are) (told|
 USUAL = '''computational graph, hidden size, mini-batch, batch size, loss function, hyperparameter, regularisation,
     vanishing and exploding gradients, constant error carousel, backpropagation through time, truncated BPTT,
     exposure bias, autoregressive, bits per character, recurrent dropout, weight decay,
-    learning-rate warm-up, many-to-one, many-to-many, throughput, latency, GEMM'''
+    learning-rate warm-up, many-to-one, many-to-many, encoder–decoder, attention,
+    throughput, latency, GEMM'''
 
 
 def prose(path: Path) -> str:

@@ -63,14 +63,14 @@ def test_onnx_runtime_gives_our_states(names, kind):
 
 book = sorted(p for p in page.parent.parent.rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
 # Words of our own that have a usual name, which a reader can look up: the backward pass, validation loss, a dtype, ...
-OURS = re.compile(r'''\b(way back|whoever|by heart|can be had|to be had|(is|are) (told|borne)|in vain|plain network|
-    gang|taken up again|held[- ]out loss|number types?|whole numbers|(is|are) refused|proven|freedoms|
-    send the helpers|longest allowed gradient|tokens' scores|stretch(es)? of text|dearest|a door for)\b'''
-    .replace('\n    ', ''), re.IGNORECASE)
+OURS = re.compile(r'\b(way back|whoever|by heart|(can|to) be had|(is|are) (told|borne|refused)|in vain|plain network|'
+                  r'gang|taken up again|held[- ]out loss|number types?|whole numbers|proven|freedoms|send the helpers|'
+                  r"longest allowed gradient|tokens' scores|stretch(es)? of text|dearest|a door for)\b", re.IGNORECASE)
 USUAL = '''computational graph, hidden size, mini-batch, batch size, loss function, hyperparameter, regularisation,
     vanishing and exploding gradients, constant error carousel, backpropagation through time, truncated BPTT,
     exposure bias, autoregressive, bits per character, recurrent dropout, weight decay,
-    learning-rate warm-up, many-to-one, many-to-many, throughput, latency, GEMM'''
+    learning-rate warm-up, many-to-one, many-to-many, encoder–decoder, attention,
+    throughput, latency, GEMM'''
 
 
 def prose(path: Path) -> str:
@@ -78,12 +78,10 @@ def prose(path: Path) -> str:
     found = []
     for cell in json.loads(path.read_text(encoding='utf-8'))['cells']:
         source = ''.join(cell['source'])
-        if cell['cell_type'] == 'markdown':
-            found.append(re.sub(r'```.*?```|`[^`]*`|\$[^$]*\$', '', source, flags=re.DOTALL))
-        else:
-            texts = r'"""(.*?)"""|^\s+"([^"\n]+)"$|#\s(.+)$|fig-alt: "([^"]+)"'
-            found += re.findall(texts, source, re.DOTALL | re.MULTILINE)
-    return '\n'.join(part if isinstance(part, str) else ' '.join(part) for part in found)
+        if cell['cell_type'] == 'markdown': found.append(re.sub(r'(?s)```.*?```|`[^`]*`|\$[^$]*\$', '', source))
+        else:       # docstrings, comments (those of options and alt texts among them)
+            found += map(' '.join, re.findall(r'(?ms)"""(.*?)"""|^\s+"([^"\n]+)"$|#\|? ([^\n]+)$', source))
+    return '\n'.join(found)
 
 
 @pytest.mark.parametrize('path', book, ids=lambda path: path.stem)

@@ -239,7 +239,7 @@ def save_checkpoint(path: Path, progress: Progress, settings: Mapping[str, Any])
 # %% ../nbs/32_train.ipynb #05ff4a73
 def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]]:
     "The run that save_checkpoint wrote, and its settings; raises ValueError for a damaged or foreign file"
-    arrays, about = load_arrays(path, 'rnn_nbdev checkpoint 1')
+    arrays, about = load_arrays(path, 'rnn_nbdev checkpoint 1', links=False)
     parts = {part: {n.partition('/')[2]: a for n, a in arrays.items() if n.startswith(f'{part}/')} for part in _PARTS}
     try:
         rng = np.random.default_rng(0)

@@ -157,7 +157,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     data = read_regular(path, 2**20)
     try: found = tomllib.loads(data.decode()) if path.suffix == '.toml' else json.loads(data)
     except (ValueError, RecursionError) as e: raise ValueError(f'config: {path}: {e}') from None
-    if not isinstance(found, dict): raise ValueError(f'config: {path}: got {in_short(found)}, expected settings by name')
+    if not isinstance(found, dict): raise ValueError(f'config: {path}: got {in_short(found)}, expected settings')
     if isinstance(of_run := found.get('settings'), dict):       # what somebody else's run read is not read on its word
         found = of_run if _is_near(of_run.get('text'), path.parent) else {**of_run, 'text': ''}
         if not found.get('text'): found.pop('text', None)

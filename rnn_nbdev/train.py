@@ -334,7 +334,7 @@ def fit(
     on_save: Callable[[Progress], None] | None = None,  # called with each checkpoint, to write what else is to be kept
     bar: bool = True,  # whether to show progress: a bar in a terminal or a notebook, else a line a validation
 ) -> tuple[Progress, bool]:  # where the run stands, and whether it was interrupted
-    "Train to the plan's end or until Ctrl-C or SIGTERM, saving on the way; raises FloatingPointError if a number is not finite"
+    "Train to the plan's end or until Ctrl-C or SIGTERM, saving on the way; raises FloatingPointError for a NaN"
     for callback in callbacks: require(Kind(Callable, 'functions'), callbacks=callback)
     _require_state_of(optimizer, progress)
     written = {e['step'] for e in read_history(folder / 'history.jsonl') if 'validation_loss' in e}

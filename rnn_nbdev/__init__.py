@@ -227,7 +227,15 @@ def _run_command(name: str) -> None:
     except KeyboardInterrupt: end()
     finally: on_signals(end)
 
-def _rnn_train() -> None: _run_command('rnn_train')
-def _rnn_sample() -> None: _run_command('rnn_sample')
-def _rnn_eval() -> None: _run_command('rnn_eval')
-def _rnn_bench() -> None: _run_command('rnn_bench')
+def _rnn_train() -> None:
+    "The script rnn_train"
+    _run_command('rnn_train')
+def _rnn_sample() -> None:
+    "The script rnn_sample"
+    _run_command('rnn_sample')
+def _rnn_eval() -> None:
+    "The script rnn_eval"
+    _run_command('rnn_eval')
+def _rnn_bench() -> None:
+    "The script rnn_bench"
+    _run_command('rnn_bench')

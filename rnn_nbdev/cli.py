@@ -140,10 +140,11 @@ _NEW_WORDS = {'halving': 'exponential', 'stairs': 'step', 'cycle': 'onecycle'}  
 def _in_new_words(given: Mapping[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
     "Settings whose names are today's, and what is said of those that are not; raises ValueError for both names of one"
     found = {}
+    for name, new in _NEW_NAMES.items():
+        if name in given and new in given: raise ValueError(f'{name}: got {new}, too, its new name')
     for name, value in given.items():
         new = _NEW_NAMES.get(name, name)
         if new != name: say(f'{name} is now {new}')
-        if new in found or (new != name and new in given): raise ValueError(f'{name}: got {new}, too, its new name')
         if new == 'schedule' and isinstance(value, str) and value in _NEW_WORDS:
             say(f'schedule {value} is now {_NEW_WORDS[value]}')
             value = _NEW_WORDS[value]
@@ -156,7 +157,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     data = read_regular(path, 2**20)
     try: found = tomllib.loads(data.decode()) if path.suffix == '.toml' else json.loads(data)
     except (ValueError, RecursionError) as e: raise ValueError(f'config: {path}: {e}') from None
-    if not isinstance(found, dict): raise ValueError(f'config: {path}: got {in_short(found)}, expected settings by name')
+    if not isinstance(found, dict): raise ValueError(f'config: {path}: got {in_short(found)}, expected settings')
     if isinstance(of_run := found.get('settings'), dict):       # what somebody else's run read is not read on its word
         found = of_run if _is_near(of_run.get('text'), path.parent) else {**of_run, 'text': ''}
         if not found.get('text'): found.pop('text', None)
@@ -175,7 +176,8 @@ def _is_near(path: Any, folder: Path) -> bool:
     "Whether a path is that of a regular file or a folder below the current folder or another one, links followed"
     if not isinstance(path, str) or not path or '\0' in path: return False
     real, around = Path(os.path.realpath(path)), [Path(os.path.realpath(f)) for f in (Path.cwd(), folder)]
-    return any(f.parent != f and real.is_relative_to(f) for f in around) and (real.is_file() or real.is_dir())
+    try: return any(f.parent != f and real.is_relative_to(f) for f in around) and (real.is_file() or real.is_dir())
+    except OSError: return False
 
 # %% ../nbs/90_cli.ipynb #41c17f62
 def _get_text(s: _Settings) -> Text:

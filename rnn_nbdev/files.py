@@ -157,10 +157,13 @@ def save_arrays(
     write_whole(path, format_arrays(stored, metadata=one_entry))
 
 # %% ../nbs/04_files.ipynb #719f8b2c
-@fits(path=AsPath(), kind=Kind(str, 'text'))
-def load_arrays(path: Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
+@fits(path=AsPath(), kind=Kind(str, 'text'), links=bool)
+def load_arrays(
+    path: Path, kind: str,  # the file, and what it has to be
+    links: bool = True,  # whether a link to a file will do
+) -> tuple[Arrays, dict[str, Any]]:
     "The arrays and the description that save_arrays wrote; raises ValueError for a damaged file or another kind"
-    data = read_regular(path)
+    data = read_regular(path, links=links)
     try: stored, header = parse_arrays(data), _read_header(data)
     except (SafetensorError, ValueError, RecursionError) as e:
         raise ValueError(f'{path}: damaged, or not a safetensors file ({e})') from None

@@ -5,7 +5,6 @@
 # %% ../nbs/06_gemm.ipynb #df7b02da
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib.util
 import logging
@@ -37,8 +36,15 @@ OPTIONS: Any = {'nogil': True, 'fastmath': {'reassoc', 'contract', 'arcp', 'nsz'
 def _kept(compiler: Any, f: Any) -> Any:
     "Compile a function and keep the result on disk; not in a notebook, nor where no folder can be written"
     if f.__module__ != '__main__':
-        with contextlib.suppress(RuntimeError): return compiler(cache=True)(f)
+        try: return compiler(cache=True)(f)
+        except RuntimeError: _say_not_kept()
     return compiler()(f)
+
+@functools.cache
+def _say_not_kept() -> None:
+    "Say once that every process compiles anew"
+    logging.getLogger('rnn_nbdev').warning('rnn_nbdev: compiled kernels are not kept, as no folder for them can be '
+                                           'written; set NUMBA_CACHE_DIR to one')
 
 # %% ../nbs/06_gemm.ipynb #463be917
 def compiled(f: Any, options: Any = OPTIONS) -> Any:

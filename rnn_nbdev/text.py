@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -369,9 +370,10 @@ def load_model(
 ) -> tuple[TextModel, Arrays]:  # the model, its weights
     "Read a model of text; raises ValueError for a file that is missing, damaged, or something else"
     path = Path(path)
-    path = path / 'weights.safetensors' if path.is_dir() else path
-    if not path.exists(): raise ValueError(f'no model at {path}')
-    parameters, about = load_arrays(path, 'rnn_nbdev text model 1')
+    links = not path.is_dir()       # those in a run's folder are refused
+    path = path if links else path / 'weights.safetensors'
+    if not os.path.lexists(path): raise ValueError(f'no model at {path}')
+    parameters, about = load_arrays(path, 'rnn_nbdev text model 1', links)
     characters = about['vocabulary']
     vocabulary = ByteVocabulary() if characters is None else Vocabulary(characters)
     model = TextModel(vocabulary, **{name: about[name] for name in _SIZES if name in about})

@@ -217,8 +217,8 @@ def most_threads() -> int:  # at least 1
     given = os.environ.get('RNN_NBDEV_THREADS', '')
     if given and (not given.isdecimal() or int(given) < 1):
         raise ValueError(f'RNN_NBDEV_THREADS: got {given!r}, expected an integer of at least 1')
-    if given: return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return min(int(given[:9]), max(64, cores)) if given else cores        # more would only take memory
 
 # %% ../nbs/07_threads.ipynb #4b2a6c15
 @functools.cache

@@ -239,7 +239,7 @@ def save_checkpoint(path: Path, progress: Progress, settings: Mapping[str, Any])
 # %% ../nbs/32_train.ipynb #05ff4a73
 def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]]:
     "The run that save_checkpoint wrote, and its settings; raises ValueError for a damaged or foreign file"
-    arrays, about = load_arrays(path, 'rnn_nbdev checkpoint 1')
+    arrays, about = load_arrays(path, 'rnn_nbdev checkpoint 1', links=False)
     parts = {part: {n.partition('/')[2]: a for n, a in arrays.items() if n.startswith(f'{part}/')} for part in _PARTS}
     try:
         rng = np.random.default_rng(0)
@@ -334,7 +334,7 @@ def fit(
     on_save: Callable[[Progress], None] | None = None,  # called with each checkpoint, to write what else is to be kept
     bar: bool = True,  # whether to show progress: a bar in a terminal or a notebook, else a line a validation
 ) -> tuple[Progress, bool]:  # where the run stands, and whether it was interrupted
-    "Train to the plan's end or until Ctrl-C or SIGTERM, saving on the way; raises FloatingPointError if a number is not finite"
+    "Train to the plan's end or until Ctrl-C or SIGTERM, saving on the way; raises FloatingPointError for a NaN"
     for callback in callbacks: require(Kind(Callable, 'functions'), callbacks=callback)
     _require_state_of(optimizer, progress)
     written = {e['step'] for e in read_history(folder / 'history.jsonl') if 'validation_loss' in e}

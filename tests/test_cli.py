@@ -1,4 +1,5 @@
 """The commands, each as a process of its own: what they refuse, what they leave on disk, how they stop and go on."""
+import io
 import json
 import os
 import shutil
@@ -15,9 +16,10 @@ import pytest
 from fastcore.docments import docments
 from safetensors.numpy import load_file
 
-from rnn_nbdev.cli import (_nats_and_bits, _optimizer_of, _options, _schedule_of, _Settings, _settings_of,
-                           _stop_strings, _training_plan, _worst_places, rnn_eval, rnn_sample, rnn_train, train_text)
-from rnn_nbdev.files import load_arrays, save_arrays
+from rnn_nbdev.cli import (_HIDDEN, _NEW_NAMES, _nats_and_bits, _optimizer_of, _options, _parser_of, _schedule_of,
+                           _Settings, _settings_of, _stop_strings, _training_plan, _worst_places, rnn_eval, rnn_sample,
+                           rnn_train, run_command, train_text)
+from rnn_nbdev.files import load_arrays, locked, save_arrays
 from rnn_nbdev.optim import SGD, Adam, RMSProp, averaged_parameters
 from rnn_nbdev.text import load_model
 from rnn_nbdev.train import best_checkpoints, load_checkpoint, read_history
@@ -168,7 +170,7 @@ BAD_TRAIN = {
     'no units': (['--text', '{texts}/good.txt', '--units', '0'], 'units: got 0'),
     'learning rate nan': (['--text', '{texts}/good.txt', '--lr', 'nan'], 'lr: got nan'),
     'resume nothing': (['--resume', 'nowhere'], 'resume'),
-    'resume elsewhere': (['--resume', '{trained}', '--out', 'new'], 'out'),
+    'resume with the text of another place': (['--resume', '{trained}'], 'give --text'),
     'resume with another text': (['--resume', '{trained}', '--text', '{texts}/other.txt'], 'text'),
     'resume with the default size, which is another': (['--resume', '{trained}', '--units', '256'], 'units: got 256'),
     'resume with fewer steps': (['--resume', '{trained}', '--steps', '4'], 'steps: got 4, but the run has taken 10'),
@@ -526,9 +528,10 @@ def test_a_run_is_measured_and_goes_on_in_another_folder(texts, tmp_path, monkey
     monkeypatch.chdir(texts)
     train_text(tmp_path/'run', **{**TINY, 'steps': 5, 'text': 'good.txt'})
     monkeypatch.chdir(tmp_path)
-    rnn_eval(run='run')
-    assert 'good.txt, validation set' in capsys.readouterr().out
+    assert 'give --text' in refused(rnn_eval, capsys, run='run')
     monkeypatch.chdir(texts)
+    rnn_eval(run=str(tmp_path/'run'))
+    assert 'good.txt, validation set' in capsys.readouterr().out
     train_text(resume=tmp_path/'run', text='good.txt', quiet=True)
     assert capsys.readouterr().err == '', 'a run that has ended draws no bar'
 
@@ -539,6 +542,208 @@ def test_bytes_that_are_no_text_are_written_as_they_are(tmp_path):
     sample = [str(SCRIPTS/'rnn_sample'), str(run), '--prompt', 'ü', '--length', '50', '--temperature', '1']
     said = subprocess.run(sample, capture_output=True, env=ENVIRONMENT, timeout=60).stdout
     assert len(said) == 52 and said.startswith('ü'.encode()) and '�'.encode() not in said
+
+
+# ------------------------------------------------------------------------------------- the command line, files, folders
+
+def test_half_of_the_settings_is_shown_and_all_are_accepted(capsys):
+    with pytest.raises(SystemExit): run_command('rnn_train', ['--help'])
+    said = capsys.readouterr().out
+    shown = {f.name for f in fields(_Settings) if f'--{f.name} ' in said}
+    assert {f.name for f in fields(_Settings)} - shown == {*_HIDDEN} and len(shown) == 17
+    assert all(f'{name},' in said or f'{name}.' in said for name in _HIDDEN) and '--config' in said
+    known = _parser_of(rnn_train).parse_args([w for name in _HIDDEN for w in (f'--{name}', '1')])
+    assert len(vars(known)) == len(_HIDDEN)
+
+
+@pytest.mark.parametrize('words, expected', [
+    (['--prompt', '-item'], '-item'), (['--prompt=--'], '--'), (['--prompt', '--'], '--'),
+    (['--pro', '--length'], '--length'), (['--prompt=-5'], '-5'), (['--prompt', '-h'], '-h')])
+def test_what_begins_with_a_dash_is_a_prompt(words, expected, dashed, capsys):
+    run_command('rnn_sample', [*words, dashed, '--length', '3'])
+    out = capsys.readouterr().out
+    assert out.startswith(expected) and len(out) == len(expected) + 4
+
+
+@pytest.mark.parametrize('words', [['--stop', '--'], ['--stop=--']])
+def test_what_begins_with_a_dash_is_a_stop_string(words, dashed, capsys):
+    run_command('rnn_sample', [dashed, '--temperature', '1', '--length', '300'])
+    free = capsys.readouterr().out
+    run_command('rnn_sample', [dashed, '--temperature', '1', '--length', '300', *words])
+    assert '--' in free and capsys.readouterr().out == free[:free.index('--')] + '\n'
+
+
+@pytest.fixture(scope='module')
+def dashed(tmp_path_factory):
+    "A model of a text with dashes and Greek letters, among others"
+    folder = tmp_path_factory.mktemp('dashed')
+    (folder/'text').write_text('--length5 -item -h ένα\n' * 60 + '-' * 900, encoding='utf-8')
+    return str(train_text(folder/'run', text=folder/'text', steps=2, **TINY)[0])
+
+
+@pytest.mark.parametrize('encoding', ['cp1252', 'ascii'])
+def test_characters_that_stdout_cannot_hold_are_replaced(encoding, dashed, capsys, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, 'stdout', io.TextIOWrapper(written, encoding=encoding))
+    rnn_sample(run=dashed, prompt='ένα', length=5)
+    monkeypatch.chdir(Path(dashed).parent)
+    rnn_eval(run='run', worst=5)
+    train_text(resume='run', steps=3)
+    run_command('rnn_sample', [dashed, '--prompt', 'ένα'])
+    sys.stdout.flush()
+    said = written.getvalue()
+    assert said.startswith(b'???') and b'3 steps' in said and said.count(b'???') >= 2
+
+
+def test_old_names_are_accepted_with_a_note(texts, tmp_path, capsys):
+    old = ['--stretch', '20', '--heldout', '0.2', '--rate', '0.01', '--halving', '3', '--limit', '1.5', '--stop', '4']
+    words = ['--units', '8', '--batch', '4', '--steps', '2', '--schedule', 'stairs', '--quiet']
+    run_command('rnn_train', [str(texts/'good.txt'), *old, *words, '--out', str(tmp_path/'run')])
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f'{name} is now {new}' for name, new in _NEW_NAMES.items()] + ['schedule stairs is now step']
+    s = json.loads((tmp_path/'run/settings.json').read_text())['settings']
+    assert [s[name] for name in _NEW_NAMES.values()] == [20, 0.2, 0.01, 3, 1.5, 4] and s['schedule'] == 'step'
+    was = {**{new: s[new] for new in ('units', 'steps')}, **{old: s[new] for old, new in _NEW_NAMES.items()}}
+    assert _settings_of({**was, 'schedule': 'stairs'}, {}) == _Settings(**{n: s[n] for n in (
+        'units', 'steps', 'schedule', *_NEW_NAMES.values())}), 'a checkpoint of that time'
+    assert capsys.readouterr().err == ''
+    assert 'lr, too' in refused(rnn_train, capsys, rate=0.1, lr=0.1)
+
+
+@pytest.mark.parametrize('name, contents', [
+    ('c.toml', 'units = 9\nlr = 0.5\noptimizer = "sgd"\nmomentum = 0.5'),
+    ('c.json', '{"units": 9, "lr": 0.5, "optimizer": "sgd", "momentum": 0.5}'),
+    ('settings.json', '{"settings": {"units": 9, "optimizer": "sgd", "momentum": 0.5, "text": "/dev/zero"}}')])
+def test_a_file_of_settings(name, contents, texts, tmp_path):
+    (tmp_path/name).write_text(contents)
+    how = {**TINY, 'text': texts/'good.txt', 'steps': 1, 'config': tmp_path/name}
+    del how['units']
+    s = json.loads((train_text(tmp_path/'run', **how)[0]/'settings.json').read_text())['settings']
+    assert (s['units'], s['optimizer'], s['momentum']) == (9, 'sgd', 0.5) and s['text'] == str(texts/'good.txt')
+    assert s['lr'] == TINY['lr'], 'what is given counts more'
+
+
+@pytest.mark.parametrize('name, contents, word', [
+    ('c.toml', 'unit = 9', "got ['unit'], expected some of"), ('c.toml', 'units = ', 'config: '),
+    ('c.json', '[1]', 'got [1]'), ('c.json', '{"units": "9"}', "units: got '9'"),
+    ('c.json', '[' * 100_000, 'config: '), ('c.toml', 'a\0', 'config: ')], ids=range(6))
+def test_a_bad_file_of_settings_is_refused(name, contents, word, tmp_path, capsys):
+    (tmp_path/name).write_text(contents)
+    assert word in refused(rnn_train, capsys, config=str(tmp_path/name))
+
+
+def test_what_does_not_change_the_steps_may_change(texts, tmp_path, capsys, monkeypatch):
+    "A moved run, a moved text, other checkpoints and validations: the weights are those of a run that went through"
+    how = {**TINY, 'steps': 8}
+    (tmp_path/'old').mkdir()
+    shutil.copy(texts/'good.txt', tmp_path/'old/t.txt')
+    train_text(tmp_path/'whole', text=tmp_path/'old/t.txt', **how)
+    train_text(tmp_path/'old/run', text=tmp_path/'old/t.txt', **{**how, 'steps': 4})
+    (tmp_path/'old').rename(tmp_path/'new')
+    run, text = str(tmp_path/'new/run'), str(tmp_path/'new/t.txt')
+    assert 'give --text' in refused(rnn_train, capsys, resume=run, steps=8)
+    assert 'SHA-256' in refused(rnn_train, capsys, resume=run, text=str(texts/'other.txt'))
+    before = everything_in(tmp_path/'new/run')
+    changed = {'save': 3, 'validate': 2, 'best': 1, 'pattern': '*.txt'}
+    rnn_train(resume=run, text=text, out=str(tmp_path/'moved'), steps=8, quiet=True, **changed)
+    assert everything_in(tmp_path/'new/run') == before, 'the run stays, another goes on'
+    one, other = (load_checkpoint(tmp_path/name/'checkpoint.safetensors')[0] for name in ('whole', 'moved'))
+    assert all(np.array_equal(w, other.parameters[name]) for name, w in one.parameters.items())
+    s = json.loads((tmp_path/'moved/settings.json').read_text())['settings']
+    assert {name: s[name] for name in changed} == changed and s['text'] == text
+    monkeypatch.chdir(tmp_path)
+    train_text(resume='moved')
+    assert 'nothing left to train: all 8 steps are taken' in capsys.readouterr().out
+    train_text(tmp_path/'waits', text=text, patience=5, **how)
+    assert 'validate: got 2' in refused(rnn_train, capsys, resume='waits', validate=2)
+
+
+@pytest.mark.parametrize(
+    'path', ['/dev/zero', '/etc/passwd', '/', 'fifo', '../elsewhere', 'link', 'x\0', 3, 'n' * 5000])
+def test_a_path_that_a_checkpoint_names_is_not_read(path, copy, capsys, monkeypatch):
+    here = copy.parent/'here'
+    here.mkdir()
+    os.mkfifo(here/'fifo')
+    (copy.parent/'elsewhere').write_text('secret ' * 100)
+    (here/'link').symlink_to('/etc/passwd')
+    monkeypatch.chdir(here)
+    arrays, about = load_arrays(copy/'checkpoint.safetensors', 'rnn_nbdev checkpoint 1')
+    about['settings']['settings']['text'] = path
+    save_arrays(copy/'checkpoint.safetensors', arrays, about, 'rnn_nbdev checkpoint 1')
+    for said in (refused(rnn_train, capsys, resume=str(copy)), refused(rnn_eval, capsys, run=str(copy))):
+        assert ('give --text' if isinstance(path, str) else 'text: got 3') in said
+
+
+@pytest.mark.parametrize('make', [lambda p: p.symlink_to('/dev/zero'), os.mkfifo, lambda p: os.truncate(p, 2**40)
+                                  if p.touch() is None else None], ids=['link', 'pipe', 'huge'])
+@pytest.mark.parametrize('name', ['checkpoint.safetensors', 'weights.safetensors', 'history.jsonl'])
+def test_no_link_pipe_or_huge_file_of_a_run_is_opened(name, make, copy, texts, capsys):
+    (copy/name).unlink()
+    make(copy/name)
+    words = 'expected a regular file', 'expected at most'
+    if name == 'weights.safetensors':
+        for command in (rnn_sample, rnn_eval): assert any(w in refused(command, capsys, run=str(copy)) for w in words)
+        return
+    with pytest.raises(ValueError, match='|'.join(words)):
+        train_text(resume=copy, text=texts/'good.txt', quiet=True, steps=20)
+    if name == 'checkpoint.safetensors': rnn_sample(run=str(copy), length=3)      # the weights are good
+
+
+def test_one_process_at_a_time(copy, texts, capsys):
+    before = everything_in(copy)
+    with locked(copy):
+        said = refused(rnn_train, capsys, resume=str(copy), text=str(texts/'good.txt'), steps=20)
+        assert f'{copy}: in use by process {os.getpid()}, since 20' in said
+        (copy/'.lock').unlink()
+    assert everything_in(copy) == before
+    (copy/'.lock').write_text('process 1, since long ago')       # of a process that was killed
+    train_text(resume=copy, text=texts/'good.txt', quiet=True, steps=11)
+    assert load_checkpoint(copy/'checkpoint.safetensors')[0].step == 11 and not (copy/'.lock').exists()
+
+
+def test_a_run_of_a_folder_lists_its_files(tmp_path):
+    for name in ('a/1.txt', 'a/2.txt', 'a/3.log'):
+        (tmp_path/name).parent.mkdir(exist_ok=True)
+        (tmp_path/name).write_text(f'text of {name}\n' * 40)
+    before = os.umask(0o077)
+    try: run, _ = train_text(tmp_path/'run', text=tmp_path/'a', exclude='*.log', steps=1, **TINY)
+    finally: os.umask(before)
+    assert sorted((run/'files.txt').read_text().split()) == ['1.txt', '2.txt']
+    assert run.stat().st_mode & 0o777 == 0o700 and (run/'files.txt').stat().st_mode & 0o777 == 0o600
+
+
+def test_a_validation_loss_is_the_same_everywhere(tmp_path, capsys, monkeypatch):
+    letters = np.random.default_rng(0).choice([*'abcde \n'], 300_000)
+    (tmp_path/'t.txt').write_text(''.join(letters))
+    run, _ = train_text(tmp_path/'run', text=tmp_path/'t.txt', validation=0.5, **{**TINY, 'steps': 3})
+    result = json.loads((run/'result.json').read_text())
+    assert np.isclose(read_history(run/'history.jsonl')[-1]['validation_loss'], result['validation_loss'], rtol=1e-9)
+    monkeypatch.chdir(tmp_path)
+    rnn_eval(run='run')
+    said = capsys.readouterr().out
+    assert f"{result['validation_loss']:.3f} nats" in said and f"over {result['chars']:,} predictions" in said
+    assert 131_000 < result['chars'] < 131_072
+
+
+def test_compiled_kernels_are_told_of_once(texts, tmp_path, capsys, monkeypatch):
+    summary = json.loads((Path(__file__).parent.parent/'nbs/results.json').read_text())['older']['summary']
+    ratio, = (row['jit']['mean'] / row['numpy']['mean'] for row in summary if row['what'] == 'character model, PyTorch')
+    for has in (True, False):
+        monkeypatch.setattr('rnn_nbdev.cli.has_numba', lambda has=has: has)
+        train_text(tmp_path/str(has), text=texts/'good.txt', **{**TINY, 'steps': 1, 'quiet': False})
+        said = capsys.readouterr().out
+        assert said.count(f"{ratio:.1f} times as fast: pip install 'rnn_nbdev[fast]', or `make fast`") == (not has)
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_at_any_moment_is_no_traceback(number, texts, tmp_path):
+    for wait in (0.1, 0.4, 1.0, 2.0):
+        process = running(texts/'good.txt', '--out', tmp_path/str(wait), '--steps', 100_000, *SMALL)
+        time.sleep(wait)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=120)
+        assert process.returncode in (130, -number) and 'Traceback' not in said, said
+        if (tmp_path/str(wait)).exists(): load_checkpoint(tmp_path/str(wait)/'checkpoint.safetensors')
 
 
 # -------------------------------------------------------------------------------------------------------------- writing

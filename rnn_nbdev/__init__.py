@@ -167,6 +167,7 @@ Text
 Estimators
     SequenceClassifier           tasks       classify sequences
     SequenceRegressor            tasks       predict a value for each sequence
+    sequences_from               tasks       one sequence for each id of a long data frame
     pack                         tasks       sequences of different lengths in one array
     Forecaster                   forecast    forecast a series, with quantiles
     rolling_origin               forecast    back-test a forecaster from many origins

@@ -122,6 +122,7 @@ from .schedule import warm_up as warm_up
 from .tasks import SequenceClassifier as SequenceClassifier
 from .tasks import SequenceRegressor as SequenceRegressor
 from .tasks import pack as pack
+from .tasks import sequences_from as sequences_from
 from .text import ByteVocabulary as ByteVocabulary
 from .text import Streams as Streams
 from .text import TextModel as TextModel

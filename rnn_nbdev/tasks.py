@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
@@ -29,8 +31,8 @@ from .schedule import Patience, cosine_rate, warm_up
 from .train import TrainingPlan, begin, train_step
 
 # %% auto #0
-__all__ = ['HAS_SKLEARN', 'pack', 'Scale', 'scale_of', 'Batch', 'NetworkTask', 'Ensemble', 'as_target', 'SequenceClassifier',
-           'SequenceRegressor']
+__all__ = ['HAS_SKLEARN', 'pack', 'Scale', 'scale_of', 'Batch', 'NetworkTask', 'Ensemble', 'Sequences', 'sequences_from',
+           'as_target', 'SequenceClassifier', 'SequenceRegressor']
 
 # %% ../nbs/43_tasks.ipynb #b3a1c7d2
 #| code-fold: true
@@ -374,14 +376,24 @@ def _generator_of(random_state: Any) -> np.random.Generator:
 # %% ../nbs/43_tasks.ipynb #ee9608e0
 #| code-fold: true
 def _as_list(X: Any) -> list | None:
-    "The sequences of a list or of an array with three axes; None for a table"
+    "The sequences of a list, of a column or of an array with three axes; None for a table"
     if X is None or type(X) is dict or isinstance(X, str | bytes | Iterator):     # a sparse matrix may be another dict
         refuse('X', type(X).__name__, 'a list of (steps, features) arrays')
     if getattr(X, 'ndim', 0) > 3: refuse('X', f'shape {X.shape}', '(sequences, steps, features)')
     if getattr(X, 'ndim', 0) == 3: return list(np.asanyarray(X))
-    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1: X = list(X)
+    if not isinstance(X, list | tuple): X = _cells(X)
     if not isinstance(X, list | tuple): return None
     return None if _list_depth(X) == 2 and not any(isinstance(x, np.ndarray) for x in X) else list(X)
+
+# %% ../nbs/43_tasks.ipynb #5f40f8f7
+#| code-fold: true
+def _cells(X: Any) -> Any:
+    "The sequences in the cells of a column, an object array or a data frame of one such column; else X as it is"
+    if len(getattr(X, 'shape', ())) == 2 and X.shape[1] == 1 and hasattr(X, 'columns'): column = X[X.columns[0]]
+    else: column = X
+    if len(getattr(column, 'shape', ())) != 1: return X
+    cells = [*column]
+    return cells if cells and np.ndim(cells[0]) and not isinstance(cells[0], str) else X
 
 # %% ../nbs/43_tasks.ipynb #e1a2b3c5
 #| code-fold: true
@@ -400,28 +412,99 @@ def _from_lists(x: list | tuple, name: str) -> NDArray:
 # %% ../nbs/43_tasks.ipynb #2ac59ab7
 #| code-fold: true
 def _as_sequence(x: Any, name: str, n_x: int | None = None) -> NDArray:
-    "One sequence as an array (steps, features) of finite numbers"
+    "One sequence as an array (steps, features) of finite float32 or float64 numbers"
     if isinstance(x, str): refuse(name, 'text', 'an array (steps, features)')
     if np.ma.is_masked(x): refuse(name, 'masked entries', 'numbers alone')
     x = _from_lists(x, name) if isinstance(x, list | tuple) else np.asarray(x)
+    if x.dtype.kind == 'O': x = _from_objects(x, name)
     if x.dtype.kind not in 'biuf': refuse(name, x.dtype, 'real numbers')
     if x.ndim == 1: x = x[:, None]
     if x.ndim != 2 or 0 in x.shape: refuse(name, f'shape {x.shape}', '(steps, features)')
     if n_x is not None and x.shape[1] != n_x: refuse(name, f'{x.shape[1]} features', n_x)
+    x = x.astype(np.float32 if x.dtype.kind == 'f' and x.dtype.itemsize <= 4 else np.float64, copy=False)
     if not np.isfinite(x).all(): refuse(name, 'NaN or infinity', 'finite numbers')
     return x
+
+# %% ../nbs/43_tasks.ipynb #1234974d
+#| code-fold: true
+def _from_objects(x: NDArray, name: str) -> NDArray:
+    "Numbers that stand in an array of objects, as mixed and nullable columns give them"
+    for k in x.ravel():
+        if isinstance(k, str | bytes): refuse(name, f'the text {in_short(k)}', 'real numbers')
+    try: return x.astype(np.float64)
+    except (TypeError, ValueError): refuse(name, 'missing values or other objects', 'real numbers')
 
 # %% ../nbs/43_tasks.ipynb #e1a2b3c7
 #| code-fold: true
 def _as_sequences(X: Sequence, n_x: int | None = None) -> list[NDArray]:
-    "Sequences (T_i, n) with the same n and of the same dtype"
+    "Sequences (T_i, n) with the same n"
     if not X: refuse('X', 'no sequences', 'one or more')
     found: list[NDArray] = []
-    for i, x in enumerate(X):
-        found.append(_as_sequence(x, f'X[{i}]', found[0].shape[1] if found else n_x))
-        if (here := found[i].dtype) != (dtype := found[0].dtype):
-            refuse(f'X[{i}]', f'{here} beside {dtype}', 'sequences of one type')
+    for i, x in enumerate(X): found.append(_as_sequence(x, f'X[{i}]', found[0].shape[1] if found else n_x))
     return found
+
+# %% ../nbs/43_tasks.ipynb #416e5e58
+#| code-fold: true
+def _by_column(rows: list, known: Sequence | None = None) -> tuple[list, list | None]:
+    "Data frames with their columns in the order of those known or of the first, and the names; arrays as they are"
+    names, found = None if known is None else [*known], [*rows]
+    for i, x in enumerate(rows):
+        if getattr(x, 'columns', None) is None: continue
+        here = [*x.columns]
+        if len({*here}) < len(here): refuse(f'X[{i}]', f'the columns {in_short(here)}', 'each name once')
+        if names is None: names = here
+        if {*here} != {*names}: refuse(f'X[{i}]', f'the columns {in_short(here)}', f'{in_short(names)}, as in fit or X[0]')
+        if here != names: found[i] = x[names]
+    return found, names
+
+# %% ../nbs/43_tasks.ipynb #fc613fd9
+#| code-fold: true
+def _suspect_layout(sequences: list[NDArray]) -> None:
+    "Warn where all sequences have one step and several features, as time in the last axis looks"
+    m, n = len(sequences), sequences[0].shape[1]
+    if n > 1 and max(map(len, sequences)) == 1:
+        warnings.warn(f'X: {m} sequences of 1 step with {n} features each; if the time is the last axis, as in '
+                      '(sequences, channels, steps), give X.transpose(0, 2, 1)', stacklevel=4)
+
+# %% ../nbs/43_tasks.ipynb #3c833323
+class Sequences(list):
+    "A list of sequences, and the id of each"
+    def __init__(self, sequences: list, ids: list) -> None:
+        super().__init__(sequences)
+        self.ids = ids  # sorted, one a sequence
+
+# %% ../nbs/43_tasks.ipynb #ba351df6
+@fits(id=str, time=str)
+def sequences_from(
+    frame: Any,  # a long data frame of pandas, polars or another that narwhals reads: a row for each step
+    id: str,  # the column that says which sequence a row belongs to
+    time: str,  # the column that says when; a time occurs once in a sequence
+    columns: Sequence[str] | None = None,  # the features, in order; None for all other columns
+) -> Sequences:  # a list of frames (steps, features), sorted by id; its `ids` has the id of each
+    "One frame for each sequence of a long data frame, its rows sorted by time"
+    try: import narwhals as nw
+    except ImportError: raise ImportError('sequences_from needs narwhals: pip install narwhals') from None
+    try: table = nw.from_native(frame, eager_only=True)
+    except TypeError: refuse('frame', type(frame).__name__, 'a data frame of pandas or polars')
+    if id == time: refuse('time', repr(time), 'another column than id')
+    chosen = [name for name in table.columns if name not in (id, time)] if columns is None else [*columns]
+    for argument, name in [('id', id), ('time', time), *(('columns', name) for name in chosen)]:
+        if name not in table.columns: refuse(argument, repr(name), f'one of {in_short(table.columns)}')
+    if not len(table): refuse('frame', 'no rows', 'one or more')
+    if not chosen: refuse('columns', 'none', 'one or more features')
+    for name in (id, time):
+        if table[name].is_null().any(): refuse(name, 'missing values', 'a value in each row')
+    for name in chosen:
+        if not (table.schema[name].is_numeric() or table.schema[name] in (nw.Boolean, nw.Object)):
+            refuse(f'columns: {name!r}', table.schema[name], 'numbers; name the features by columns=[…]')
+    table = table.sort(id, time)
+    ids, times = (table[name].to_list() for name in (id, time))
+    same = [a == b for a, b in pairwise(ids)]
+    for i, alike in enumerate(same):
+        if alike and times[i] == times[i + 1]: refuse(time, f'{times[i]} twice for {id} {ids[i]}', 'each time once')
+    cuts = [0, *(i + 1 for i, alike in enumerate(same) if not alike), len(ids)]
+    features = table.select(*chosen)
+    return Sequences([features[a:b].to_native() for a, b in pairwise(cuts)], [ids[a] for a in cuts[:-1]])
 
 # %% ../nbs/43_tasks.ipynb #7938086d
 #| code-fold: true
@@ -491,20 +574,25 @@ class _SequenceEstimator(Ensemble):
         "The sequences (T_i, n) of X; after fit (not reset), only such as were fitted"
         if not reset: check_is_fitted(self)
         rows = _as_list(X)
-        if rows is None:
+        if rows is not None:
+            rows, names = _by_column(rows, None if reset else getattr(self, 'feature_names_in_', None))
+            if reset and names: self.feature_names_in_ = np.array(names, object)
+        else:
             if isinstance(X, list | tuple): X = _from_lists(X, 'X')
             if np.ma.is_masked(X): refuse('X', 'masked entries', 'numbers alone')
             if not reset and not self.of_tables_:
                 refuse('X', f'a table of shape {np.shape(X)}', 'a list of sequences, as in fit; [x] for one')
             rows = list(validate_data(self, X, reset=reset)[:, :, None])
-        return _as_sequences(rows, None if reset else len(self.scale_.mean))
+        sequences = _as_sequences(rows, None if reset else len(self.scale_.mean))
+        if reset: _suspect_layout(sequences)
+        return sequences
 
     def _given(self, X: Any) -> tuple[list[NDArray], dict[str, Any]]:
         "The sequences that fit is given, and what the record says of their form"
         seen = copy(self)                                   # scikit-learn notes a table's columns on the estimator
         sequences = seen._sequences(X, reset=True)
         form = {name: value for name, value in vars(seen).items() if name.endswith('_')}
-        return sequences, {'n_features_in_': sequences[0].shape[1], **form, 'of_tables_': bool(form)}
+        return sequences, {'n_features_in_': sequences[0].shape[1], **form, 'of_tables_': 'n_features_in_' in form}
 
     def _network(self, n_x: int, n_y: int) -> Chain:
         cell, pool = str(self.cell), str(self.pool)
@@ -594,11 +682,9 @@ class SequenceClassifier(ClassifierMixin, _SequenceEstimator):
         return self.classes_[likeliest]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        "The accuracy, from 0 to 1; raises ValueError for a class that was never seen"
-        m, known = len(self._sequences(X)), self.classes_.tolist()
+        "The accuracy, from 0 to 1; a class that fit did not see counts as wrong"
+        m = len(self._sequences(X))
         y, w = as_target(y, m), _as_weights(sample_weight, m)
-        unseen = sorted({*np.unique(y).tolist()} - {*known}, key=str)
-        if unseen: refuse('y', f'the class {str(unseen[0])!r}', f'one of {known}')
         return float(accuracy_score(y, self.predict(X), sample_weight=w))
 
 # %% ../nbs/43_tasks.ipynb #52e34af4

@@ -166,6 +166,7 @@ UNDECLARED = {
         'assert_close central_difference complex_step',
     'checked by fit, as scikit-learn asks: test_tasks.py, test_forecast.py':
         'SequenceClassifier SequenceRegressor Forecaster',
+    'a data frame, of a library that may not be there: test_tasks.py': 'sequences_from',
     'by the command line: test_bench.py': 'run_bench'}
 # Names that look at their argument themselves, or hand it on to one that declares it: what each refuses
 BY_HAND = {'use_engine': ('name', 'torch', 3), 'engine_of': ('name', None, 'torch'),

@@ -76,6 +76,8 @@ Layers and networks
     Bidirectional                networks    a recurrent layer in both directions
     Residual                     networks    a layer whose input is added to its output
     Chain                        layers      layers one after the other
+    Convolution                  convolution ReLU of a strided convolution over time
+    Shortened                    convolution a convolution and what reads its shorter sequences
     stacked                      networks    a deep recurrent network
     summary                      layers      names, shapes and counts of a network's parameters
     outputs_by_name              layers      every layer's output

@@ -19,14 +19,16 @@ from fastcore.meta import delegates
 from numpy.typing import DTypeLike, NDArray
 
 from rnn_nbdev.checks import (
-    ArgumentError, Integer, Kind, Number, Shape, fits, in_short, refuse, require, trusted,
+    ArgumentError, Integer, Kind, Number, Optional, Shape, fits, in_short, refuse, require, trusted,
 )
+from .convolution import Convolution, Shortened
 from .files import load_arrays, save_arrays
 from .layers import CELLS, Arrays, Chain, Dense, Pass, join, of_layer, outputs_by_name
 from .losses import cross_entropy, cross_entropy_backward, squared_error, squared_error_backward
 from .networks import POOLS, Dropout, Pool, stacked
 from .numerics import new_sequence, softmax
 from .optim import Adam
+from .recurrent import engine, engine_of
 from .schedule import Patience, cosine_rate, warm_up
 from .train import TrainingPlan, begin, train_step
 
@@ -83,11 +85,13 @@ def scale_of(steps: NDArray, weights: NDArray | None = None) -> Scale:
 
 # %% ../nbs/43_tasks.ipynb #461041e7
 def _sequence_network(n_x: int, n_y: int, units: int = 64, layers: int = 1, cell: str = 'gru', directions: int = 2,
-                      pool: str = 'mean', dropout: float = 0.0) -> Chain:
-    "Recurrent layers, pooling over time and a dense layer: (n_x, m, T) to (n_y, m)"
-    recurrent = stacked(n_x, units, cell, layers, directions, dropout=dropout)
+                      pool: str = 'mean', dropout: float = 0.0, stride: int = 1) -> Chain:
+    "Perhaps a convolution, then recurrent layers, pooling over time and a dense layer: (n_x, m, T) to (n_y, m)"
     head = {'pool': Pool(pool), 'dropout': Dropout(dropout), 'output': Dense(units * directions, n_y)}
-    return Chain({'recurrent': recurrent, **head})
+    recurrent = stacked(n_x if stride == 1 else 32, units, cell, layers, directions, dropout=dropout)
+    if stride == 1: return Chain({'recurrent': recurrent, **head})
+    front = Convolution(n_x, 32, 2 * stride, stride)
+    return Chain({'recurrent': Shortened(front, Chain({'recurrent': recurrent, 'pool': head.pop('pool')})), **head})
 
 # %% ../nbs/43_tasks.ipynb #71a26ae9
 _Loss = tuple[Callable[..., tuple[Any, Any]], Callable[[float, Any], NDArray]]
@@ -207,21 +211,22 @@ def _outputs_of(network: Chain, parameters: Arrays, sequences: Sequence[NDArray]
 # %% ../nbs/43_tasks.ipynb #5af5f681
 def _train_network(task: NetworkTask, epochs: int, learning_rate: float, weight_decay: float, seed: int,
                    stopping: _EarlyStopping | None = None, every: int = 1,
-                   show: bool = False) -> tuple[Arrays, list[float]]:
+                   show: bool = False, lowest: float = 0.0) -> tuple[Arrays, list[float]]:
     "Weights after so many epochs, or the best where training stops early; the mean loss of each epoch"
-    steps, history = epochs * task.epoch_steps, []
+    per_epoch, losses, history = task.epoch_steps, list[float](), list[float]()
+    steps = epochs * per_epoch
     rise = max(1, steps // 10)
     plan = TrainingPlan(steps, warm_up(rise, cosine_rate(learning_rate, max(1, steps - rise))))
     optimizer = Adam(weight_decay=weight_decay)
     progress = begin(task, optimizer, seed)
     for epoch in range(1, epochs + 1):
-        losses = []
-        for _ in range(task.epoch_steps):
+        for _ in range(per_epoch):
             progress, entry = trusted(train_step)(task, optimizer, progress, plan)
             losses.append(entry['loss'])
-        history.append(float(np.mean(losses)))
-        if show: print(f'epoch {epoch}: loss {history[-1]:.4f}')
+        history.append(float(np.mean(losses[-per_epoch:])))
+        if show: print(f'epoch {epoch} of {epochs}: loss {history[-1]:.4f}')
         if stopping and epoch % every == 0 and stopping.ended(progress.parameters): break
+        if len(losses) > 100 and np.mean(losses[-2 * per_epoch - 10:]) < lowest: break
     return stopping.best if stopping else progress.parameters, history
 
 # %% ../nbs/43_tasks.ipynb #367c4c96
@@ -237,6 +242,13 @@ class _EarlyStopping:
         self.state = self.patience.update(self.state, self.losses[-1])
         if int(self.state['waited']) == int(self.state['times']) == 0: self.best = parameters
         return int(self.state['times']) > 0
+
+# %% ../nbs/43_tasks.ipynb #ccb574d8
+def _train_member(engine_name: str, *call: Any) -> tuple[Arrays, list[float], list[float]]:
+    "One network of an ensemble, in whatever process: weights, loss of each epoch, validation losses"
+    with engine_of(engine_name): learned = _train_network(*call)
+    stopping = call[5]
+    return (*learned, stopping.losses if stopping else [])
 
 # %% ../nbs/43_tasks.ipynb #e4e966b8
 def _validation_part(targets: NDArray, fraction: float, rng: np.random.Generator) -> NDArray:
@@ -254,7 +266,9 @@ def _validation_part(targets: NDArray, fraction: float, rng: np.random.Generator
 #| code-fold: true
 HAS_SKLEARN = importlib.util.find_spec('sklearn') is not None
 if TYPE_CHECKING or HAS_SKLEARN:
+    from joblib import Parallel, delayed
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import accuracy_score
     from sklearn.utils import assert_all_finite, check_array, column_or_1d
     from sklearn.utils.class_weight import compute_sample_weight
@@ -281,6 +295,7 @@ class Ensemble(BaseEstimator):
     validation_fraction: float
     patience: int
     random_state: Any
+    n_jobs: int | None
     network_: Chain                # that all members share
     parameters_: list[Arrays]      # of each member
     _declared: ClassVar[dict[str, Any]] = {
@@ -303,16 +318,19 @@ class Ensemble(BaseEstimator):
             value = getattr(self, name)                      # a grid of options may be an array: its words are NumPy's
             require(spec, **{name: str(value) if isinstance(value, np.str_) else value})
 
-    def _train(self, task: NetworkTask, epochs: int, every: int = 1, show: bool = False) -> dict[str, Any]:
-        "Train all networks: their part of the record"
-        rng, members = _generator_of(self.random_state), []
-        for _ in range(self.members):
+    def _train(self, task: NetworkTask, epochs: int, every: int = 1, show: bool = False,
+               lowest: float = 0.0) -> dict[str, Any]:
+        "Train all networks, in processes if n_jobs says so: their part of the record"
+        rng, calls = _generator_of(self.random_state), []
+        for _ in range(self.members):                       # all that is drawn is drawn here, in order
             seed, part, stopping = int(rng.integers(2**32)), task, None
             if self.validation_fraction:
                 part, held_out = task.split(self.validation_fraction, rng)
                 stopping = _EarlyStopping(held_out, self.patience)
-            learned = _train_network(part, epochs, self.learning_rate, self.weight_decay, seed, stopping, every, show)
-            members.append((*learned, stopping.losses if stopping else []))
+            options = self.learning_rate, self.weight_decay, seed, stopping, every, show, lowest
+            calls.append((engine(), part, epochs, *options))
+        if getattr(self, 'n_jobs', None) in (None, 1): members = [_train_member(*call) for call in calls]
+        else: members = Parallel(n_jobs=self.n_jobs)(delayed(_train_member)(*call) for call in calls)
         found = map(list, zip(*members))
         return {'network_': task.network, **dict(zip(('parameters_', 'history_', 'held_out_history_'), found))}
 
@@ -548,21 +566,47 @@ def _class_weights(class_weight: Any, y: NDArray) -> NDArray:
         require(Number(0), class_weight=weight)
     return np.array([class_weight.get(name, 1.0) for name in y.tolist()], np.float64)
 
+# %% ../nbs/43_tasks.ipynb #a92a64ba
+def _change(x: NDArray) -> NDArray:
+    "From step to step, (T, n), zero at the first"
+    return np.diff(x, axis=0, prepend=x[:1])
+
+# %% ../nbs/43_tasks.ipynb #86c941ff
+def _constant_loss(targets: NDArray, loss: _Loss, weights: NDArray | None) -> float:
+    "The loss of the best answer that is the same for all: targets are classes (m,), or scaled values (n_y, m)"
+    if loss is _VALUES: return float(np.average(targets**2, axis=1, weights=weights).mean())
+    share = np.bincount(targets, weights) / (len(targets) if weights is None else weights.sum())
+    return float(-(share * np.log(share)).sum())
+
+def _warn_of_chance(history: list[list[float]], baseline: float) -> None:
+    "Warn if no network came below 95 % of the loss of a constant answer"
+    lowest = min(losses[-1] for losses in history)
+    if lowest > 0.95 * baseline > 0:
+        warnings.warn(f'the training loss, {lowest:.3f}, has hardly left {baseline:.3f}, that of the same answer for all; '
+                      'try more epochs, less noise or another learning rate', ConvergenceWarning, stacklevel=4)
+
 # %% ../nbs/43_tasks.ipynb #60f6fa6b
 class _SequenceEstimator(Ensemble):
     "What classifier and regressor share: options, the sequences they read, the network, the file"
-    _declared: ClassVar = {**Ensemble._declared, 'epochs': Integer(1), 'directions': Integer(1, 2), 'pool': POOLS}
+    _declared: ClassVar = {
+        **Ensemble._declared, 'epochs': Optional(Integer(1)), 'directions': Integer(1, 2), 'pool': POOLS,
+        'max_steps': Integer(1), 'differences': Kind(bool, 'True or False'), 'n_jobs': Optional(Integer())}
+    _lowest: ClassVar = 0.0                                  # the training loss below which there is nothing to learn
     scale_: Scale
+    change_scale_: Scale
+    stride_: int
 
     def __init__(self, units: int = 64, layers: int = 1, cell: str = 'gru', directions: int = 2, pool: str = 'mean',
-                 dropout: float = 0.3, noise: float = 0.5, epochs: int = 60, batch_size: int = 16,
+                 dropout: float = 0.3, noise: float = 0.5, epochs: int | None = None, batch_size: int = 16,
                  learning_rate: float = 0.005, weight_decay: float = 0.01, members: int = 3,
-                 validation_fraction: float = 0.0, patience: int = 10, random_state: Any = None,
+                 validation_fraction: float = 0.0, patience: int = 10, max_steps: int = 40,
+                 differences: bool = True, n_jobs: int | None = None, random_state: Any = None,
                  verbose: bool = False) -> None:
         self.units, self.layers, self.cell, self.directions, self.pool = units, layers, cell, directions, pool
         self.dropout, self.noise, self.epochs, self.batch_size = dropout, noise, epochs, batch_size
         self.learning_rate, self.weight_decay, self.members = learning_rate, weight_decay, members
         self.validation_fraction, self.patience = validation_fraction, patience
+        self.max_steps, self.differences, self.n_jobs = max_steps, differences, n_jobs
         self.random_state, self.verbose = random_state, verbose
 
     def __sklearn_tags__(self) -> Any:
@@ -583,7 +627,7 @@ class _SequenceEstimator(Ensemble):
             if not reset and not self.of_tables_:
                 refuse('X', f'a table of shape {np.shape(X)}', 'a list of sequences, as in fit; [x] for one')
             rows = list(validate_data(self, X, reset=reset)[:, :, None])
-        sequences = _as_sequences(rows, None if reset else len(self.scale_.mean))
+        sequences = _as_sequences(rows, None if reset else self.n_features_in_)
         if reset: _suspect_layout(sequences)
         return sequences
 
@@ -594,23 +638,33 @@ class _SequenceEstimator(Ensemble):
         form = {name: value for name, value in vars(seen).items() if name.endswith('_')}
         return sequences, {'n_features_in_': sequences[0].shape[1], **form, 'of_tables_': 'n_features_in_' in form}
 
-    def _network(self, n_x: int, n_y: int) -> Chain:
-        cell, pool = str(self.cell), str(self.pool)
-        return _sequence_network(n_x, n_y, self.units, self.layers, cell, self.directions, pool, self.dropout)
+    def _network(self, n_x: int, n_y: int, stride: int) -> Chain:
+        cell, pool, n_x = str(self.cell), str(self.pool), (1 + bool(self.differences)) * n_x
+        return _sequence_network(n_x, n_y, self.units, self.layers, cell, self.directions, pool, self.dropout, stride)
+
+    def _scaled(self, x: NDArray, scale: Scale, change: Scale) -> NDArray:
+        "A sequence (T, n) as the network sees it, (T, n), or with its differences, (T, 2 n)"
+        return np.hstack([scale.apply(x), change.apply(_change(x))]) if self.differences else scale.apply(x)
 
     def _learn(self, sequences: list[NDArray], targets: NDArray, n_y: int, loss: _Loss, weights: NDArray | None,
                record: dict[str, Any]) -> Self:
         "Train on sequences (T_i, n) with targets and weights (m,), and set all that was learned"
         by_step = None if weights is None else np.repeat(weights, [len(x) for x in sequences])
         scale = scale_of(np.concatenate(sequences), by_step)
-        network, scaled = self._network(len(scale.mean), n_y), [scale.apply(x) for x in sequences]
+        change = scale_of(np.concatenate([_change(x) for x in sequences]), by_step)
+        stride = -(-max(map(len, sequences)) // self.max_steps)
+        network = self._network(len(scale.mean), n_y, stride)
         if weights is not None: weights = weights / weights.mean()
+        scaled = [self._scaled(x, scale, change) for x in sequences]
         task = _SequenceTask(network, scaled, targets, loss, self.batch_size, self.noise, weights)
-        return self._remember({**record, 'scale_': scale, **self._train(task, self.epochs, show=self.verbose)})
+        epochs = max(20, -(-1000 // task.epoch_steps)) if self.epochs is None else self.epochs
+        learned = self._train(task, epochs, show=bool(self.verbose), lowest=self._lowest)
+        _warn_of_chance(learned['history_'], _constant_loss(targets, loss, weights))
+        return self._remember({**record, 'scale_': scale, 'change_scale_': change, 'stride_': stride, **learned})
 
     def scores(self, X: Any) -> NDArray:
         "The outputs of each network, (members, n_y, m); raises NotFittedError before fit"
-        scaled = [self.scale_.apply(x) for x in self._sequences(X)]
+        scaled = [self._scaled(x, self.scale_, self.change_scale_) for x in self._sequences(X)]
         return np.stack([_outputs_of(self.network_, parameters, scaled) for parameters in self.parameters_])
 
     def _learned(self) -> dict[str, Any]:
@@ -624,13 +678,13 @@ class _SequenceEstimator(Ensemble):
     def _record(self, learned: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
         "The record that a file holds"
         own = {name: value for name, value in learned.items() if name in _AS_THEY_ARE}
-        own |= {f'{name}_': Scale.from_lists(learned[name]) for name in ('scale', 'target_scale') if name in learned}
+        own |= {f'{name}_': Scale.from_lists(learned[name]) for name in ('scale', 'change_scale', 'target_scale') if name in learned}
         if 'feature_names_in_' in learned: own['feature_names_in_'] = np.array(learned['feature_names_in_'], object)
         if 'classes' in learned: own['classes_'] = np.array(learned['classes'], learned['dtype'])
         n_y = len(own['classes_'] if 'classes' in learned else own['target_scale_'].mean)
-        return own | self._networks(self._network(len(own['scale_'].mean), n_y), arrays)
+        return own | self._networks(self._network(len(own['scale_'].mean), n_y, own['stride_']), arrays)
 
-_AS_THEY_ARE = 'n_features_in_', 'of_tables_', 'history_', 'held_out_history_', 'one_value_'      # JSON holds them
+_AS_THEY_ARE = 'n_features_in_', 'of_tables_', 'stride_', 'history_', 'held_out_history_', 'one_value_'     # JSON holds them
 
 # %% ../nbs/43_tasks.ipynb #a9ac11f1
 def _that_count(weights: NDArray | None, sequences: list[NDArray],
@@ -652,7 +706,13 @@ class SequenceClassifier(ClassifierMixin, _SequenceEstimator):
     'last' or 'ends'; `noise` is the standard deviation of what is added to the scaled features in training; `members`
     is the size of the ensemble, networks whose predictions are averaged. With `validation_fraction`, that fraction of
     the sequences is held out, and training stops after `patience` epochs without a lower validation loss.
-    `class_weight` is 'balanced', or a dictionary of how much a class counts; None for all alike."""
+    `class_weight` is 'balanced', or a dictionary of how much a class counts; None for all alike.
+
+    `epochs` is by default as many as make 1,000 batches, and at least 20; training ends sooner once the training loss
+    is below 0.01. Sequences of more than `max_steps` steps are shortened by a strided convolution, and `differences`
+    from step to step are further features. `n_jobs` trains networks of the ensemble in so many processes."""
+    _lowest = 0.01
+
     @delegates(_SequenceEstimator.__init__)
     def __init__(self, class_weight: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

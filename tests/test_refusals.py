@@ -97,8 +97,10 @@ CALLS = {
     # layers, networks, engines
     'Pass': {}, 'Embedding': {'n_tokens': 5, 'n_out': 3}, 'Dense': {'n_in': 5, 'n_out': 3}, 'Pool': {}, 'Dropout': {},
     'Recurrent': {'n_x': 5, 'n_a': 3, 'cell': 'gru'}, 'Bidirectional': {'layer': R3}, 'Residual': {'layer': R3},
-    'Chain': {'layers': {'a': R3}}, 'Convolution': {'n_in': 3, 'n_out': 2, 'width': 2},
-    'Shortened': {'front': book.Convolution(3, 3, 2), 'above': R3}, 'stacked': {'n_x': 3, 'n_a': 3, 'cell': 'gru'}, 'summary': {'layer': R3},
+    'Chain': {'layers': {'a': R3}},
+    'Convolution': {'n_in': 3, 'n_out': 2, 'width': 2},
+    'Shortened': {'front': book.Convolution(3, 3, 2), 'above': R3},
+    'stacked': {'n_x': 3, 'n_a': 3, 'cell': 'gru'}, 'summary': {'layer': R3},
     'outputs_by_name': IN_R3, 'trace': IN_R3, 'recurrent_forward': CALL,
     'recurrent_backward': {'da': DA, 'dstate': None, 'cache': book.recurrent_forward(**CALL)[2]},
     'Stream': {key: CALL[key] for key in ('cell', 'parameters', 'state')},

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip('sklearn')
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -22,6 +22,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from rnn_nbdev import tasks
 from rnn_nbdev.forecast import Forecaster
 from rnn_nbdev.tasks import SequenceClassifier, SequenceRegressor, _validation_part, pack, scale_of, sequences_from
+
+pytestmark = pytest.mark.filterwarnings('ignore:the training loss')     # most of these learn for an epoch or three
 
 # ------------------------------------------------------------------------------------------- scikit-learn's own checks
 
@@ -259,6 +261,45 @@ def test_weighted_batches_add_up_to_the_whole():
     assert np.isclose(whole.validation_loss(p), loss, rtol=1e-4)
 
 
+def shapes_among_noise(m=24, T=300) -> tuple[list, np.ndarray]:
+    "Long curves with a bump up or down, each at another place"
+    draw, y = np.random.default_rng(5), np.arange(m) % 2
+    bump = np.exp(-np.linspace(-3, 3, 60)**2)
+    X = [0.2 * draw.normal(size=(T, 1)) for _ in y]
+    for x, up in zip(X, y):
+        at = draw.integers(0, T - 60)
+        x[at:at + 60, 0] += (2 * up - 1) * bump
+    return X, y
+
+
+def test_the_defaults_learn_from_few_long_sequences_and_end_when_nothing_is_left_to_learn():
+    X, y = shapes_among_noise()
+    X_test, y_test = shapes_among_noise(200)
+    fitted = SequenceClassifier(members=1, random_state=0).fit(X, y)
+    assert fitted.score(X_test, y_test) > 0.95 and fitted.stride_ == 8
+    assert 50 <= len(fitted.history_[0]) < 300 and np.mean(fitted.history_[0][-2:]) < 0.02     # of 500
+
+
+@pytest.mark.filterwarnings('error')
+@both
+def test_a_network_that_has_learned_nothing_is_reported(estimator):
+    y = targets(estimator)
+    idle = clone(estimator).set_params(learning_rate=1e-9)
+    with pytest.warns(ConvergenceWarning, match='the training loss, .*, has hardly left'): idle.fit(sequences, y)
+    clone(estimator).set_params(epochs=60, noise=0.0, dropout=0.0, learning_rate=0.02).fit(sequences, y)
+
+
+@both
+def test_members_in_processes_are_the_same_to_the_bit(estimator):
+    one, two = (clone(estimator).set_params(n_jobs=n).fit(sequences, targets(estimator)) for n in (None, 2))
+    assert (outputs(one, sequences) == outputs(two, sequences)).all() and one.history_ == two.history_
+
+
+def test_verbose_prints_each_epoch(capsys):
+    clone(quick).set_params(verbose=True, members=1).fit(sequences, names)
+    assert re.fullmatch(r'(epoch \d of 3: loss 0\.\d{4}\n){3}', capsys.readouterr().out)
+
+
 # ---------------------------------------------------------------------------------------------------------- composition
 
 def test_pipeline_cross_validation_and_grid_search_in_processes():
@@ -435,7 +476,8 @@ def test_one_option_at_a_time(kind):
     options, X, y = GOOD[kind]
     undeclared = kind().get_params().keys() - kind._declared
     assert undeclared <= {'quantiles', 'class_weight', 'random_state', 'verbose'}
-    free = {'random_state': ('none', 'bool'), 'class_weight': ('none',), 'verbose': BAD}     # True is the integer 1
+    free = {'random_state': ('none', 'bool'), 'class_weight': ('none',), 'verbose': BAD,     # True is the integer 1
+            'epochs': ('none',), 'n_jobs': ('none', 'minus'), 'differences': ('bool',)}
     for option in kind().get_params():
         for how, bad in BAD.items():
             if how in free.get(option, ()): continue

@@ -169,6 +169,8 @@ Text
 Estimators
     SequenceClassifier           tasks       classify sequences
     SequenceRegressor            tasks       predict a value for each sequence
+    SequenceLabeler              tasks       say which class each step belongs to
+    StepRegressor                tasks       predict a value at every step
     sequences_from               tasks       one sequence for each id of a long data frame
     pack                         tasks       sequences of different lengths in one array
     Forecaster                   forecast    forecast a series, with quantiles

@@ -23,18 +23,18 @@ from rnn_nbdev.checks import (
 )
 from .convolution import Convolution, Shortened
 from .files import load_arrays, save_arrays
-from .layers import CELLS, Arrays, Chain, Dense, Pass, join, of_layer, outputs_by_name
+from .layers import CELLS, Arrays, Chain, Dense, Pass, join, of_layer, outputs_by_name, valid_steps
 from .losses import cross_entropy, cross_entropy_backward, squared_error, squared_error_backward
 from .networks import POOLS, Dropout, Pool, stacked
 from .numerics import new_sequence, softmax
 from .optim import Adam
-from .recurrent import engine, engine_of
+from .recurrent import Stream, engine, engine_of
 from .schedule import Patience, cosine_rate, warm_up
 from .train import TrainingPlan, begin, train_step
 
 # %% auto #0
 __all__ = ['HAS_SKLEARN', 'pack', 'Scale', 'scale_of', 'Batch', 'NetworkTask', 'Ensemble', 'Sequences', 'sequences_from',
-           'as_target', 'SequenceClassifier', 'SequenceRegressor']
+           'as_target', 'SequenceClassifier', 'SequenceRegressor', 'SequenceLabeler', 'StepRegressor', 'StepStream']
 
 # %% ../nbs/43_tasks.ipynb #b3a1c7d2
 #| code-fold: true
@@ -269,7 +269,7 @@ if TYPE_CHECKING or HAS_SKLEARN:
     from joblib import Parallel, delayed
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.metrics import accuracy_score
+    from sklearn.metrics import accuracy_score, r2_score
     from sklearn.utils import assert_all_finite, check_array, column_or_1d
     from sklearn.utils.class_weight import compute_sample_weight
     from sklearn.utils.multiclass import check_classification_targets
@@ -585,6 +585,10 @@ def _warn_of_chance(history: list[list[float]], baseline: float) -> None:
         warnings.warn(f'the training loss, {lowest:.3f}, has hardly left {baseline:.3f}, that of the same answer for all; '
                       'try more epochs, less noise or another learning rate', ConvergenceWarning, stacklevel=4)
 
+def _all_steps(targets: Any) -> NDArray:
+    "Targets in one array: those at every step, side by side"
+    return np.concatenate(targets, axis=-1) if isinstance(targets, list) else targets
+
 # %% ../nbs/43_tasks.ipynb #60f6fa6b
 class _SequenceEstimator(Ensemble):
     "What classifier and regressor share: options, the sequences they read, the network, the file"
@@ -627,7 +631,7 @@ class _SequenceEstimator(Ensemble):
             if not reset and not self.of_tables_:
                 refuse('X', f'a table of shape {np.shape(X)}', 'a list of sequences, as in fit; [x] for one')
             rows = list(validate_data(self, X, reset=reset)[:, :, None])
-        sequences = _as_sequences(rows, None if reset else self.n_features_in_)
+        sequences = _as_sequences(rows, None if reset else len(self.scale_.mean))
         if reset: _suspect_layout(sequences)
         return sequences
 
@@ -646,20 +650,26 @@ class _SequenceEstimator(Ensemble):
         "A sequence (T, n) as the network sees it, (T, n), or with its differences, (T, 2 n)"
         return np.hstack([scale.apply(x), change.apply(_change(x))]) if self.differences else scale.apply(x)
 
-    def _learn(self, sequences: list[NDArray], targets: NDArray, n_y: int, loss: _Loss, weights: NDArray | None,
+    def _stride(self, sequences: list[NDArray]) -> int:
+        "The smallest stride that leaves at most max_steps of the longest sequence"
+        return -(-max(map(len, sequences)) // self.max_steps)
+
+    def _task(self, *given: Any) -> _SequenceTask: return _SequenceTask(*given)
+
+    def _learn(self, sequences: list[NDArray], targets: Any, n_y: int, loss: _Loss, weights: NDArray | None,
                record: dict[str, Any]) -> Self:
         "Train on sequences (T_i, n) with targets and weights (m,), and set all that was learned"
         by_step = None if weights is None else np.repeat(weights, [len(x) for x in sequences])
         scale = scale_of(np.concatenate(sequences), by_step)
         change = scale_of(np.concatenate([_change(x) for x in sequences]), by_step)
-        stride = -(-max(map(len, sequences)) // self.max_steps)
+        stride = self._stride(sequences)
         network = self._network(len(scale.mean), n_y, stride)
         if weights is not None: weights = weights / weights.mean()
         scaled = [self._scaled(x, scale, change) for x in sequences]
-        task = _SequenceTask(network, scaled, targets, loss, self.batch_size, self.noise, weights)
+        task = self._task(network, scaled, targets, loss, self.batch_size, self.noise, weights)
         epochs = max(20, -(-1000 // task.epoch_steps)) if self.epochs is None else self.epochs
         learned = self._train(task, epochs, show=bool(self.verbose), lowest=self._lowest)
-        _warn_of_chance(learned['history_'], _constant_loss(targets, loss, weights))
+        _warn_of_chance(learned['history_'], _constant_loss(_all_steps(targets), loss, weights))
         return self._remember({**record, 'scale_': scale, 'change_scale_': change, 'stride_': stride, **learned})
 
     def scores(self, X: Any) -> NDArray:
@@ -775,3 +785,205 @@ class SequenceRegressor(RegressorMixin, _SequenceEstimator):
         scores = self.scores(X).mean(axis=0)
         values = self.target_scale_.undo(scores.T)
         return values[:, 0] if self.one_value_ else values
+
+# %% ../nbs/43_tasks.ipynb #5bc8b8a6
+_Targets = list[NDArray]
+
+@dataclass(frozen=True)
+class _StepTask(_SequenceTask):
+    "Predict something at every step"
+    targets: Any  # of each sequence, classes (T_i,), or values (n_y, T_i)
+
+    def batch(self, carry: Arrays, rng: np.random.Generator | None = None) -> Batch:
+        bare = replace(self, targets=np.zeros(len(self.sequences)))
+        batch, index = _SequenceTask.batch(bare, carry, rng), carry['order'][int(carry['k']):][:self.batch_size]
+        mine = [self.targets[i] for i in index]
+        shape = (*mine[0].shape[:-1], len(mine), int(batch.lengths.max()))
+        targets = np.zeros(shape, mine[0].dtype)
+        for i, y in enumerate(mine): targets[..., i, :y.shape[-1]] = y
+        return batch._replace(targets=targets)
+
+    def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]:
+        value, cache = self.loss[0](z, batch.targets, valid_steps(batch.lengths, z.shape[2]))
+        return value, self.loss[1](1.0, cache)
+
+    def validation_loss(self, parameters: Arrays) -> float:
+        outputs = [z[:, None] for z in _step_outputs(self.network, parameters, self.sequences)]
+        z, y = np.concatenate(outputs, axis=2), np.concatenate(self.targets, axis=-1)
+        return float(self.loss[0](z, y[..., None, :], None)[0])
+
+    def split(self, fraction: float, rng: np.random.Generator) -> tuple[_StepTask, _StepTask]:
+        aside = _validation_part(np.arange(len(self.sequences), dtype=float)[None], fraction, rng)
+        return self.part(~aside), self.part(aside)
+
+    def part(self, chosen: NDArray) -> _StepTask:
+        return replace(self, sequences=[x for x, c in zip(self.sequences, chosen) if c],
+                       targets=[y for y, c in zip(self.targets, chosen) if c])
+
+# %% ../nbs/43_tasks.ipynb #c6f42ef7
+def _step_outputs(network: Chain, parameters: Arrays, sequences: Sequence[NDArray]) -> list[NDArray]:
+    "A network's outputs (n_y, T_i) for sequences (T_i, n), each by itself, without noise and dropout"
+    double = {name: p.astype(np.float64) for name, p in parameters.items()}
+    packed = [np.asfortranarray(x.T[:, None].astype(np.float64)) for x in sequences]
+    return [network.forward(double, x, None, Pass(training=False))[0][:, 0] for x in packed]
+
+# %% ../nbs/43_tasks.ipynb #6886b243
+class _StepEstimator(_SequenceEstimator):
+    "What the two estimators with an output at every step share"
+    def __init__(self, units: int = 64, layers: int = 1, cell: str = 'gru', directions: int = 2, dropout: float = 0.3,
+                 noise: float = 0.1, epochs: int | None = None, batch_size: int = 16, learning_rate: float = 0.005,
+                 weight_decay: float = 0.01, members: int = 3, validation_fraction: float = 0.0, patience: int = 10,
+                 differences: bool = True, n_jobs: int | None = None, random_state: Any = None,
+                 verbose: bool = False) -> None:
+        super().__init__(units, layers, cell, directions, 'mean', dropout, noise, epochs, batch_size, learning_rate,
+                         weight_decay, members, validation_fraction, patience, 40, differences, n_jobs, random_state,
+                         verbose)
+        del self.pool, self.max_steps
+
+    _declared: ClassVar = {name: spec for name, spec in _SequenceEstimator._declared.items()
+                           if name not in ('pool', 'max_steps')}
+
+    def _stride(self, sequences: list[NDArray]) -> int: return 1
+
+    def _network(self, n_x: int, n_y: int, stride: int) -> Chain:
+        n_x = (1 + bool(self.differences)) * n_x
+        recurrent = stacked(n_x, self.units, str(self.cell), self.layers, self.directions, dropout=self.dropout)
+        output = Dense(self.units * self.directions, n_y)
+        return Chain({'recurrent': recurrent, 'dropout': Dropout(self.dropout), 'output': output})
+
+    def _task(self, *given: Any) -> _SequenceTask: return _StepTask(*given)
+
+    def scores(self, X: Any) -> list[NDArray]:  # type: ignore[override]
+        "The outputs of each network for each sequence, (members, n_y, T_i); raises NotFittedError before fit"
+        scaled = [self._scaled(x, self.scale_, self.change_scale_) for x in self._sequences(X)]
+        each = [_step_outputs(self.network_, parameters, scaled) for parameters in self.parameters_]
+        return [np.stack(z) for z in zip(*each)]
+
+    def stream(self) -> StepStream:
+        "The estimator one step at a time: an object with step(x_t); raises ValueError for two directions"
+        check_is_fitted(self)
+        if self.directions != 1: refuse('directions', self.directions, '1: a stream has no end to read backward from')
+        return StepStream(self)
+
+    def _targets(self, y: Any, sequences: list[NDArray], several: bool = False) -> _Targets:
+        "The targets of each sequence, (T_i,) or (T_i, n_y), of one kind"
+        if isinstance(y, str) or not hasattr(y, '__len__'): refuse('y', in_short(y), 'a list of arrays, one a sequence')
+        if len(y) != len(sequences): refuse('y', f'{len(y)} arrays', f'{len(sequences)}, one a sequence')
+        for i, (one, x) in enumerate(zip(y, sequences)):
+            if not np.ndim(one) or len(one) != len(x):
+                refuse(f'y[{i}]', f'shape {np.shape(one)}', f'{(len(x),)}, one target a step')
+        found = as_target(np.concatenate([np.asarray(one) for one in y]), sum(map(len, sequences)), several)
+        return np.split(found, np.cumsum([len(x) for x in sequences])[:-1])
+
+# %% ../nbs/43_tasks.ipynb #18990375
+class SequenceLabeler(_StepEstimator):
+    """Says which class each step of a sequence belongs to
+
+    Sequences and options are those of `SequenceClassifier`, without those that a whole sequence needs. With
+    `directions=1` a step is judged by what came before it alone, and `stream()` takes one step at a time. One sequence
+    alone stands in a list: `predict([x])`."""
+    _lowest = 0.01
+
+    def fit(self, X: Any, y: Any) -> Self:
+        "Learn from sequences and the class of each step, a list of arrays (T_i,)"
+        self._begin()
+        sequences, record = self._given(X)
+        labels = self._targets(y, sequences)
+        check_classification_targets(np.concatenate(labels))
+        classes = np.unique(np.concatenate(labels))
+        if len(classes) < 2: refuse('y', f'one class, {classes.tolist()}', 'two or more')
+        targets = [np.searchsorted(classes, one) for one in labels]
+        return self._learn(sequences, targets, len(classes), _CLASSES, None, {**record, 'classes_': classes})
+
+    def _answer(self, z: NDArray) -> NDArray:
+        "The probabilities (T, classes), from outputs (members, classes, T)"
+        return np.mean([trusted(softmax)(one) for one in z], axis=0).T
+
+    def predict_proba(self, X: Any) -> list[NDArray]:
+        "The probability of each class at each step, a list of arrays (T_i, classes)"
+        return [self._answer(z) for z in self.scores(X)]
+
+    def predict(self, X: Any) -> list[NDArray]:
+        "The likeliest class of each step, a list of arrays (T_i,)"
+        return [self.classes_[p.argmax(axis=1)] for p in self.predict_proba(X)]
+
+    def score(self, X: Any, y: Any) -> float:
+        "The accuracy over all steps"
+        sequences = self._sequences(X)
+        return float(accuracy_score(np.concatenate(self._targets(y, sequences)), np.concatenate(self.predict(X))))
+
+# %% ../nbs/43_tasks.ipynb #1a1ce874
+class StepRegressor(_StepEstimator):
+    """Says which value, or which values, go with each step of a sequence
+
+    Sequences and options are those of `SequenceLabeler`. One sequence alone stands in a list: `predict([x])`."""
+    def fit(self, X: Any, y: Any) -> Self:
+        "Learn from sequences and the values at each step, a list of arrays (T_i,) or (T_i, n_y)"
+        self._begin()
+        sequences, record = self._given(X)
+        given = self._targets(y, sequences, several=True)
+        scale = scale_of(np.concatenate(given).reshape(sum(map(len, given)), -1))
+        targets = [scale.apply(one.reshape(len(one), -1)).T.astype(np.float32) for one in given]
+        record |= {'one_value_': given[0].ndim == 1, 'target_scale_': scale}
+        return self._learn(sequences, targets, len(targets[0]), _VALUES, None, record)
+
+    def _answer(self, z: NDArray) -> NDArray:
+        "The values (T,) or (T, n_y), from outputs (members, n_y, T)"
+        values = self.target_scale_.undo(z.mean(axis=0).T)
+        return values[:, 0] if self.one_value_ else values
+
+    def predict(self, X: Any) -> list[NDArray]:
+        "The value of each step, a list of arrays (T_i,), or its values, (T_i, n_y)"
+        return [self._answer(z) for z in self.scores(X)]
+
+    def score(self, X: Any, y: Any) -> float:
+        "R squared over all steps, the mean over several values"
+        sequences = self._sequences(X)
+        return float(r2_score(np.concatenate(self._targets(y, sequences, several=True)),
+                              np.concatenate(self.predict(X))))
+
+# %% ../nbs/43_tasks.ipynb #25cd401f
+class StepStream:
+    "A fitted SequenceLabeler or StepRegressor that takes one step at a time"
+    def __init__(self, estimator: Any) -> None:
+        self.estimator, self.before = estimator, None
+        self.members = []
+        for parameters in estimator.parameters_:
+            double = {name: p.astype(np.float64) for name, p in parameters.items()}
+            start = estimator.network_.layers['recurrent'].start(1, np.float64)
+            layers = []
+            for name, layer in estimator.network_.layers['recurrent'].layers.items():
+                if isinstance(layer, Dropout): continue
+                own = of_layer(of_layer(double, 'recurrent'), name)
+                layers.append(Stream(layer.kernel, own, of_layer(start, name)))
+            self.members.append((layers, of_layer(double, 'output')))
+
+    def step(self, x_t: Any) -> Any:
+        "What predict gives for the next step x_t (n_features,): a class, a value, or values (n_y,)"
+        answer = self._next(x_t)
+        if isinstance(self.estimator, SequenceLabeler): return self.estimator.classes_[answer.argmax()]
+        return answer
+
+    def step_proba(self, x_t: Any) -> NDArray:
+        "What predict_proba gives for the next step, (classes,); raises ValueError for a StepRegressor"
+        if not isinstance(self.estimator, SequenceLabeler): refuse('stream', 'one of values', 'one of classes')
+        return self._next(x_t)
+
+    def reset(self) -> None:
+        "Begin with a new sequence"
+        self.before = None
+        for layers, _ in self.members:
+            for layer in layers: layer.reset()
+
+    def _next(self, x_t: Any) -> NDArray:
+        "The answer for the next step"
+        e = self.estimator
+        x = _as_sequence([x_t] if np.ndim(x_t) else [[x_t]], 'x_t', len(e.scale_.mean))
+        seen = e._scaled(np.vstack([x if self.before is None else self.before, x]), e.scale_, e.change_scale_)[-1]
+        self.before = x
+        outputs = []
+        for layers, output in self.members:
+            a = seen[:, None]
+            for layer in layers: a = layer.step(a)
+            outputs.append(output['W'] @ a + output['b'])
+        return e._answer(np.stack(outputs))[0]

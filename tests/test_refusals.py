@@ -168,7 +168,7 @@ UNDECLARED = {
     'called at each entry; whatever they are given, NumPy or the comparison says what is wrong':
         'assert_close central_difference complex_step',
     'checked by fit, as scikit-learn asks: test_tasks.py, test_forecast.py':
-        'SequenceClassifier SequenceRegressor Forecaster',
+        'SequenceClassifier SequenceRegressor SequenceLabeler StepRegressor Forecaster',
     'a data frame, of a library that may not be there: test_tasks.py': 'sequences_from',
     'by the command line: test_bench.py': 'run_bench'}
 # Names that look at their argument themselves, or hand it on to one that declares it: what each refuses

@@ -21,7 +21,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from rnn_nbdev import tasks
 from rnn_nbdev.forecast import Forecaster
-from rnn_nbdev.tasks import SequenceClassifier, SequenceRegressor, _validation_part, pack, scale_of, sequences_from
+from rnn_nbdev.tasks import (
+    SequenceClassifier, SequenceLabeler, SequenceRegressor, StepRegressor, _validation_part, pack, scale_of, sequences_from,
+)
 
 pytestmark = pytest.mark.filterwarnings('ignore:the training loss')     # most of these learn for an epoch or three
 
@@ -298,6 +300,45 @@ def test_members_in_processes_are_the_same_to_the_bit(estimator):
 def test_verbose_prints_each_epoch(capsys):
     clone(quick).set_params(verbose=True, members=1).fit(sequences, names)
     assert re.fullmatch(r'(epoch \d of 3: loss 0\.\d{4}\n){3}', capsys.readouterr().out)
+
+
+# -------------------------------------------------------------------------------------------- an output at every step
+
+at_each = {'units': 8, 'epochs': 20, 'members': 2, 'learning_rate': 0.02, 'noise': 0.0, 'random_state': 0}
+signs = [np.where(x[:, 0] > 0, 'up', 'down') for x in sequences]
+sums = [np.cumsum(x, axis=0) for x in sequences]
+
+
+@pytest.mark.parametrize('layers', [1, 2])
+def test_a_class_or_values_at_every_step_also_one_step_at_a_time(layers, tmp_path):
+    for kind, y, least in ((SequenceLabeler, signs, 0.9), (StepRegressor, sums, 0.4)):
+        fitted = kind(**at_each, layers=layers, directions=1).fit(sequences, y)
+        whole, stream = fitted.predict(sequences), fitted.stream()
+        assert fitted.score(sequences, y) > least and [len(one) for one in whole] == lengths.tolist()
+        for x, one in zip(sequences[:3], whole):
+            live = np.array([stream.step(x_t) for x_t in x])
+            assert (live == one).all() if kind is SequenceLabeler else np.allclose(live, one, rtol=1e-9, atol=1e-12)
+            stream.reset()
+        fitted.save(tmp_path/'s')
+        again = kind.load(tmp_path/'s').predict(sequences)
+        assert all((a == b).all() for a, b in zip(again, whole))
+
+
+def test_padding_takes_no_part_in_the_loss_at_every_step():
+    task = tasks._StepTask(tasks.SequenceLabeler(**at_each)._network(1, 2, 1), sequences[:2],
+                           [np.arange(len(x)) % 2 for x in sequences[:2]], tasks._CLASSES)
+    p, carry = task.begin(np.random.default_rng(0))
+    network = tasks.Chain({name: layer for name, layer in task.network.layers.items() if name != 'dropout'})
+    loss, _, _, _ = dataclasses.replace(task, network=network).gradients(p, carry, np.random.default_rng(0))
+    assert np.isclose(loss, task.validation_loss(p), rtol=1e-5)
+
+
+def test_what_does_not_fit_at_every_step_is_refused():
+    both_ways = SequenceLabeler(**{**at_each, 'epochs': 1}).fit(sequences, signs)
+    assert refusal(both_ways.stream).startswith('directions: got 2, expected 1')
+    assert refusal(both_ways.fit, sequences, signs[:-1]) == 'y: got 23 arrays, expected 24, one a sequence'
+    assert refusal(both_ways.fit, sequences, [one[1:] for one in signs]).startswith('y[0]: got shape')
+    assert refusal(both_ways.fit, sequences, ['a'] * 24).startswith('y[0]: got shape ()')
 
 
 # ---------------------------------------------------------------------------------------------------------- composition

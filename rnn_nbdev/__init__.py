@@ -76,6 +76,8 @@ Layers and networks
     Bidirectional                networks    a recurrent layer in both directions
     Residual                     networks    a layer whose input is added to its output
     Chain                        layers      layers one after the other
+    Convolution                  convolution ReLU of a strided convolution over time
+    Shortened                    convolution a convolution and what reads its shorter sequences
     stacked                      networks    a deep recurrent network
     summary                      layers      names, shapes and counts of a network's parameters
     outputs_by_name              layers      every layer's output
@@ -167,6 +169,9 @@ Text
 Estimators
     SequenceClassifier           tasks       classify sequences
     SequenceRegressor            tasks       predict a value for each sequence
+    SequenceLabeler              tasks       say which class each step belongs to
+    StepRegressor                tasks       predict a value at every step
+    sequences_from               tasks       one sequence for each id of a long data frame
     pack                         tasks       sequences of different lengths in one array
     Forecaster                   forecast    forecast a series, with quantiles
     rolling_origin               forecast    back-test a forecaster from many origins

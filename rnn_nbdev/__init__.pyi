@@ -2,6 +2,8 @@
 from .bench import run_bench as run_bench
 from .board import Picture as Picture
 from .board import new_picture as new_picture
+from .convolution import Convolution as Convolution
+from .convolution import Shortened as Shortened
 from .data import census_names as census_names
 from .data import japanese_vowels as japanese_vowels
 from .data import read_text as read_text
@@ -121,8 +123,11 @@ from .schedule import one_cycle as one_cycle
 from .schedule import step_rate as step_rate
 from .schedule import warm_up as warm_up
 from .tasks import SequenceClassifier as SequenceClassifier
+from .tasks import SequenceLabeler as SequenceLabeler
 from .tasks import SequenceRegressor as SequenceRegressor
+from .tasks import StepRegressor as StepRegressor
 from .tasks import pack as pack
+from .tasks import sequences_from as sequences_from
 from .text import ByteVocabulary as ByteVocabulary
 from .text import Streams as Streams
 from .text import TextModel as TextModel

@@ -99,7 +99,10 @@ CALLS = {
     # layers, networks, engines
     'Pass': {}, 'Embedding': {'n_tokens': 5, 'n_out': 3}, 'Dense': {'n_in': 5, 'n_out': 3}, 'Pool': {}, 'Dropout': {},
     'Recurrent': {'n_x': 5, 'n_a': 3, 'cell': 'gru'}, 'Bidirectional': {'layer': R3}, 'Residual': {'layer': R3},
-    'Chain': {'layers': {'a': R3}}, 'stacked': {'n_x': 3, 'n_a': 3, 'cell': 'gru'}, 'summary': {'layer': R3},
+    'Chain': {'layers': {'a': R3}},
+    'Convolution': {'n_in': 3, 'n_out': 2, 'width': 2},
+    'Shortened': {'front': book.Convolution(3, 3, 2), 'above': R3},
+    'stacked': {'n_x': 3, 'n_a': 3, 'cell': 'gru'}, 'summary': {'layer': R3},
     'outputs_by_name': IN_R3, 'trace': IN_R3, 'recurrent_forward': CALL,
     'recurrent_backward': {'da': DA, 'dstate': None, 'cache': book.recurrent_forward(**CALL)[2]},
     'Stream': {key: CALL[key] for key in ('cell', 'parameters', 'state')},
@@ -167,7 +170,8 @@ UNDECLARED = {
     'called at each entry; whatever they are given, NumPy or the comparison says what is wrong':
         'assert_close central_difference complex_step',
     'checked by fit, as scikit-learn asks: test_tasks.py, test_forecast.py':
-        'SequenceClassifier SequenceRegressor Forecaster',
+        'SequenceClassifier SequenceRegressor SequenceLabeler StepRegressor Forecaster',
+    'a data frame, of a library that may not be there: test_tasks.py': 'sequences_from',
     'by the command line: test_bench.py': 'run_bench'}
 # Names that look at their argument themselves, or hand it on to one that declares it: what each refuses
 BY_HAND = {'use_engine': ('name', 'torch', 3), 'engine_of': ('name', None, 'torch'),

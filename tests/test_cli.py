@@ -567,9 +567,9 @@ def test_what_begins_with_a_dash_is_a_prompt(words, expected, dashed, capsys):
 
 @pytest.mark.parametrize('words', [['--stop', '--'], ['--stop=--']])
 def test_what_begins_with_a_dash_is_a_stop_string(words, dashed, capsys):
-    run_command('rnn_sample', [dashed, '--temperature', '1', '--length', '300'])
+    run_command('rnn_sample', [dashed, '--temperature', '1', '--length', '3000'])
     free = capsys.readouterr().out
-    run_command('rnn_sample', [dashed, '--temperature', '1', '--length', '300', *words])
+    run_command('rnn_sample', [dashed, '--temperature', '1', '--length', '3000', *words])
     assert '--' in free and capsys.readouterr().out == free[:free.index('--')] + '\n'
 
 

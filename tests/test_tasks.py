@@ -22,7 +22,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from rnn_nbdev import tasks
 from rnn_nbdev.forecast import Forecaster
 from rnn_nbdev.tasks import (
-    SequenceClassifier, SequenceLabeler, SequenceRegressor, StepRegressor, _validation_part, pack, scale_of, sequences_from,
+    SequenceClassifier, SequenceLabeler, SequenceRegressor, StepRegressor, _validation_part, pack, scale_of,
+    sequences_from,
 )
 
 pytestmark = pytest.mark.filterwarnings('ignore:the training loss')     # most of these learn for an epoch or three

@@ -482,8 +482,8 @@ def _one_line_errors(command: str) -> Iterator[None]:
     except KeyboardInterrupt: _complain(command, 'interrupted', 130)
 
 # %% ../nbs/90_cli.ipynb #8c135bae
-_HIDDEN = ('accumulate', 'optimizer', 'momentum', 'decay', 'schedule', 'halflife', 'warmup', 'horizon', 'plateau', 'clip',
-           'clipvalue', 'average', 'embedding', 'validation', 'dtype', 'save')
+_HIDDEN = ('accumulate', 'optimizer', 'momentum', 'decay', 'schedule', 'halflife', 'warmup', 'horizon', 'plateau',
+           'clip', 'clipvalue', 'average', 'embedding', 'validation', 'dtype', 'save')
 _MORE = (f'More settings, each an option like those above, or a line in the file of --config: {", ".join(_HIDDEN)}. '
          'The page on the commands says what they do.')
 

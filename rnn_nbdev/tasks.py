@@ -471,7 +471,8 @@ def _by_column(rows: list, known: Sequence | None = None) -> tuple[list, list | 
         here = [*x.columns]
         if len({*here}) < len(here): refuse(f'X[{i}]', f'the columns {in_short(here)}', 'each name once')
         if names is None: names = here
-        if {*here} != {*names}: refuse(f'X[{i}]', f'the columns {in_short(here)}', f'{in_short(names)}, as in fit or X[0]')
+        if {*here} != {*names}:
+            refuse(f'X[{i}]', f'the columns {in_short(here)}', f'{in_short(names)}, as in fit or X[0]')
         if here != names: found[i] = x[names]
     return found, names
 

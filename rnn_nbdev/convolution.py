@@ -73,7 +73,7 @@ class Convolution(Layer):
         rows = _windows(x, self.width, self.stride)
         z = rows @ parameters['W'].T + parameters['b'].T
         on = z.real > 0
-        if own is not None: on &= valid_steps(self.steps(own), self.steps(T)).T.reshape(-1, 1)
+        if own is not None: on &= valid_steps(self.steps(own), int(self.steps(T))).T.reshape(-1, 1)
         y = (z * on).reshape(-1, m, self.n_out).T
         return y, {}, {'y': y} if how.trace else (rows, on, parameters['W'], own, (n, m, T))
 

@@ -583,8 +583,8 @@ def _warn_of_chance(history: list[list[float]], baseline: float) -> None:
     "Warn if no network came below 95 % of the loss of a constant answer"
     lowest = min(losses[-1] for losses in history)
     if lowest > 0.95 * baseline > 0:
-        warnings.warn(f'the training loss, {lowest:.3f}, has hardly left {baseline:.3f}, that of the same answer for all; '
-                      'try more epochs, less noise or another learning rate', ConvergenceWarning, stacklevel=4)
+        warnings.warn(f'the training loss, {lowest:.3f}, has hardly left {baseline:.3f}, that of the same answer '
+                      'for all; try more epochs, less noise or another learning rate', ConvergenceWarning, stacklevel=4)
 
 def _all_steps(targets: Any) -> NDArray:
     "Targets in one array: those at every step, side by side"
@@ -799,13 +799,13 @@ class _StepTask(_SequenceTask):
         bare = replace(self, targets=np.zeros(len(self.sequences)))
         batch, index = _SequenceTask.batch(bare, carry, rng), carry['order'][int(carry['k']):][:self.batch_size]
         mine = [self.targets[i] for i in index]
-        shape = (*mine[0].shape[:-1], len(mine), int(batch.lengths.max()))
+        shape = (*mine[0].shape[:-1], len(mine), max(y.shape[-1] for y in mine))
         targets = np.zeros(shape, mine[0].dtype)
         for i, y in enumerate(mine): targets[..., i, :y.shape[-1]] = y
         return batch._replace(targets=targets)
 
     def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]:
-        value, cache = self.loss[0](z, batch.targets, valid_steps(batch.lengths, z.shape[2]))
+        value, cache = self.loss[0](z, batch.targets, valid_steps(batch.lengths, z.shape[2]))  # type: ignore[arg-type]
         return value, self.loss[1](1.0, cache)
 
     def validation_loss(self, parameters: Arrays) -> float:
@@ -947,7 +947,8 @@ class StepRegressor(_StepEstimator):
 class StepStream:
     "A fitted SequenceLabeler or StepRegressor that takes one step at a time"
     def __init__(self, estimator: Any) -> None:
-        self.estimator, self.before = estimator, None
+        self.estimator = estimator
+        self.before: NDArray | None = None
         self.members = []
         for parameters in estimator.parameters_:
             double = {name: p.astype(np.float64) for name, p in parameters.items()}

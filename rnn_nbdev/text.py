@@ -370,7 +370,7 @@ def load_model(
 ) -> tuple[TextModel, Arrays]:  # the model, its weights
     "Read a model of text; raises ValueError for a file that is missing, damaged, or something else"
     path = Path(path)
-    links = not path.is_dir()       # those in a run's folder are refused
+    links = not path.is_dir()       # a run's folder may hold none
     path = path if links else path / 'weights.safetensors'
     if not os.path.lexists(path): raise ValueError(f'no model at {path}')
     parameters, about = load_arrays(path, 'rnn_nbdev text model 1', links)

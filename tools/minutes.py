@@ -1,4 +1,4 @@
-"""Write on each page how long it takes to read, and on the front page beside each "(N min)". Usage: minutes.py [--check]
+"""Write on each page how long it takes to read, and on the front page at each "(N min)". Usage: minutes.py [--check]
 
 Prose at 180 words a minute, code at five seconds a line, up to the exercises, rounded to five minutes.
 """

@@ -663,6 +663,7 @@ def rnn_eval(
     "Measure a trained model on a text, in nats and in bits per character and byte."
     with _one_line_errors('rnn_eval'):
         require(Integer(0), most=most, worst=worst)
+        require(Number(above=0), temperature=temperature)
         if most == 1: raise ValueError('most: got 1, expected 2 or more, as the first is not predicted, or 0 for all')
         model, parameters = load_model(Path(run))
         _say_if_untrained('rnn_eval', Path(run))

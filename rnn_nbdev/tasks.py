@@ -689,13 +689,14 @@ class _SequenceEstimator(Ensemble):
     def _record(self, learned: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
         "The record that a file holds"
         own = {name: value for name, value in learned.items() if name in _AS_THEY_ARE}
-        own |= {f'{name}_': Scale.from_lists(learned[name]) for name in ('scale', 'change_scale', 'target_scale') if name in learned}
+        scales = {*learned} & {'scale', 'change_scale', 'target_scale'}
+        own |= {f'{name}_': Scale.from_lists(learned[name]) for name in scales}
         if 'feature_names_in_' in learned: own['feature_names_in_'] = np.array(learned['feature_names_in_'], object)
         if 'classes' in learned: own['classes_'] = np.array(learned['classes'], learned['dtype'])
         n_y = len(own['classes_'] if 'classes' in learned else own['target_scale_'].mean)
         return own | self._networks(self._network(len(own['scale_'].mean), n_y, own['stride_']), arrays)
 
-_AS_THEY_ARE = 'n_features_in_', 'of_tables_', 'stride_', 'history_', 'held_out_history_', 'one_value_'     # JSON holds them
+_AS_THEY_ARE = 'n_features_in_', 'of_tables_', 'stride_', 'history_', 'held_out_history_', 'one_value_'  # JSON holds them
 
 # %% ../nbs/43_tasks.ipynb #a9ac11f1
 def _that_count(weights: NDArray | None, sequences: list[NDArray],

@@ -513,7 +513,8 @@ def test_the_share_of_unknown_characters_is_told(trained, tmp_path, capsys):
     assert '42.86% of the predictions are of 2 different characters' in said and 'lower bound' in said
 
 
-def test_a_model_that_learned_nothing_is_told(texts, tmp_path, capsys):
+def test_a_model_that_learned_nothing_is_told(texts, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(texts)
     run, how = tmp_path/'run', {**TINY, 'steps': 9, 'text': str(texts/'good.txt')}
     how.update(lr=1e38, clip=1e38)
     with pytest.raises(SystemExit) as end: rnn_train(out=str(run), **how)

@@ -488,7 +488,7 @@ def series_task():
     y, X = np.sin(np.arange(80.)) + np.arange(80.) / 20, np.zeros((80, 0))
     network = Chain({'deep': Recurrent(3, 5, 'lstm', dropout=0.2), 'output': Dense(5, 3)})
     scale = forecast._series_scale(y, X, 6, 3)
-    return forecast._SeriesTask(network, y, X, scale, 6, 12, 3, np.array([0.1, 0.5, 0.9]), 8, 0.1)
+    return forecast._SeriesTask(network, y, X, scale, (6,), 12, 3, np.array([0.1, 0.5, 0.9]), 8, 0.1)
 
 
 REAL = {'text': text_task, 'sequences': sequence_task, 'series': series_task}

@@ -696,7 +696,8 @@ class _SequenceEstimator(Ensemble):
         n_y = len(own['classes_'] if 'classes' in learned else own['target_scale_'].mean)
         return own | self._networks(self._network(len(own['scale_'].mean), n_y, own['stride_']), arrays)
 
-_AS_THEY_ARE = 'n_features_in_', 'of_tables_', 'stride_', 'history_', 'held_out_history_', 'one_value_'  # JSON holds them
+# JSON holds them as they are
+_AS_THEY_ARE = 'n_features_in_', 'of_tables_', 'stride_', 'history_', 'held_out_history_', 'one_value_'
 
 # %% ../nbs/43_tasks.ipynb #a9ac11f1
 def _that_count(weights: NDArray | None, sequences: list[NDArray],

@@ -128,7 +128,7 @@ class _Work(NamedTuple):
     "The arrays of a forward pass"
     X: NDArray  # input, (T, m, n_x); for tokens that of each, (1, tokens, n_x)
     where: NDArray  # for tokens, which row of `table` is whose, (T, m); empty otherwise
-    table: NDArray  # for tokens, the logits of each, a row like those of Z; empty otherwise
+    table: NDArray  # for tokens, the pre-activations of each, a row like those of Z; empty otherwise
     W: tuple  # where units are shared out, weights of the gates o f i c, (n_a, n_a + n_x); empty otherwise
     B1: NDArray  # packed weights of all gates but the GRU's candidate, (panels, n_a + n_x, width)
     b1: NDArray  # their biases, (panels * width,)
@@ -226,7 +226,7 @@ class _Back(NamedTuple):
     dX: NDArray  # out: gradient of the input, (T, m, n_x); empty if not wanted
     da: NDArray  # in: gradient of the final state, out: of the initial state, (m, n_a)
     dc: NDArray  # the same for c
-    D: NDArray  # gradient of the logits of some steps, (rows, G n_a and some more)
+    D: NDArray  # gradient of the pre-activations of some steps, (rows, G n_a and some more)
     DA: NDArray  # gradient of the state, (examples, n_a or more)
     P: NDArray  # space for a product, (examples, n_a or n_x or more)
     PA: NDArray  # packed states, (panels, rows, width)
@@ -235,7 +235,7 @@ class _Back(NamedTuple):
     zero: NDArray  # zeros, one row
     dfull: NDArray  # out: gradient of the weights, (G n_a, n_a and n_x, each a whole number of panels)
     db: NDArray  # out: gradient of the biases, q's after the others
-    dtable: NDArray  # out: for tokens, gradient of the logits of each, (tokens, G n_a)
+    dtable: NDArray  # out: for tokens, gradient of the pre-activations of each, (tokens, G n_a)
 
 # %% ../nbs/16_jit.ipynb #b0c68e1f
 @inlined
@@ -247,7 +247,7 @@ def _blocks(back: Any, p: int, q: int) -> Any:
 # %% ../nbs/16_jit.ipynb #7afa8778
 @unwrapped
 def _rows_back(cell: int, work: Any, back: Any, t: int, base: int, m0: int, k: int) -> None:
-    "From the gradients of the states to those of the logits, as far as no product is needed"
+    "From the gradients of the states to those of the pre-activations, as far as no product is needed"
     A, C, S, Z = unowned(work.A), unowned(work.C), unowned(work.S), unowned(work.Z)
     D, DA, dA, dc = unowned(back.D), unowned(back.DA), unowned(back.dA), unowned(back.dc)
     n = A.shape[2]
@@ -265,7 +265,7 @@ def _rows_back(cell: int, work: Any, back: Any, t: int, base: int, m0: int, k: i
 # %% ../nbs/16_jit.ipynb #c4a2e5c1
 @unwrapped
 def _state_back(cell: int, work: Any, back: Any, t: int, base: int, m0: int, k: int) -> None:
-    "From the gradients of the logits to that of the old state"
+    "From the gradients of the pre-activations to that of the old state"
     A, Z, D, DA, P, F = unowned(work.A), unowned(work.Z), unowned(back.D), unowned(back.DA), unowned(back.P), back.F
     n, one, size, ldd, lda, (panels, K, width) = (A.shape[2], D.dtype.type(1), D.itemsize, D.shape[1], DA.shape[1],
                                                   F.shape)
@@ -283,7 +283,7 @@ def _state_back(cell: int, work: Any, back: Any, t: int, base: int, m0: int, k: 
 # %% ../nbs/16_jit.ipynb #b06afec2
 @unwrapped
 def _input_back(work: Any, back: Any, t: int, base: int, m0: int, k: int, rows: int) -> None:
-    "From the gradients of the logits to that of the input, or to the sum of each token"
+    "From the gradients of the pre-activations to that of the input, or to the sum of each token"
     D, P, Fx, dX, dtable = unowned(back.D), unowned(back.P), back.Fx, unowned(back.dX), unowned(back.dtable)
     one, size, ldd, ldp, K, width = D.dtype.type(1), D.itemsize, D.shape[1], P.shape[1], Fx.shape[1], Fx.shape[2]
     for r in range(k if work.table.shape[0] > 0 else 0):
@@ -372,7 +372,7 @@ def _cut_units(n: int, shares: int, width: int) -> list[tuple[int, int]]:
 # %% ../nbs/16_jit.ipynb #476158db
 @compiled
 def _token_logits(rows: NDArray, B: NDArray, b: NDArray, out: NDArray, column: int) -> None:
-    "The input's part of some gates' logits, biases included, of each token; rows (tokens, n_x)"
+    "The input's part of some gates' pre-activations, biases included, of each token; rows (tokens, n_x)"
     (tokens, n_x), (panels, K, width), size, one = rows.shape, B.shape, rows.itemsize, rows.dtype.type(1)
     x, to, weights = address(rows), address(out) + column*size, address(B) + (K - n_x)*width*size
     multiply(one, tokens, to, out.shape[1], address(b), 0, x, n_x, 1, n_x, x, 0, 0, weights, K*width, panels)
@@ -380,7 +380,7 @@ def _token_logits(rows: NDArray, B: NDArray, b: NDArray, out: NDArray, column: i
 # %% ../nbs/16_jit.ipynb #ccd465b1
 @unwrapped
 def _pack_units(work: Any, part: NDArray) -> None:
-    "Pack the weights of some units, and compute from them the logits of the tokens"
+    "Pack the weights of some units, and compute from them the pre-activations of the tokens"
     first, last, one, half = part[FIRST], part[LAST], work.b1.dtype.type(1), work.b1.dtype.type(0.5)
     left, right, width = part[_PANEL], part[_PANEL] + part[_PANELS], work.B1.shape[2]
     B, b = work.B1[left:right], work.b1[left*width:right*width]
@@ -390,7 +390,7 @@ def _pack_units(work: Any, part: NDArray) -> None:
 # %% ../nbs/16_jit.ipynb #b5906bbd
 @unwrapped
 def _input_ahead(work: Any, t: int, steps: int, tz: int, part: NDArray) -> None:
-    "The input's part of the logits of some units, for some steps"
+    "The input's part of the pre-activations of some units, for some steps"
     X, Z, table, B, b = work.X, unowned(work.Z), unowned(work.table), work.B1, work.b1
     m, n, n_x, ldz, width, size = Z.shape[1], work.A.shape[2], X.shape[2], Z.shape[2], B.shape[2], B.itemsize
     left, one, stride = part[_PANEL] * width, b.dtype.type(1), B.shape[1] * width
@@ -434,7 +434,7 @@ def _forward_units(work: Any, shares: NDArray, me: int, keep: bool, outputs: boo
 # %% ../nbs/16_jit.ipynb #5f784dc8
 @unwrapped
 def _units_back(work: Any, back: Any, part: NDArray, p: int, t: int, base: int) -> None:
-    "From the gradients of some units' states to those of their logits"
+    "From the gradients of some units' states to those of their pre-activations"
     D, DA, dA, dc = unowned(back.D)[0], unowned(back.DA)[p], unowned(back.dA), unowned(back.dc)
     C, S, Z = unowned(work.C), unowned(work.S), unowned(work.Z)
     first, last, left = part[FIRST], part[LAST], part[_PANEL] * work.B1.shape[2]
@@ -471,7 +471,7 @@ def _unit_weights_back(work: Any, back: Any, part: NDArray, start: int, stop: in
 # %% ../nbs/16_jit.ipynb #4273a347
 @unwrapped
 def _unit_inputs_back(back: Any, p: int, shares: int, start: int, rows: int) -> None:
-    "From the gradients of all logits to that of the input, for one share of the rows"
+    "From the gradients of all pre-activations to that of the input, for one share of the rows"
     D, P, Fx, dX, m = unowned(back.D), unowned(back.P), back.Fx, unowned(back.dX), len(back.da)
     one, size, first, last = D.dtype.type(1), D.itemsize, rows*p // shares, rows*(p + 1) // shares
     d, ldd, G, stride = address(D) + first*D.shape[1]*size, D.shape[1], Fx.shape[1], Fx.shape[1] * Fx.shape[2]

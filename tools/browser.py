@@ -117,7 +117,8 @@ cut_equations = '''() => [...document.querySelectorAll('main math[display="block
 
 # One link at most is the open page, and it is.
 not_current = '''() => [...document.querySelectorAll('[aria-current="page"]')]
-    .filter((e, i) => i || e.pathname !== location.pathname).map(e => `is not the open page: ${e.textContent.trim()}`)'''
+    .filter((e, i) => i || e.pathname !== location.pathname)
+    .map(e => `is not the open page: ${e.textContent.trim()}`)'''
 
 brightness = '''() => {
     const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/[\\d.]+/g).map(Number)
@@ -156,7 +157,8 @@ def page_faults(chrome, url: str, expected: int | None = None, axe_rules: list[s
         page.goto(url, wait_until='load')
         if (page.evaluate(brightness) < 0.5) != (scheme == 'dark'): watch.note('is not what it should be')
         page.add_script_tag(path=axe)
-        for fault in page.evaluate(cut_equations) + page.evaluate(cut_code) + page.evaluate(not_current): watch.note(fault)
+        for look in (cut_equations, cut_code, not_current):
+            for fault in page.evaluate(look): watch.note(fault)
         for fault in page.evaluate(judged.replace('RULES', str(axe_rules))): watch.note(fault)
         if scheme == 'light':
             look_at_equations(page, watch, expected)

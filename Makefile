@@ -12,7 +12,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help train bench test lab nbtest pytest oracle export clean minutes readme prepare check mutations export-check readme-check \
+.PHONY: help train fast bench test lab nbtest pytest oracle export clean minutes readme prepare check mutations export-check readme-check \
         wheel-check lint types dist docs docs-check pages-check lab-check browser-check hooks venv-clean FORCE
 
 help:  ## list the commands
@@ -23,6 +23,8 @@ help:  ## list the commands
 
 train: $(STAMPS)/run  ## train the character model on Python's own standard library (ARGS="--help" tells the options)
 	$(BIN)/rnn_train $(ARGS)
+
+fast: $(STAMPS)/fast  ## install the compiled kernels, which the commands use from then on
 
 bench: $(STAMPS)/fast  ## measure speed against whatever else is installed (ARGS=--quick for a short one; `make oracle` installs the others)
 	$(BIN)/rnn_bench $(ARGS)

@@ -46,7 +46,7 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
         'Typing :: Typed',
         'Programming Language :: Python :: 3 :: Only',
-        *(f'Programming Language :: Python :: {v}' for v in ('3.11', '3.12', '3.13')),
+        *(f'Programming Language :: Python :: {v}' for v in ('3.11', '3.12', '3.13', '3.14')),
     ],
     packages=[name],
     package_data={name: ['py.typed', '*.pyi', 'datasets/*']},

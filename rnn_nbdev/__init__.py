@@ -76,6 +76,8 @@ Layers and networks
     Bidirectional                networks    a recurrent layer in both directions
     Residual                     networks    a layer whose input is added to its output
     Chain                        layers      layers one after the other
+    Convolution                  convolution ReLU of a strided convolution over time
+    Shortened                    convolution a convolution and what reads its shorter sequences
     stacked                      networks    a deep recurrent network
     summary                      layers      names, shapes and counts of a network's parameters
     outputs_by_name              layers      every layer's output
@@ -142,10 +144,10 @@ Synthetic problems
     copying_problem              problems    the copying problem
     temporal_order_problem       problems    the temporal-order problem
     parity_problem               problems    the parity of the bits so far
-    grammar_problem              problems    strings of a Reber grammar
-    grammar_losses               problems    the least loss with memory and without
-    grammar_accepts              problems    whether a string is legal
-    grammar_string               problems    a random legal string
+    grammar_problem              reber       strings of a Reber grammar
+    grammar_losses               reber       the least loss with memory and without
+    grammar_accepts              reber       whether a string is legal
+    grammar_string               reber       a random legal string
 Text
     build_vocabulary             text        the characters of a text, numbered
     Vocabulary                   text        characters to tokens and back
@@ -167,9 +169,13 @@ Text
 Estimators
     SequenceClassifier           tasks       classify sequences
     SequenceRegressor            tasks       predict a value for each sequence
+    SequenceLabeler              tasks       say which class each step belongs to
+    StepRegressor                tasks       predict a value at every step
+    sequences_from               tasks       one sequence for each id of a long data frame
     pack                         tasks       sequences of different lengths in one array
     Forecaster                   forecast    forecast a series, with quantiles
     rolling_origin               forecast    back-test a forecaster from many origins
+    series_from                  forecast    the series of a long data frame
     seasonal_naive               forecast    the baseline: the last season again
     skill                        forecast    how much lower an error is than the baseline's
 Plots
@@ -208,3 +214,33 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     "The door, for completion"
     return sorted([*_HOME, '__version__', '__doc__', '__file__', '__name__', '__path__'])
+
+# %% ../nbs/91_package.ipynb #3d084ed4
+def _run_command(name: str) -> None:
+    "A command, entered from its script: an interruption ends it in one line, from the first moment to the last"
+    import os, signal
+    def end(*signal_and_frame: Any) -> None:
+        os.write(2, f'{name}: interrupted\n'.encode())
+        os._exit(130)
+    def on_signals(act: Any) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM): signal.signal(number, act)
+    on_signals(end)
+    try:
+        cli = importlib.import_module('rnn_nbdev.cli')
+        on_signals(signal.default_int_handler)
+        cli.run_command(name)
+    except KeyboardInterrupt: end()
+    finally: on_signals(end)
+
+def _rnn_train() -> None:
+    "The script rnn_train"
+    _run_command('rnn_train')
+def _rnn_sample() -> None:
+    "The script rnn_sample"
+    _run_command('rnn_sample')
+def _rnn_eval() -> None:
+    "The script rnn_eval"
+    _run_command('rnn_eval')
+def _rnn_bench() -> None:
+    "The script rnn_bench"
+    _run_command('rnn_bench')

@@ -2,6 +2,8 @@
 from .bench import run_bench as run_bench
 from .board import Picture as Picture
 from .board import new_picture as new_picture
+from .convolution import Convolution as Convolution
+from .convolution import Shortened as Shortened
 from .data import census_names as census_names
 from .data import japanese_vowels as japanese_vowels
 from .data import read_text as read_text
@@ -22,6 +24,7 @@ from .forecast import quantile_loss as quantile_loss
 from .forecast import quantile_loss_backward as quantile_loss_backward
 from .forecast import rolling_origin as rolling_origin
 from .forecast import seasonal_naive as seasonal_naive
+from .forecast import series_from as series_from
 from .forecast import skill as skill
 from .gradcheck import GradientReport as GradientReport
 from .gradcheck import assert_close as assert_close
@@ -89,13 +92,13 @@ from .practice import suggested_rate as suggested_rate
 from .problems import adding_problem as adding_problem
 from .problems import adding_problem_1997 as adding_problem_1997
 from .problems import copying_problem as copying_problem
-from .problems import grammar_accepts as grammar_accepts
-from .problems import grammar_losses as grammar_losses
-from .problems import grammar_problem as grammar_problem
-from .problems import grammar_string as grammar_string
 from .problems import multiplication_problem as multiplication_problem
 from .problems import parity_problem as parity_problem
 from .problems import temporal_order_problem as temporal_order_problem
+from .reber import grammar_accepts as grammar_accepts
+from .reber import grammar_losses as grammar_losses
+from .reber import grammar_problem as grammar_problem
+from .reber import grammar_string as grammar_string
 from .recurrent import Stream as Stream
 from .recurrent import engine as engine
 from .recurrent import engine_of as engine_of
@@ -120,8 +123,11 @@ from .schedule import one_cycle as one_cycle
 from .schedule import step_rate as step_rate
 from .schedule import warm_up as warm_up
 from .tasks import SequenceClassifier as SequenceClassifier
+from .tasks import SequenceLabeler as SequenceLabeler
 from .tasks import SequenceRegressor as SequenceRegressor
+from .tasks import StepRegressor as StepRegressor
 from .tasks import pack as pack
+from .tasks import sequences_from as sequences_from
 from .text import ByteVocabulary as ByteVocabulary
 from .text import Streams as Streams
 from .text import TextModel as TextModel

@@ -402,9 +402,9 @@ def _choose(names: Sequence[str]=()) -> list[str]:
     "The implementations to measure, those that are installed if none is named; raises ArgumentError for any other"
     there = _installed()
     for name in names:
-        require(tuple(_IMPLEMENTATIONS), contenders=name)
+        require(tuple(_IMPLEMENTATIONS), implementations=name)
         needs = ' and '.join(_IMPLEMENTATIONS[name].needs)
-        if name not in there: refuse('contenders', repr(name), f'{needs} to be installed')
+        if name not in there: refuse('implementations', repr(name), f'{needs} to be installed')
     return [name for name in _IMPLEMENTATIONS if name in (names or there)]
 
 # %% ../nbs/60_bench.ipynb #4b86b6f4
@@ -818,21 +818,21 @@ def _writable(**name: str) -> Path | None:
     return path if text else None
 
 # %% ../nbs/60_bench.ipynb #077eb48f
-@fits(quick=bool, rounds=Integer(0), sizes=str, cells=str, tasks=str, contenders=str, markdown=str, json=str)
+@fits(quick=bool, rounds=Integer(0), sizes=str, cells=str, tasks=str, implementations=str, markdown=str, json=str)
 def run_bench(
     quick: bool = False,  # two small sizes, three rounds
     rounds: int = 0,  # how many; 0 for 7, or 3 if quick
     sizes: str = '',  # n_x,n_a,m,T each, with spaces between them; all by default
     cells: str = '',  # 'lstm', 'gru', 'rnn'; all by default
     tasks: str = '',  # 'train', 'infer', 'stream', 'text'; all by default
-    contenders: str = '',  # 'jit', 'numpy', 'textbook', 'torch', 'onnxruntime', 'jax'; those installed by default
+    implementations: str = '',  # 'jit', 'numpy', 'textbook', 'torch', 'onnxruntime', 'jax'; those installed by default
     markdown: str = '',  # a file for the tables
     json: str = '',  # a file for everything that was measured
     say: Callable[[str], None] = print,  # called with each line of the report
 ) -> dict[str, Any]:  # what was measured
     "Measure this package against what else is installed; raises ArgumentError before anything is measured"
     cases = _cases_of(quick, _read_sizes(sizes), _read_names((*_CELLS,), cells=cells), _read_names(_TASKS, tasks=tasks))
-    names = _choose(contenders.replace(',', ' ').split())
+    names = _choose(implementations.replace(',', ' ').split())
     to_markdown, to_json = _writable(markdown=markdown), _writable(json=json)
     result = _measure_all(cases, names, rounds or (3 if quick else 7), say)
     say('')

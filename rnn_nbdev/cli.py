@@ -5,79 +5,84 @@
 # %% ../nbs/90_cli.ipynb #a38e195f
 from __future__ import annotations
 
+import json
 import os
+import shlex
+import shutil
 import sys
 import tempfile
 import time
+import tomllib
+from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
-import fastcore.script
 import numpy as np
 from fastcore.docments import docments
-from fastcore.script import call_parse, store_true
 
 from . import __version__
-from .checks import Integer, Number, Optional, fits, require
+from .checks import Integer, Number, Optional, fits, in_short, require
 from .data import Text, read_text, split_text, standard_library
 from .decoding import beam_search, write
-from .files import Arrays, write_json, write_whole
+from .files import Arrays, locked, read_regular, require_regular, write_json, write_whole
 from .layers import CELLS
 from .optim import SGD, Adam, RMSProp, WeightAverage, averaged_parameters
+from .recurrent import has_numba
 from .schedule import (Patience, Schedule, constant_rate, cosine_rate, halving_rate, one_cycle, step_rate,
                                 warm_up)
-from .text import (UNKNOWN, ByteVocabulary, TextModel, TextTask, Vocabulary, bits, build_vocabulary, evaluate,
-                            fitting_streams, load_model, read_bytes, save_model, surprises)
+from .text import (UNKNOWN, VALIDATED, ByteVocabulary, TextModel, TextTask, Vocabulary, bits, build_vocabulary,
+                            evaluate, fitting_streams, load_model, read_bytes, save_model, surprises)
 from .train import (Progress, TrainingPlan, begin, best_checkpoints, fit, load_checkpoint, read_history,
                              save_checkpoint)
 
 # %% auto #0
-__all__ = ['train_text', 'rnn_train', 'rnn_sample', 'rnn_eval', 'rnn_bench']
+__all__ = ['train_text', 'run_command', 'rnn_train', 'rnn_sample', 'rnn_eval', 'rnn_bench']
 
 # %% ../nbs/90_cli.ipynb #959a764c
-@fits(**dict.fromkeys(('text', 'pattern', 'errors'), str), tokens=('chars', 'bytes'), cell=CELLS,
-      **dict.fromkeys(('layers', 'units', 'embedding', 'batch', 'stretch', 'accumulate', 'steps', 'validate', 'save'),
+@fits(**dict.fromkeys(('text', 'pattern', 'exclude', 'errors'), str), tokens=('chars', 'bytes'), cell=CELLS,
+      **dict.fromkeys(('layers', 'units', 'embedding', 'batch', 'bptt', 'accumulate', 'steps', 'validate', 'save'),
                       Integer(1)),
-      **dict.fromkeys(('halving', 'warmup', 'horizon', 'plateau', 'stop', 'best', 'seed'), Integer(0)),
-      **dict.fromkeys(('dropout', 'momentum', 'average'), Number(0, below=1)), heldout=Number(above=0, below=1),
-      optimizer=('adam', 'sgd', 'nesterov', 'rmsprop'), decay=Number(0), rate=Number(above=0),
-      schedule=('halving', 'stairs', 'constant', 'cosine', 'cycle'), clip=Number(above=0), limit=Number(0),
+      **dict.fromkeys(('halflife', 'warmup', 'horizon', 'plateau', 'patience', 'best', 'seed'), Integer(0)),
+      **dict.fromkeys(('dropout', 'momentum', 'average'), Number(0, below=1)), validation=Number(above=0, below=1),
+      optimizer=('adam', 'sgd', 'nesterov', 'rmsprop'), decay=Number(0), lr=Number(above=0),
+      schedule=('exponential', 'step', 'constant', 'cosine', 'onecycle'), clip=Number(above=0), clipvalue=Number(0),
       dtype=('float32', 'float64'))
 @dataclass(frozen=True)
 class _Settings:
     "What a run of rnn_train was started with"
-    text: str = ''  # file or folder to learn from; Python's own standard library if not given
-    pattern: str = '*'  # which files of a folder, as in '*.txt'; all of them if not given
+    text: str = ''  # file or folder to learn from, as FILE, too; Python's own standard library if not given
+    pattern: str = '*'  # which files of a folder, as in '*.txt' or '*.txt|*.md'; all of them if not given
+    exclude: str = ''  # which files and folders in it to leave out, as in 'build|*.log'; none if not given
     errors: str = 'strict'  # bytes that are not UTF-8: 'strict' (default) refuses them, 'replace' goes on
     tokens: str = 'chars'  # what is predicted: 'chars' (default), or 'bytes', for which any file will do
-    heldout: float = 0.1  # fraction of the text that is the validation set; 0.1 if not given
+    validation: float = 0.1  # fraction of the text that is the validation set; 0.1 if not given
     cell: str = 'lstm'  # 'rnn', 'lstm' (default) or 'gru'
     layers: int = 1  # recurrent layers, one above the other; 1 if not given
     units: int = 256  # hidden size; 256 if not given
     embedding: int = 64  # size of a token's vector; 64 if not given
     dropout: float = 0.0  # dropout rate of each recurrent layer's output; 0.0 if not given
     batch: int = 64  # batch size: streams of text side by side; 64 if not given
-    stretch: int = 64  # sequence length: tokens in a truncated BPTT window; 64 if not given
+    bptt: int = 64  # sequence length: tokens in a truncated BPTT window; 64 if not given
     accumulate: int = 1  # batches whose gradients make one step; 1 if not given
     steps: int = 1500  # steps in all; 1500 if not given; with --resume a larger number trains on
     optimizer: str = 'adam'  # 'adam' (default), 'sgd', 'nesterov' or 'rmsprop'
     momentum: float = 0.0  # momentum of sgd and nesterov; 0.0 if not given
     decay: float = 0.0  # weight decay, which makes adam AdamW; 0.0 if not given
-    rate: float = 0.005  # highest learning rate; 0.005 if not given
-    schedule: str = 'halving'  # 'halving' (default): exponential decay; 'stairs': steps; 'constant', 'cosine', 'cycle'
-    halving: int = 500  # steps in which decay halves the learning rate, 0 for a constant one; 500 if not given
+    lr: float = 0.005  # highest learning rate; 0.005 if not given
+    schedule: str = 'exponential'  # 'exponential' (default) or 'step' decay, 'constant', 'cosine' or 'onecycle'
+    halflife: int = 500  # steps in which decay halves the learning rate, 0 for a constant one; 500 if not given
     warmup: int = 0  # steps of learning-rate warm-up; 0 if not given
-    horizon: int = 0  # step at which cosine and cycle end, 0 for the last of the run; 0 if not given
+    horizon: int = 0  # step at which cosine and onecycle end, 0 for the last of the run; 0 if not given
     plateau: int = 0  # validations without a lower loss that halve the learning rate, 0 for never; 0 if not given
     clip: float = 5.0  # gradient clipping by norm: the largest global norm; 5.0 if not given
-    limit: float = 0.0  # gradient clipping by value: the largest entry, 0 for any; 0.0 if not given
+    clipvalue: float = 0.0  # gradient clipping by value: the largest entry, 0 for any; 0.0 if not given
     average: float = 0.0  # decay of a running mean of the weights, as in 0.99, which is then used; 0.0 if not given
-    stop: int = 0  # early stopping: validations without a lower loss that end the run, 0 for never; 0 if not given
+    patience: int = 0  # early stopping: validations without a lower loss that end the run, 0 for never; 0 if not given
     best: int = 0  # checkpoints to keep of those with the lowest validation loss; the best is used; 0 if not given
     validate: int = 100  # steps between validations; 100 if not given
     save: int = 100  # steps between checkpoints; 100 if not given
@@ -85,30 +90,30 @@ class _Settings:
     dtype: str = 'float32'  # 'float32' (default) or 'float64'
 
     def __post_init__(self) -> None:
-        s, ends = self, self.schedule in ('cosine', 'cycle')
+        s, ends = self, self.schedule in ('cosine', 'onecycle')
         if s.momentum and s.optimizer not in ('sgd', 'nesterov'):
             raise ValueError(f'momentum: {s.optimizer} has none; expected sgd or nesterov')
         if s.optimizer == 'nesterov' and not s.momentum: raise ValueError('momentum: got 0, expected more for nesterov')
         if s.decay and s.optimizer != 'adam': raise ValueError(f'decay: {s.optimizer} has none; expected adam')
-        if s.horizon and not ends: raise ValueError(f'horizon: {s.schedule} has none; expected cosine or cycle')
+        if s.horizon and not ends: raise ValueError(f'horizon: {s.schedule} has none; expected cosine or onecycle')
         if s.horizon and s.steps > s.horizon:
             raise ValueError(f'steps: got {s.steps}, but the schedule {s.schedule} ends after {s.horizon}; '
                              'one that is to go on longer is started with a larger horizon')
-        if s.warmup and s.schedule == 'cycle': raise ValueError('warmup: the schedule cycle has its own')
+        if s.warmup and s.schedule == 'onecycle': raise ValueError('warmup: the schedule onecycle has its own')
         if ends and s.warmup >= (last := s.horizon or s.steps):
             raise ValueError(f'warmup: got {s.warmup}, expected fewer than {last}, where {s.schedule} ends')
-        if s.schedule == 'stairs' and not s.halving: raise ValueError('halving: got 0, expected 1 or more for stairs')
-        if s.schedule == 'cycle': _schedule_of(s)
+        if s.schedule == 'step' and not s.halflife: raise ValueError('halflife: got 0, expected 1 or more for step')
+        if s.schedule == 'onecycle': _schedule_of(s)
 
 # %% ../nbs/90_cli.ipynb #fb3483f3
 def _schedule_of(s: _Settings) -> Schedule:
     "The learning rate over the steps"
     end = s.horizon or s.steps
-    if s.schedule == 'cycle': return one_cycle(s.rate, end)
-    if s.schedule == 'cosine': then = cosine_rate(s.rate, end - s.warmup)
-    elif s.schedule == 'stairs': then = step_rate(s.rate, s.halving, 0.5)
-    elif s.schedule == 'halving': then = halving_rate(s.rate, s.halving or None)
-    else: then = constant_rate(s.rate)
+    if s.schedule == 'onecycle': return one_cycle(s.lr, end)
+    if s.schedule == 'cosine': then = cosine_rate(s.lr, end - s.warmup)
+    elif s.schedule == 'step': then = step_rate(s.lr, s.halflife, 0.5)
+    elif s.schedule == 'exponential': then = halving_rate(s.lr, s.halflife or None)
+    else: then = constant_rate(s.lr)
     return warm_up(s.warmup, then) if s.warmup else then
 
 # %% ../nbs/90_cli.ipynb #919dcd7f
@@ -122,16 +127,57 @@ def _optimizer_of(s: _Settings) -> Adam | SGD | RMSProp:
 def _training_plan(s: _Settings) -> TrainingPlan:
     "How long to train, and what to do on the way; a run that can end early keeps its best checkpoint"
     return TrainingPlan(
-        s.steps, _schedule_of(s), s.clip, eval_every=s.validate, save_every=s.save, max_value=s.limit or None,
+        s.steps, _schedule_of(s), s.clip, eval_every=s.validate, save_every=s.save, max_value=s.clipvalue or None,
         accumulate=s.accumulate, average=WeightAverage(s.average) if s.average else None,
-        plateau=Patience(s.plateau - 1) if s.plateau else None, stop=Patience(s.stop - 1) if s.stop else None,
-        keep_best=max(s.best, int(s.stop > 0)))
+        plateau=Patience(s.plateau - 1) if s.plateau else None, stop=Patience(s.patience - 1) if s.patience else None,
+        keep_best=max(s.best, int(s.patience > 0)))
+
+# %% ../nbs/90_cli.ipynb #9307adc2
+_NEW_NAMES = {'stretch': 'bptt', 'heldout': 'validation', 'rate': 'lr', 'halving': 'halflife', 'limit': 'clipvalue',
+              'stop': 'patience'}
+_NEW_WORDS = {'halving': 'exponential', 'stairs': 'step', 'cycle': 'onecycle'}      # of the schedule
+
+def _in_new_words(given: Mapping[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
+    "Settings whose names are today's, and what is said of those that are not; raises ValueError for both names of one"
+    found = {}
+    for name, new in _NEW_NAMES.items():
+        if name in given and new in given: raise ValueError(f'{name}: got {new}, too, its new name')
+    for name, value in given.items():
+        new = _NEW_NAMES.get(name, name)
+        if new != name: say(f'{name} is now {new}')
+        if new == 'schedule' and isinstance(value, str) and value in _NEW_WORDS:
+            say(f'schedule {value} is now {_NEW_WORDS[value]}')
+            value = _NEW_WORDS[value]
+        found[new] = value
+    return found
+
+# %% ../nbs/90_cli.ipynb #0be8b825
+def _read_config(path: Path) -> dict[str, Any]:
+    "The settings in a TOML or JSON file, or in the settings.json of a run; raises ValueError for any that is unknown"
+    data = read_regular(path, 2**20)
+    try: found = tomllib.loads(data.decode()) if path.suffix == '.toml' else json.loads(data)
+    except (ValueError, RecursionError) as e: raise ValueError(f'config: {path}: {e}') from None
+    if not isinstance(found, dict): raise ValueError(f'config: {path}: got {in_short(found)}, expected settings')
+    if isinstance(of_run := found.get('settings'), dict):       # what somebody else's run read is not read on its word
+        found = of_run if _is_near(of_run.get('text'), path.parent) else {**of_run, 'text': ''}
+        if not found.get('text'): found.pop('text', None)
+    names = [f.name for f in fields(_Settings)]
+    unknown = [name for name in found if name not in names and name not in _NEW_NAMES]
+    if unknown: raise ValueError(f'config: {path}: got {in_short(unknown)}, expected some of {names}')
+    return found
 
 # %% ../nbs/90_cli.ipynb #b2b57201
 def _from_here(path: str) -> Path:
     "A path as short as it can be written here"
     whole = Path(os.path.abspath(path))
     return whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole
+
+def _is_near(path: Any, folder: Path) -> bool:
+    "Whether a path is that of a regular file or a folder below the current folder or another one, links followed"
+    if not isinstance(path, str) or not path or '\0' in path: return False
+    real, around = Path(os.path.realpath(path)), [Path(os.path.realpath(f)) for f in (Path.cwd(), folder)]
+    try: return any(f.parent != f and real.is_relative_to(f) for f in around) and (real.is_file() or real.is_dir())
+    except OSError: return False
 
 # %% ../nbs/90_cli.ipynb #41c17f62
 def _get_text(s: _Settings) -> Text:
@@ -141,20 +187,21 @@ def _get_text(s: _Settings) -> Text:
         if s.tokens == 'chars': return library
         return replace(library, contents=library.contents.encode('utf-8', 'surrogatepass'))
     path = _from_here(s.text)
-    if s.tokens == 'bytes': return read_bytes(path, s.pattern)
-    try: return read_text(path, s.errors, s.pattern)
+    if s.tokens == 'bytes': return read_bytes(path, s.pattern, s.exclude)
+    try: return read_text(path, s.errors, s.pattern, s.exclude)
     except ValueError as e:
-        if 'not UTF-8' not in str(e): raise
-        raise ValueError(f'{e}, and --tokens bytes reads any file as it is') from None
+        if 'UTF-8' not in str(e): raise
+        also = '' if path.is_file() else '--exclude leaves files of a folder out, and '
+        raise ValueError(f'{e}; {also}--tokens bytes reads any file as it is') from None
 
 # %% ../nbs/90_cli.ipynb #54482181
 def _make_task(s: _Settings, text: Text, characters: str | None = None) -> TextTask:
     "The task of a run; raises ValueError for a text that is too short"
-    train, held_out = split_text(text.contents, s.heldout)
+    train, held_out = split_text(text.contents, s.validation)
     vocabulary: Vocabulary | ByteVocabulary = ByteVocabulary()
     if s.tokens == 'chars': vocabulary = Vocabulary(characters) if characters else build_vocabulary(train)
     model = TextModel(vocabulary, s.embedding, s.units, s.cell, s.layers, s.dropout)
-    streams = fitting_streams(vocabulary.encode(train), s.batch, s.stretch)
+    streams = fitting_streams(vocabulary.encode(train), s.batch, s.bptt)
     return TextTask(model, streams, vocabulary.encode(held_out), s.dtype)
 
 # %% ../nbs/90_cli.ipynb #64178b2a
@@ -181,7 +228,7 @@ class _Run:
 
     def validation_set(self) -> str | bytes:
         "The text that is never trained on"
-        return split_text(self.text.contents, self.settings.heldout)[1]
+        return split_text(self.text.contents, self.settings.validation)[1]
 
 # %% ../nbs/90_cli.ipynb #83b0041f
 def _new_run(settings: _Settings, out: Path | None = None) -> _Run:
@@ -199,6 +246,7 @@ def _new_run(settings: _Settings, out: Path | None = None) -> _Run:
             new = Path(beside) / 'run'
             new.mkdir()
             write_json(new / 'settings.json', run.about())
+            _write_names(new, text)
             save_checkpoint(new / 'checkpoint.safetensors', run.progress, run.about())
             save_model(new / 'weights.safetensors', task.model, run.progress.parameters)
             new.replace(folder)
@@ -207,33 +255,66 @@ def _new_run(settings: _Settings, out: Path | None = None) -> _Run:
         raise
     return run
 
+# %% ../nbs/90_cli.ipynb #c0b9a322
+def _write_names(folder: Path, text: Text) -> None:
+    "Write which files a text was read from, if they were those of a folder"
+    if text.names: write_whole(folder / 'files.txt', '\n'.join([*text.names, '']).encode('utf-8', 'surrogateescape'))
+
 # %% ../nbs/90_cli.ipynb #615a992e
 def _open_run(folder: Path, given: Mapping[str, Any]) -> _Run:
     "A run to resume; raises ValueError if it is not there, damaged, or was started with something else"
     path = folder / 'checkpoint.safetensors'
-    if not path.exists(): raise ValueError(f'resume: no checkpoint at {path}')
+    if not os.path.lexists(path): raise ValueError(f'resume: no checkpoint at {path}')
     progress, about = load_checkpoint(path)
-    if 'vocabulary' not in about: raise ValueError(f'resume: {path} is not the checkpoint of a character model')
+    if not isinstance(about, dict) or not {'vocabulary', 'text', 'settings'} <= about.keys():
+        raise ValueError(f'resume: {path} is not the checkpoint of a character model')
     settings = _settings_of(about['settings'], given)
     if settings.steps < progress.step:
         raise ValueError(f'steps: got {settings.steps}, but the run has taken {progress.step}')
-    text = _get_text(settings)
-    if text.sha256 != about['text']['sha256']:
+    if settings.text and not given.get('text') and not _is_near(settings.text, folder):
+        raise ValueError(f'text: the run was started with {in_short(settings.text)}, which is no file or folder below '
+                         'this folder or that of the run: give --text, or run the command in a folder above it')
+    text, was = _get_text(settings), about['text']
+    expected = was.get('sha256') if isinstance(was, dict) else was
+    if text.sha256 != expected:
         raise ValueError(f'text: {text.source} is not what the run was started with: '
-                         f"SHA-256 {text.sha256[:16]}..., expected {about['text']['sha256'][:16]}...")
+                         f'SHA-256 {text.sha256[:16]}..., expected {str(expected)[:16]}...')
     return _Run(folder, settings, text, _make_task(settings, text, about['vocabulary']), progress)
 
 # %% ../nbs/90_cli.ipynb #3d3b3a19
+_MAY_CHANGE = ('steps', 'text', 'pattern', 'exclude', 'save', 'best', 'validate')
+
 def _settings_of(was: Mapping[str, Any], given: Mapping[str, Any]) -> _Settings:
-    "The settings of a run, with the new number of steps; raises ValueError where something else was given"
+    "The settings of a run, with what may change; raises ValueError where something else was given"
+    require(dict, settings=was)
+    was = _in_new_words(was, lambda note: None)
     newer = sorted(was.keys() - {f.name for f in fields(_Settings)})
     if newer: raise ValueError(f'resume: the run was started by another version, with the unknown setting {newer[0]!r}')
     settings = _Settings(**was)
+    counted = ('validate',) if settings.plateau or settings.patience else ()
     for name, value in given.items():
-        if name != 'steps' and value != getattr(settings, name):
+        if (name not in _MAY_CHANGE or name in counted) and value != getattr(settings, name):
+            may = [name for name in _MAY_CHANGE if name not in counted]
             raise ValueError(f'{name}: got {value!r}, but the run was started with {getattr(settings, name)!r}; '
-                             'only steps may change')
-    return replace(settings, steps=given.get('steps', settings.steps))
+                             f'only {", ".join(may)} and out may change')
+    return replace(settings, **given)
+
+# %% ../nbs/90_cli.ipynb #e3ba0fa6
+_FILES = ('settings.json', 'files.txt', 'checkpoint.safetensors', 'weights.safetensors', 'history.jsonl', 'speed.jsonl')
+
+def _copy_run(run: _Run, out: Path) -> _Run:
+    "A run in a new folder, where it goes on; the old one stays as it is"
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f'out: {out} exists and is not an empty folder')
+    paths = [run.folder / name for name in _FILES] + [path for _, path in best_checkpoints(run.folder)]
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f'.{out.name}.') as beside:
+        new = Path(beside) / 'run'
+        new.mkdir()
+        for path in filter(os.path.lexists, paths):
+            require_regular(path, links=False)
+            shutil.copyfile(path, new / path.name)
+        new.replace(out)
+    return replace(run, folder=out)
 
 # %% ../nbs/90_cli.ipynb #90e74083
 def _describe(run: _Run) -> str:
@@ -281,7 +362,7 @@ def _chosen_weights(folder: Path, progress: Progress) -> tuple[Arrays, str]:
     return _weights_of(progress), f'best{", averaged" if progress.average else ""}, step {progress.step}'
 
 # %% ../nbs/90_cli.ipynb #d7cd51d9
-def _finish(run: _Run, say: Callable[[str], None], most: int = 500_000) -> None:
+def _finish(run: _Run, say: Callable[[str], None], most: int = VALIDATED) -> None:
     "Measure the model, let it write, plot its history; write all that down"
     from rnn_nbdev.viz import plot_history
     model, contents, folder = run.task.model, run.validation_set()[:most], run.folder
@@ -302,42 +383,81 @@ def _finish(run: _Run, say: Callable[[str], None], most: int = 500_000) -> None:
     say(f'\n{sample}\n')
 
 # %% ../nbs/90_cli.ipynb #5cdb743a
-def _started(out: str | Path | None, resume: str | Path | None, given: dict[str, Any]) -> _Run:
-    "A new run, or one to resume"
-    names = [f.name for f in fields(_Settings)]
-    unknown = sorted(given.keys() - {*names})
-    if unknown: raise ValueError(f'settings: got {unknown}, expected some of {names}')
-    if resume and out: raise ValueError('out: a run that goes on stays in its folder')
-    if given.get('text'): given = {**given, 'text': os.path.abspath(given['text'])}     # the same from any folder
-    if resume: return _open_run(Path(resume), given)
+def _started(out: str | Path | None, given: dict[str, Any]) -> _Run:
+    "A new run"
     settings = _Settings(**given)
-    ends = settings.schedule in ('cosine', 'cycle')
+    ends = settings.schedule in ('cosine', 'onecycle')
     if ends and not settings.horizon: settings = replace(settings, horizon=settings.steps)
     return _new_run(settings, Path(out) if out else None)
+
+# %% ../nbs/90_cli.ipynb #e2b270bd
+@contextmanager
+def _locked_run(out: str | Path | None, resume: str | Path | None, given: dict[str, Any]) -> Iterator[_Run]:
+    "A new run, or one to resume, whose folder no other process trains in"
+    with ExitStack() as locks:
+        if resume and Path(resume).is_dir(): locks.enter_context(locked(Path(resume)))
+        run = _open_run(Path(resume), given) if resume else _started(out, given)
+        if resume and out and os.path.realpath(out) != os.path.realpath(resume): run = _copy_run(run, Path(out))
+        if not resume or run.folder != Path(resume): locks.enter_context(locked(run.folder))
+        yield run
+
+# %% ../nbs/90_cli.ipynb #9f1394ef
+def _print(text: str, end: str = '\n') -> None:
+    "Print at once; what stdout can't encode is replaced"
+    try: print(text, end=end, flush=True)
+    except UnicodeEncodeError:
+        known = sys.stdout.encoding or 'ascii'
+        print(text.encode(known, 'replace').decode(known), end=end, flush=True)
+
+# %% ../nbs/90_cli.ipynb #be0b3b80
+def _note(line: str) -> None:
+    "Print a note on stderr"
+    print(line, file=sys.stderr)
+
+_FAST = ("speed    compiled kernels train such a model 1.7 times as fast: pip install 'rnn_nbdev[fast]', "
+         'or `make fast` in a clone')
 
 # %% ../nbs/90_cli.ipynb #8802eadc
 def train_text(
     out: str | Path | None = None,  # folder of the run; the next free one in runs by default
     resume: str | Path | None = None,  # folder of a run to resume
     quiet: bool = False,  # print nothing
+    config: str | Path | None = None,  # a file of settings, TOML or JSON; what is given here counts more
     **given: Any,  # settings by name: the options of rnn_train; the rest have their defaults, or are those of the run
 ) -> tuple[Path, bool]:  # the run's folder, whether it was interrupted
     "Train a model of text as rnn_train does"
-    say, began = (lambda line: None) if quiet else print, time.perf_counter()
-    run = _started(out, resume, given)
+    say, began = (lambda line: None) if quiet else _print, time.perf_counter()
+    names = [f.name for f in fields(_Settings)]
+    unknown = sorted(given.keys() - {*names, *_NEW_NAMES})
+    if unknown: raise ValueError(f'settings: got {unknown}, expected some of {names}')
+    given = _in_new_words(_read_config(Path(config)), _note) | _in_new_words(given, _note) if config else \
+        _in_new_words(given, _note)
+    if isinstance(given.get('text'), str | os.PathLike) and given['text']:
+        given['text'] = os.path.abspath(given['text'])      # the same from any folder
+    with _locked_run(out, resume, given) as run: return _train(run, say, began, quiet, bool(resume))
+
+# %% ../nbs/90_cli.ipynb #a1075519
+def _train(run: _Run, say: Callable[[str], None], began: float, quiet: bool, resumed: bool) -> tuple[Path, bool]:
+    "Train a run to its end, or until it is interrupted"
     folder, settings, model, about = run.folder, run.settings, run.task.model, run.about()
     say(_describe(run))
-    say(f'folder   {folder}' + (f', going on after step {run.progress.step:,}' if resume else '') + '\n')
+    say(f'folder   {folder}' + (f', going on after step {run.progress.step:,}' if resumed else '') + '\n')
+    if not has_numba(): say(f'{_FAST}\n')
     write_json(folder / 'settings.json', about)
+    _write_names(folder, run.text)
+    if run.progress.step >= settings.steps:
+        say(f'nothing left to train: all {settings.steps:,} steps are taken; --steps with more trains on')
     def keep(progress: Progress) -> None: save_model(folder / 'weights.safetensors', model, _weights_of(progress))
     optimizer, plan = _optimizer_of(settings), _training_plan(settings)
     progress, interrupted = fit(run.task, optimizer, run.progress, plan, folder, about, on_save=keep, bar=not quiet)
     if interrupted:
-        say(f'\nstopped after step {progress.step:,} of {settings.steps:,}; go on with:  rnn_train --resume {folder}')
+        text = '' if not settings.text or _is_near(settings.text, folder) else f' --text {shlex.quote(settings.text)}'
+        say(f'\nstopped after step {progress.step:,} of {settings.steps:,}; go on with:  '
+            f'rnn_train --resume {shlex.quote(str(folder))}{text}')
         return folder, True
     if progress.step < settings.steps: say(f'ended after step {progress.step:,}: the validation loss fell no more')
     _finish(replace(run, progress=progress), say)
-    say(f'{time.perf_counter() - began:.1f} seconds; write more with:  rnn_sample {folder}')
+    say(f'{time.perf_counter() - began:.1f} seconds; write more with:  rnn_sample {shlex.quote(str(folder))}')
     return folder, False
 
 # %% ../nbs/90_cli.ipynb #4a69abf9
@@ -356,40 +476,86 @@ def _one_line_errors(command: str) -> Iterator[None]:
     except BrokenPipeError: # `rnn_sample ... | head`: nobody reads on, which is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing is to be written to the closed pipe at the end either
         sys.exit(141)
-    except (ValueError, TypeError, OSError) as e: _complain(command, e, 2)
-    except FloatingPointError as e: _complain(command, e, 1, '; a lower --rate or a --warmup may help')
+    except (ValueError, TypeError, OSError, RecursionError) as e: _complain(command, e, 2)
+    except FloatingPointError as e: _complain(command, e, 1, '; a lower --lr or a --warmup may help')
     except MemoryError: _complain(command, 'out of memory: try smaller sizes', 1)
     except KeyboardInterrupt: _complain(command, 'interrupted', 130)
 
 # %% ../nbs/90_cli.ipynb #8c135bae
-_PACKAGE, _WORDS = f'rnn_nbdev {__version__}', 'print the version of the package, and end'
-_Version: Any = (fastcore.script.Param(_WORDS, action='version') if hasattr(fastcore.script, 'Param')
-                 else Annotated[str, {'action': 'version'}])   # from fastcore 2 on
+_HIDDEN = ('accumulate', 'optimizer', 'momentum', 'decay', 'schedule', 'halflife', 'warmup', 'horizon', 'plateau',
+           'clip', 'clipvalue', 'average', 'embedding', 'validation', 'dtype', 'save')
+_MORE = (f'More settings, each an option like those above, or a line in the file of --config: {", ".join(_HIDDEN)}. '
+         'The page on the commands says what they do.')
 
-def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    "A command that takes the settings as options, in the place of its **given; None is one that was not given"
-    said, param = docments(_Settings), getattr(fastcore.script, 'Param', None)
-    kind = lambda f: type(f.default) if param is None else param(said[f.name], type(f.default))
-    options = [Parameter(f.name, Parameter.KEYWORD_ONLY, default=None, annotation=kind(f)) for f in fields(_Settings)]
-    own = [p for p in signature(command, eval_str=True).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    command.__signature__ = Signature([*options, *own])  # type: ignore[attr-defined]
-    if param is None: command.__delwrap__ = _Settings  # type: ignore[attr-defined]     # where fastcore 2 looks
-    return command
+def _options(command: Callable[..., None]) -> dict[str, tuple[type, Any, str]]:
+    "The options of a command: type, default and help by name; its **given stands for the settings of a run"
+    found, said = {}, docments(command)
+    for p in signature(command, eval_str=True).parameters.values():
+        if p.kind is not Parameter.VAR_KEYWORD: found[p.name] = p.annotation, p.default, said[p.name]
+        else: found |= {f.name: (type(f.default), None, docments(_Settings)[f.name]) for f in fields(_Settings)}
+    return found
 
-# %% ../nbs/90_cli.ipynb #b3e4c8ce
-@call_parse
-@_with_settings
+# %% ../nbs/90_cli.ipynb #de7c7a0c
+def _parser_of(command: Callable[..., None]) -> ArgumentParser:
+    "The parser of a command's words"
+    trains, options = command is rnn_train, _options(command)
+    parser = ArgumentParser(command.__name__, description=command.__doc__, epilog=_MORE if trains else None)
+    if trains: parser.add_argument('FILE', nargs='?', default=SUPPRESS, help='the same as --text FILE')
+    for name, (kind, default, said) in options.items():
+        how = {'action': 'store_true'} if kind is bool else {'type': kind, 'metavar': name.upper()}
+        place = [name] if default is Parameter.empty else [f'--{name}']
+        hidden = trains and name in _HIDDEN
+        parser.add_argument(*place, default=SUPPRESS, help=SUPPRESS if hidden else said.replace('%', '%%'), **how)
+    for old, new in _OLD_OPTIONS.get(command.__name__, {}).items():
+        parser.add_argument(f'--{old}', dest=old, type=options[new][0], default=SUPPRESS, help=SUPPRESS)
+    parser.add_argument('--version', action='version', version=f'rnn_nbdev {__version__}',
+                        help='print the version of the package, and end')
+    return parser
+
+_OLD_OPTIONS = {'rnn_train': _NEW_NAMES, 'rnn_bench': {'contenders': 'implementations'}}
+
+def _take_texts(words: list[str], texts: set[str], names: set[str]) -> tuple[list[str], dict[str, str]]:
+    "The words without those options that take a text, and what these were given: whatever stands after them"
+    rest: list[str] = []
+    given, k = {}, 0
+    while k < len(words) and words[k] != '--':
+        option, equals, value = words[k].partition('=')
+        meant = [n for n in names if f'--{n}'.startswith(option) and option > '--']
+        if f'--{option[2:]}' == option and option[2:] in names: meant = [option[2:]]
+        if len(meant) == 1 and meant[0] in texts and (equals or k + 1 < len(words)):
+            given[meant[0]] = value if equals else words[k + 1]
+            k += 1 if equals else 2
+        else: rest, k = [*rest, words[k]], k + 1
+    return rest + words[k:], given
+
+# %% ../nbs/90_cli.ipynb #850ba2ed
+def run_command(name: str, words: list[str] | None = None) -> None:
+    "One of the commands, by the words of the command line"
+    command = globals()[name]
+    if hasattr(sys.stdout, 'reconfigure'): sys.stdout.reconfigure(errors='replace')     # of the help, too
+    options = _options(command)
+    texts = {option for option, (kind, _, _) in options.items() if kind is str}
+    rest, given = _take_texts(sys.argv[1:] if words is None else words, texts, {*options, *_OLD_OPTIONS.get(name, ())})
+    parser = _parser_of(command)
+    rest += [f'--{option}={value}' for option, value in given.items() if options[option][1] is Parameter.empty]
+    found: dict[str, Any] = {**vars(parser.parse_args(rest)), **given}
+    if 'FILE' in found:
+        if 'text' in found: parser.error(f'got FILE {found["FILE"]!r} and --text {found["text"]!r}, expected one')
+        found['text'] = found.pop('FILE')
+    command(**found)
+
+# %% ../nbs/90_cli.ipynb #6103e1c5
 def rnn_train(
     *,
     out: str = None,  # folder of the run; the next free one in 'runs' if not given
     resume: str = None,  # folder of a run to resume, with all the settings that it was started with
-    quiet: store_true = False,  # print nothing but errors
-    version: _Version = _PACKAGE,  # print the version of the package, and end
+    config: str = None,  # a file of settings, TOML or JSON; options count more than what it says
+    quiet: bool = False,  # print nothing but errors
     **given: Any,
 ) -> None:
     "Train a model of text on any file. Ctrl-C saves and stops; --resume FOLDER goes on as if it had not."
     given = {name: value for name, value in given.items() if value is not None}
-    with _one_line_errors('rnn_train'): _, interrupted = train_text(out, resume, quiet, **given)
+    with _one_line_errors('rnn_train'): _, interrupted = train_text(out, resume, quiet, config, **given)
     if interrupted: sys.exit(130)
 
 # %% ../nbs/90_cli.ipynb #637aefeb
@@ -408,7 +574,7 @@ def _stop_strings(given: str) -> list[str]:
 # %% ../nbs/90_cli.ipynb #0cf57ad7
 def _show(piece: str, raw: bool) -> None:
     "Write a piece of text to stdout at once"
-    if not raw: print(piece, end='', flush=True); return
+    if not raw: _print(piece, end=''); return
     sys.stdout.buffer.write(piece.encode('utf-8', 'surrogateescape'))
     sys.stdout.buffer.flush()
 
@@ -422,7 +588,6 @@ def _say_if_untrained(command: str, run: Path) -> None:
         print(f'{command}: {run} stands at step 0: its weights are random, nothing was learned', file=sys.stderr)
 
 # %% ../nbs/90_cli.ipynb #1a2474f8
-@call_parse
 def rnn_sample(
     run: str,  # folder of a run, or a file of weights
     length: int = 1000,  # characters or bytes to write at most
@@ -434,7 +599,6 @@ def rnn_sample(
     beam: int = 0,  # beam search for the likeliest text with so many at once, in the place of sampling; 0 to sample
     alpha: float = 1.0,  # for the beam: 1 prefers the likeliest per character, 0 the likeliest as a whole
     seed: int = 0,  # another seed samples something else
-    version: _Version = _PACKAGE,  # print the version of the package, and end
 ) -> None:
     "Write with a trained model of text, each character as it is chosen."
     with _one_line_errors('rnn_sample'):
@@ -453,18 +617,18 @@ def rnn_sample(
         found = beam_search(model, parameters, length, prompt, beam, ends, alpha)[0] if beam else None
         _show(prompt, raw)
         for piece in [found.text] if found else drawn: _show(piece, raw)
-        if not raw: print()
+        if not raw: _print('')
         if found:
             said = f'{found.log_probability:.2f} nats, {found.per_token:.3f} per {model.vocabulary.unit}'
             print(said, file=sys.stderr)
 
 # %% ../nbs/90_cli.ipynb #61eb6951
-def _to_measure(run: str, unit: str, text: str, pattern: str, errors: str) -> tuple[str, Any, str]:
+def _to_measure(run: str, unit: str, text: str, pattern: str, exclude: str, errors: str) -> tuple[str, Any, str]:
     "What a model is to be measured on: source, contents, what was done about bytes that are not UTF-8"
-    if text and unit == 'byte': return text, read_bytes(text, pattern).contents, errors
-    if text: return text, read_text(text, errors, pattern).contents, errors
+    if text and unit == 'byte': return text, read_bytes(text, pattern, exclude).contents, errors
+    if text: return text, read_text(text, errors, pattern, exclude).contents, errors
     own = _open_run(Path(run), {})
-    return f'{own.text.source}, validation set', own.validation_set(), own.settings.errors
+    return f'{own.text.source}, validation set', own.validation_set()[:VALIDATED], own.settings.errors
 
 # %% ../nbs/90_cli.ipynb #f0866099
 def _worst_places(nats: np.ndarray, contents: str | bytes, most: int) -> Iterator[str]:
@@ -486,47 +650,45 @@ def _about_unknown(vocabulary: Vocabulary | ByteVocabulary, contents: str, shape
             'that are not in its vocabulary; they count as one, so the figure is a lower bound')
 
 # %% ../nbs/90_cli.ipynb #322dcbb8
-@call_parse
 def rnn_eval(
     run: str,  # folder of a run, or a file of weights
     text: str = '',  # file or folder to measure on; the validation set of the run's own text if not given
-    pattern: str = '*',  # which files of a folder, as in '*.txt'
+    pattern: str = '*',  # which files of a folder, as in '*.txt' or '*.txt|*.md'
+    exclude: str = '',  # which files and folders in it to leave out, as in 'build|*.log'
     errors: str = 'strict',  # bytes that are not UTF-8: 'strict' refuses them, 'replace' goes on
-    most: int = 0,  # at most so many characters or bytes; 0 for all
+    most: int = 0,  # at most so many characters or bytes; 0 for all, of the validation set those of a validation
     temperature: float = 1.0,  # what the logits are divided by: is the model too sure of itself?
     worst: int = 0,  # show so many places with the highest negative log-likelihood
-    version: _Version = _PACKAGE,  # print the version of the package, and end
 ) -> None:
     "Measure a trained model on a text, in nats and in bits per character and byte."
     with _one_line_errors('rnn_eval'):
         require(Integer(0), most=most, worst=worst)
+        require(Number(above=0), temperature=temperature)
         if most == 1: raise ValueError('most: got 1, expected 2 or more, as the first is not predicted, or 0 for all')
         model, parameters = load_model(Path(run))
         _say_if_untrained('rnn_eval', Path(run))
-        source, contents, errors = _to_measure(run, model.vocabulary.unit, text, pattern, errors)
+        source, contents, errors = _to_measure(run, model.vocabulary.unit, text, pattern, exclude, errors)
         if len(contents) < 2: raise ValueError(f'text: {source} is too short to predict anything of it')
         contents = contents[:most or None]
         tokens = model.vocabulary.encode(contents)
         nats = surprises(model, parameters, tokens, temperature=temperature)
         loss = _nats_and_bits(float(nats.mean(dtype=np.float64)), contents, errors)
-        print(f'{source}: {loss} over {nats.size:,} predictions')
-        if model.vocabulary.unknown(contents): print(_about_unknown(model.vocabulary, contents, nats.shape))
-        for line in _worst_places(nats, contents, worst): print(line)
+        _print(f'{source}: {loss} over {nats.size:,} predictions')
+        if model.vocabulary.unknown(contents): _print(_about_unknown(model.vocabulary, contents, nats.shape))
+        for line in _worst_places(nats, contents, worst): _print(line)
 
 # %% ../nbs/90_cli.ipynb #11126461
-@call_parse
 def rnn_bench(
-    quick: store_true = False,  # two small sizes, three rounds
+    quick: bool = False,  # two small sizes, three rounds
     rounds: int = 0,  # how many; 0 for 7, or 3 with --quick
     sizes: str = '',  # as in '32,64,32,50 8,32,1,100': n_x, n_a, m, T of each
     cells: str = '',  # some of lstm,gru,rnn
     tasks: str = '',  # some of train,infer,stream,text
-    contenders: str = '',  # some of jit,numpy,textbook,torch,onnxruntime,jax; those installed if not given
+    implementations: str = '',  # some of jit,numpy,textbook,torch,onnxruntime,jax; those installed if not given
     markdown: str = '',  # write the tables to this file
     json: str = '',  # write everything that was measured to this file
-    version: _Version = _PACKAGE,  # print the version of the package, and end
 ) -> None:
     "Compare the speed of this package with PyTorch, ONNX Runtime and JAX, where installed, on this machine."
-    given = {name: value for name, value in locals().items() if name != 'version'}
+    given = locals()
     from rnn_nbdev.bench import run_bench
     with _one_line_errors('rnn_bench'): run_bench(**given)

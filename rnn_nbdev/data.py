@@ -5,13 +5,16 @@
 # %% ../nbs/40_data.ipynb #b4ebb6ad
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
 import os
+import stat
 import sysconfig
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,17 +31,18 @@ __all__ = ['PATH', 'read_text', 'Text', 'found_files', 'read_files', 'standard_l
 # %% ../nbs/40_data.ipynb #1e3903b3
 PATH = Kind(str | os.PathLike, 'a path')
 
-@fits(path=PATH, errors=('strict', 'replace'), pattern=str)
+@fits(path=PATH, errors=('strict', 'replace'), pattern=str, exclude=str)
 def read_text(
     path: str | Path,  # a file or a folder
     errors: str = 'strict',  # bytes that are not UTF-8: 'strict' refuses them, 'replace' makes each a �
-    pattern: str = '*',  # which files of a folder, as in '*.txt'; hidden files are left out
+    pattern: str = '*',  # which files of a folder, as in '*.txt' or '*.txt|*.md'; hidden files are left out
+    exclude: str = '',  # which files and folders in it to leave out, as in 'build|*.log'
 ) -> Text:  # the text and its record
     "Text of a file, or of all files in a folder and below; raises ValueError if it is missing, empty or not UTF-8"
-    found = found_files(path, pattern)
-    text = read_files(found, errors) if Path(path).is_dir() else _decode(found[0].read_bytes(), str(path), errors)
+    found, names = found_files(path, pattern, exclude)
+    text = read_files(found, errors) if names else _decode(found[0].read_bytes(), str(path), errors)
     if not text.strip(): raise ValueError(f'text: {path} is empty')
-    return Text(text, str(Path(path)), len(found))
+    return Text(text, str(Path(path)), len(found), names)
 
 # %% ../nbs/40_data.ipynb #1c7b7609
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Text:
     contents: Any  # a string, or bytes
     source: str  # where it came from, in words
     files: int  # how many files it was read from
+    names: tuple[str, ...] = ()  # the files of a folder, as they were read, relative to it
 
     @property
     def characters(self) -> str: return self.contents
@@ -72,7 +77,10 @@ class Text:
 
 # %% ../nbs/40_data.ipynb #0196c9b4
 def _decode(data: bytes, name: str, errors: str = 'strict') -> str:
-    "UTF-8 text; raises ValueError with the place of the first byte that is not UTF-8"
+    "UTF-8 text; raises ValueError for another encoding that shows, a zero byte, and the first byte that is not UTF-8"
+    if encoding := _wide_encoding(data): raise ValueError(f'{name}: got {encoding}, expected UTF-8; convert it first')
+    if (zero := data.find(b'\0')) >= 0:
+        raise ValueError(f'{name}: a binary file: zero byte at offset {zero}; expected text in UTF-8')
     try: text = data.decode('utf-8-sig', errors)
     except UnicodeDecodeError as e:
         line = data.count(b'\n', 0, e.start) + 1
@@ -80,16 +88,70 @@ def _decode(data: bytes, name: str, errors: str = 'strict') -> str:
                          "errors='replace' goes on") from None
     return text.replace('\r\n', '\n').replace('\r', '\n')
 
+# %% ../nbs/40_data.ipynb #16b95fdc
+_WIDE = {'UTF-32': (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), 'UTF-16': (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)}
+
+def _wide_encoding(data: bytes) -> str | None:
+    "UTF-16 or UTF-32, by the byte order mark, or because data with zero bytes reads as characters in it; or None"
+    for name, marks in _WIDE.items():
+        if data.startswith(marks): return name
+    for name in _WIDE if b'\0' in data[:4096] else ():
+        for order in ('le', 'be'):
+            try: start = codecs.getincrementaldecoder(f'{name}-{order}')().decode(data[:4096])
+            except UnicodeDecodeError: continue
+            if start and all(c.isprintable() or c.isspace() for c in start): return name
+    return None
+
 # %% ../nbs/40_data.ipynb #ed72daa6
-def found_files(path: str | Path, pattern: str = '*') -> list[Path]:
+def found_files(
+    path: str | Path, pattern: str = '*', exclude: str = ''
+) -> tuple[list[Path], tuple[str, ...]]:  # the files; their names relative to the folder, none for a single file
     "A file, or the visible files of a folder and below, in mixed order; raises ValueError if there are none"
     path = Path(path)
     if not path.exists(): raise ValueError(f'text: no such file or folder: {path}')
-    if not path.is_dir(): return [path]
-    visible = (p for p in path.rglob(pattern) if not any(s.startswith('.') for s in p.relative_to(path).parts))
-    found = _mixed_order([p for p in visible if p.is_file()], path)
-    if not found: raise ValueError(f'text: no file matches {pattern!r} in folder {path}')
-    return found
+    if not path.is_dir():
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)): raise ValueError(f'text: {path} is a device, not a file')
+        return [path], ()
+    found = _mixed_order(_each_file_once(path, _patterns(pattern), _patterns(exclude)), path)
+    if not found:
+        without = f' and not {exclude!r}' if exclude else ''
+        raise ValueError(f'text: no file matches {pattern!r}{without} in folder {path}')
+    return found, tuple(p.relative_to(path).as_posix() for p in found)
+
+# %% ../nbs/40_data.ipynb #30f9c34f
+def _each_file_once(folder: Path, wanted: list[list[str]], unwanted: list[list[str]]) -> Iterable[Path]:
+    "The visible files of a folder and below; through links, too, but none twice, and none from a folder around it"
+    found: dict[str, Path] = {}
+    top, seen, plain, linked = Path(os.path.realpath(folder)), set(), [folder], list[Path]()
+    while plain or linked:
+        here = (plain or linked).pop()
+        real = os.path.realpath(here)
+        if real in seen or (here != folder and top.is_relative_to(real)): continue
+        seen.add(real)
+        for p in here.iterdir():
+            parts = p.relative_to(folder).parts
+            out = _fits_one(parts, unwanted)
+            if out and not p.is_symlink(): seen.add(os.path.realpath(p))        # nor through a link
+            if out or p.name.startswith('.'): continue
+            if p.is_dir(): (linked if p.is_symlink() else plain).append(p)
+            elif p.is_file() and _fits_one(parts, wanted):
+                real = os.path.realpath(p)
+                found[real] = min(p, found.get(real, p), key=lambda p: (p.is_symlink(), p))     # not the link's name
+    return [p for real, p in found.items() if real not in seen]
+
+# %% ../nbs/40_data.ipynb #a737c429
+def _patterns(given: str) -> list[list[str]]:
+    "The patterns in a text with | between them, each as the names in its path"
+    return [one.split('/') for one in given.split('|') if one]
+
+def _fits_one(parts: Sequence[str], patterns: list[list[str]]) -> bool:
+    "Whether a path ends as one of the patterns says; ** stands for any number of folders"
+    def fits(parts: Sequence[str], names: list[str]) -> bool:
+        if not names: return not parts
+        if names[0] == '**': return any(fits(parts[k:], names[1:]) for k in range(len(parts) + 1))
+        return bool(parts) and fnmatch(parts[0], names[0]) and fits(parts[1:], names[1:])
+    return any(fits(parts, ['**', *names]) for names in patterns)
 
 # %% ../nbs/40_data.ipynb #10663788
 def _mixed_order(paths: Iterable[Path], folder: Path) -> list[Path]:

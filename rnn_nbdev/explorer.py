@@ -135,7 +135,7 @@ _INSIDE = {'lstm': ((('ft', r'$\Gamma_f$'), ('it', r'$\Gamma_i$'), ('ot', r'$\Ga
 _WIDTH, _MEMORY = 19.0, 10.0    # of a frame, and the height of its lowest part, in tenths of an inch
 
 def _inside_values(live: _LiveCell, cache: tuple) -> dict[str, NDArray]:
-    "Gates, candidate, input and states of one step; for the plain network, the three parts of its sum"
+    "Gates, candidate, input and states of one step; for the vanilla RNN, the three parts of its sum"
     v = {name: array[:, 0] for name, array in zip(_CACHE[live.cell].split(), cache) if array is not None}
     if live.cell != 'rnn': return v
     p = cache[-1]

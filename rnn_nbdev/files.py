@@ -9,8 +9,13 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
-from collections.abc import Mapping
+import stat
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +28,8 @@ from safetensors.numpy import save as format_arrays
 from .checks import ByName, Kind, fits, in_short, refuse
 
 # %% auto #0
-__all__ = ['Arrays', 'write_whole', 'write_json', 'AsPath', 'Json', 'save_arrays', 'load_arrays']
+__all__ = ['Arrays', 'write_whole', 'write_json', 'remove_begun', 'read_regular', 'require_regular', 'locked', 'AsPath', 'Json',
+           'save_arrays', 'load_arrays']
 
 # %% ../nbs/04_files.ipynb #3df3c418
 def write_whole(path: Path, data: bytes) -> None:
@@ -47,6 +53,71 @@ def write_whole(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     "Write a value as JSON, completely or not at all"
     write_whole(path, (json.dumps(value, indent=1, allow_nan=False) + '\n').encode())
+
+# %% ../nbs/04_files.ipynb #75878902
+def remove_begun(folder: Path, names: str) -> None:
+    "Remove from a folder what killed writers began of files whose names match a regular expression"
+    for path in Path(folder).iterdir():
+        if re.fullmatch(rf'\.({names})\.[0-9a-f]{{8}}', path.name) and not path.is_dir(): path.unlink(missing_ok=True)
+
+# %% ../nbs/04_files.ipynb #2191a67c
+def read_regular(
+    path: Path, most: int = 2**32,  # so many bytes at most
+    links: bool = True,  # whether a link to a file will do
+) -> bytes:
+    "The contents of a regular file; raises ValueError for a link, a pipe, a device, and for a file that is too large"
+    require_regular(path, most, links)
+    return Path(path).read_bytes()
+
+def require_regular(path: Path, most: int = 2**32, links: bool = True) -> None:
+    "Raise ValueError unless a path is that of a regular file of at most so many bytes"
+    found = os.stat(path) if links else os.lstat(path)
+    if stat.S_ISLNK(found.st_mode): raise ValueError(f'{path}: got a link, expected a regular file')
+    if stat.S_ISDIR(found.st_mode): raise IsADirectoryError(errno.EISDIR, 'Is a folder', str(path))
+    if not stat.S_ISREG(found.st_mode): raise ValueError(f'{path}: got a pipe or a device, expected a regular file')
+    if found.st_size > most: raise ValueError(f'{path}: got {found.st_size:,} bytes, expected at most {most:,}')
+
+# %% ../nbs/04_files.ipynb #262b378e
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    "Lock a folder for this process, by the file .lock in it; raises ValueError while another one holds it"
+    path = Path(folder) / '.lock'
+    while True:
+        if path.is_symlink(): raise ValueError(f'{path}: got a link, expected a regular file')
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_NOFOLLOW', 0), 0o666)
+        try:
+            if not _lock(fd):
+                who = os.read(fd, 200).decode('utf-8', 'replace').strip()
+                raise ValueError(f'{folder}: in use by {who or "another process"}')
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(fd), path.stat()): break   # else its holder has removed it just now
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+    try:
+        os.ftruncate(fd, 0)
+        os.write(fd, f'process {os.getpid()}, since {time.strftime("%Y-%m-%d %H:%M:%S")}\n'.encode())
+        yield
+    finally:
+        if sys.platform == 'win32': os.close(fd)        # Windows removes no file that is open
+        path.unlink(missing_ok=True)
+        if sys.platform != 'win32': os.close(fd)
+
+# %% ../nbs/04_files.ipynb #b84fee68
+def _lock(fd: int) -> bool:
+    "Lock a file, unless another process has; where the file system knows no locks, nothing is locked"
+    try:
+        if sys.platform == 'win32':
+            import msvcrt
+            os.lseek(fd, 2**30, os.SEEK_SET)    # a byte that nobody reads
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+            os.lseek(fd, 0, os.SEEK_SET)
+        else:
+            import fcntl
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e: return e.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+    return True
 
 # %% ../nbs/04_files.ipynb #20562630
 #| code-fold: true
@@ -86,12 +157,15 @@ def save_arrays(
     write_whole(path, format_arrays(stored, metadata=one_entry))
 
 # %% ../nbs/04_files.ipynb #719f8b2c
-@fits(path=AsPath(), kind=Kind(str, 'text'))
-def load_arrays(path: Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
+@fits(path=AsPath(), kind=Kind(str, 'text'), links=bool)
+def load_arrays(
+    path: Path, kind: str,  # the file, and what it has to be
+    links: bool = True,  # whether a link to a file will do
+) -> tuple[Arrays, dict[str, Any]]:
     "The arrays and the description that save_arrays wrote; raises ValueError for a damaged file or another kind"
-    data = path.read_bytes()
+    data = read_regular(path, links=links)
     try: stored, header = parse_arrays(data), _read_header(data)
-    except (SafetensorError, ValueError, KeyError) as e:
+    except (SafetensorError, ValueError, RecursionError) as e:
         raise ValueError(f'{path}: damaged, or not a safetensors file ({e})') from None
     if header.get('kind') != kind:
         raise ValueError(f'{path}: got a file of kind {header.get("kind")!r}, expected {kind!r}')
@@ -113,4 +187,8 @@ def _read_header(data: bytes) -> dict[str, Any]:
     "The metadata in a safetensors file: 8 bytes of length, then JSON"
     length = int.from_bytes(data[:8], 'little')
     if not 0 < length <= len(data) - 8: raise ValueError(f'{len(data)} bytes cannot hold a header of {length}')
-    return json.loads(json.loads(data[8:8 + length]).get('__metadata__', {}).get('rnn_nbdev', '{}'))
+    found = json.loads(data[8:8 + length])
+    for name in ('__metadata__', 'rnn_nbdev'): found = found.get(name) if isinstance(found, dict) else None
+    header = json.loads(found) if isinstance(found, str) else {}
+    if not isinstance(header, dict): raise ValueError('its description is not a dictionary')
+    return header

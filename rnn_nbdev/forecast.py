@@ -5,23 +5,25 @@
 # %% ../nbs/44_forecast.ipynb #d997f711
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from numbers import Real
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .checks import Cache, Floats, Integer, Number, fits, in_short, refuse, require, trusted
+from .checks import Cache, Floats, Integer, Number, Optional, fits, in_short, refuse, require, trusted
 from .layers import Arrays, Chain, Dense, Pass, join, of_layer
 from .networks import Dropout, stacked
 from .numerics import new_sequence
 from .tasks import HAS_SKLEARN, Batch, Ensemble, NetworkTask, Scale, as_target, scale_of
 
 # %% auto #0
-__all__ = ['seasonal_naive', 'quantile_loss', 'quantile_loss_backward', 'skill', 'Forecaster', 'rolling_origin']
+__all__ = ['seasonal_naive', 'quantile_loss', 'quantile_loss_backward', 'skill', 'Forecaster', 'series_from', 'rolling_origin']
 
 # %% ../nbs/44_forecast.ipynb #e9bf3469
 if HAS_SKLEARN:
@@ -58,9 +60,9 @@ def quantile_loss_backward(dloss: Any, cache: tuple) -> dict[str, NDArray]:
     return {'dy_pred': -derror, 'dy': derror.sum(axis=0)}
 
 # %% ../nbs/44_forecast.ipynb #e6e73afe
-def _lags_of(season: int, window: int) -> NDArray:
+def _lags_of(seasons: Any, window: int) -> NDArray:
     "How many steps before the next one the values of the weighted sum lie, (lags,)"
-    return np.union1d(np.arange(1, window + 1), [season])
+    return np.union1d(np.arange(1, window + 1), seasons)
 
 # %% ../nbs/44_forecast.ipynb #f1a2b3c1
 def _sum_terms(past: NDArray, X: NDArray, lags: NDArray) -> NDArray:
@@ -91,14 +93,14 @@ class _WeightedSum(NamedTuple):
     lags: NDArray
 
     def ahead(self, past: NDArray, X: NDArray) -> NDArray:
-        "Step after step, (steps, m), each from what came before and what was said; past (.., m), X (steps, m, k)"
+        "Step after step, (steps, m), each from the values before it; past (.., m), X (steps, m, k)"
         for row in X: past = np.concatenate([past, [_sum_terms(past, row, self.lags) @ self.weights + self.constant]])
         return past[len(past) - len(X):]
 
 # %% ../nbs/44_forecast.ipynb #f1a2b3c2
-def _weighted_sum(y: NDArray, X: NDArray, season: int, window: int) -> _WeightedSum:
+def _weighted_sum(y: NDArray, X: NDArray, seasons: Any, window: int) -> _WeightedSum:
     "The weighted sum of the past that fits a series best; y (T,), X (T, k)"
-    lags = _lags_of(season, window)
+    lags = _lags_of(seasons, window)
     known = np.arange(lags[-1], len(y))
     past = y[known + np.arange(-lags[-1], 0)[:, None]]
     return _WeightedSum(*_ridge(_sum_terms(past, X[known], lags), y[known]), lags)
@@ -118,20 +120,24 @@ def _naive_errors(y: NDArray, season: int, horizon: int) -> NDArray:
 
 # %% ../nbs/44_forecast.ipynb #f1a2b3c3
 def _series_scale(y: NDArray, X: NDArray, season: int, horizon: int) -> _SeriesScale:
-    "The scales of a series, 1 for one that never changes; y (T,), X (T, k)"
+    "The scales of a series; change is 0 for one that repeats itself exactly; y (T,), X (T, k)"
     change = float(np.sqrt(np.mean(_naive_errors(y, season, horizon)**2)))
-    return _SeriesScale(scale_of(y[:, None]), change or 1.0, scale_of(X))
+    return _SeriesScale(scale_of(y[:, None]), change if change > 1e-12 * np.abs(y).max() else 0.0, scale_of(X))
 
 # %% ../nbs/44_forecast.ipynb #ba2a76e8
-def _network_input(y: NDArray, X: NDArray, season: int, scale: _SeriesScale, dtype: DTypeLike = np.float32) -> NDArray:
-    "What the network reads, (3 + k, m, window + steps); y (season + window, m), X (window + steps, m, k)"
-    window = len(y) - season
-    x = trusted(new_sequence)(3 + X.shape[2], y.shape[1], len(X), dtype)
-    values = np.concatenate([y[season:], trusted(seasonal_naive)(y, season, len(X) - window)])
-    x[0] = ((values - y[-1]) / scale.value.std).T
-    x[1, :, :window] = ((y[season:] - y[:window]) / scale.change).T
-    x[2, :, :window] = 1
-    x[3:] = scale.covariates.apply(X).T
+def _network_input(y: NDArray, X: NDArray, seasons: Any, scale: _SeriesScale, dtype: DTypeLike = np.float32) -> NDArray:
+    "What the network reads, (2 + seasons + k, m, window + steps); y (season + window, m), X (window + steps, m, k)"
+    seasons = np.atleast_1d(seasons)
+    before, s = seasons[-1], len(seasons)
+    window, change = len(y) - before, scale.change or 1.0
+    x = trusted(new_sequence)(2 + s + X.shape[2], y.shape[1], len(X), dtype)
+    naive = [trusted(seasonal_naive)(y, season, len(X) - window) for season in seasons]
+    x[0] = ((np.concatenate([y[before:], naive[-1]]) - y[-1]) / scale.value.std).T
+    for i, season in enumerate(seasons):
+        x[1 + i, :, :window] = ((y[before:] - y[before - season:len(y) - season]) / change).T
+        x[1 + i, :, window:] = ((naive[i] - naive[-1]) / change).T
+    x[1 + s, :, :window] = 1
+    x[2 + s:] = scale.covariates.apply(X).T
     return x
 
 # %% ../nbs/44_forecast.ipynb #549c8131
@@ -155,7 +161,7 @@ class _SeriesTask(NetworkTask):
     y: NDArray  # the series, (T,)
     X: NDArray  # covariates, (T, k)
     scale: _SeriesScale
-    season: int
+    seasons: tuple[int, ...]  # that rise; the baseline repeats the last
     window: int  # known steps that the network sees
     horizon: int  # steps ahead
     quantiles: NDArray  # (n_q,)
@@ -163,17 +169,24 @@ class _SeriesTask(NetworkTask):
     noise: float = 0.0  # standard deviation of what is added to what the network sees of the series
     unit = 'example'
 
+    @property
+    def first(self) -> int: return self.seasons[-1] + self.window
+
+    @property
+    def examples(self) -> int: return len(self.y) - self.horizon - self.first + 1
+
     def new_epoch(self, rng: np.random.Generator) -> Arrays:
-        first, last = self.season + self.window, len(self.y) - self.horizon
-        return {'origins': rng.integers(first, last + 1, self.batch_size)}
+        return {'origins': self.first + rng.integers(self.examples, size=self.batch_size)}
 
     def batch(self, carry: Arrays, rng: np.random.Generator | None = None) -> Batch:
         "Examples, and by how much their future was above the naive forecast"
-        past, X, future = _examples_at(self.y, self.X, carry['origins'], self.season, self.window, self.horizon)
-        change = (future - trusted(seasonal_naive)(past, self.season, self.horizon)) / self.scale.change
-        x = _network_input(past, X, self.season, self.scale)
+        season, values = self.seasons[-1], 1 + len(self.seasons)
+        past, X, future = _examples_at(self.y, self.X, carry['origins'], season, self.window, self.horizon)
+        change = (future - trusted(seasonal_naive)(past, season, self.horizon)) / (self.scale.change or 1.0)
+        x = _network_input(past, X, self.seasons, self.scale)
         if self.noise and rng:
-            x[:2, :, :self.window] += self.noise * rng.standard_normal((2, x.shape[1], self.window), x.dtype)
+            drawn = rng.standard_normal((values, x.shape[1], self.window), x.dtype)
+            x[:values, :, :self.window] += self.noise * drawn
         return Batch(x, change.T.astype(np.float32))
 
     def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]:
@@ -185,19 +198,48 @@ class _SeriesTask(NetworkTask):
 
     def validation_loss(self, parameters: Arrays) -> float:
         "The loss from 256 origins at most, without noise and dropout"
-        first, last = self.season + self.window, len(self.y) - self.horizon
-        origins = np.unique(np.linspace(first, last, min(256, last - first + 1)).round().astype(int))
+        apart = np.linspace(0, self.examples - 1, min(256, self.examples)).round().astype(int)
+        origins = self.first + np.unique(apart)
         batch = self.batch({'origins': origins})
         return float(self.compared(self.network.forward(parameters, batch.x, None, Pass(training=False))[0], batch)[0])
 
     def split(self, fraction: float, rng: np.random.Generator) -> tuple[_SeriesTask, _SeriesTask]:
-        aside, before = max(self.horizon, round(fraction * len(self.y))), self.season + self.window
+        aside, before = max(self.horizon, round(fraction * len(self.y))), self.first
         start = len(self.y) - aside
         if start < before + self.horizon:
             refuse('validation_fraction', fraction, f'less: {start} steps remain, fewer than '
                                                     f'season + window + horizon: {before + self.horizon}')
         return (replace(self, y=self.y[:start], X=self.X[:start]),
                 replace(self, y=self.y[start - before:], X=self.X[start - before:]))
+
+# %% ../nbs/44_forecast.ipynb #41721f3b
+@dataclass(frozen=True)
+class _ManySeries(NetworkTask):
+    "Predict quantiles for several series with one network"
+    network: Chain
+    parts: tuple[_SeriesTask, ...]
+    unit = 'example'
+
+    def new_epoch(self, rng: np.random.Generator) -> Arrays:
+        ends = np.cumsum([part.examples for part in self.parts])
+        drawn = rng.integers(ends[-1], size=self.parts[0].batch_size)
+        which = np.searchsorted(ends, drawn, side='right')
+        first = np.array([part.first - end + part.examples for part, end in zip(self.parts, ends)])
+        return {'which': which, 'origins': drawn + first[which]}
+
+    def batch(self, carry: Arrays, rng: np.random.Generator | None = None) -> Batch:
+        parts = [self.parts[i].batch({'origins': carry['origins'][carry['which'] == i]}, rng)
+                 for i in np.unique(carry['which'])]
+        return Batch(np.concatenate([p.x for p in parts], axis=1), np.concatenate([p.targets for p in parts]))
+
+    def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]: return self.parts[0].compared(z, batch)
+
+    def validation_loss(self, parameters: Arrays) -> float:
+        return float(np.mean([part.validation_loss(parameters) for part in self.parts]))
+
+    def split(self, fraction: float, rng: np.random.Generator) -> tuple[_ManySeries, _ManySeries]:
+        kept, held_out = zip(*(part.split(fraction, rng) for part in self.parts))
+        return replace(self, parts=kept), replace(self, parts=held_out)
 
 # %% ../nbs/44_forecast.ipynb #4c4533f7
 class _Forecast(NamedTuple):
@@ -226,25 +268,31 @@ def skill(error: float, baseline: float) -> float:
     return float(1 - error / baseline)
 
 # %% ../nbs/44_forecast.ipynb #e2e607c4
-def _quantile_ranks(shares: NDArray, n: int) -> NDArray:
-    "Which of n errors, by size, moves each quantile of shares (n_q,)"
-    return np.where(shares > 0.5, np.ceil((n + 1) * shares - 1e-9), np.floor((n + 1) * shares + 1e-9)).astype(int)
+def _interval_ranks(shares: NDArray, n: int) -> NDArray:
+    "Which of n errors, by size, sets the width of each interval, the widest first; shares (n_q,)"
+    nominal = shares[::-1] - shares
+    return np.ceil((n + 1) * nominal[:len(shares) // 2] - 1e-9).astype(int)
 
 # %% ../nbs/44_forecast.ipynb #f1a2b3c5
-def _quantile_shifts(errors: NDArray, shares: NDArray) -> NDArray:
-    "By how much to move each quantile at each step, (n_q, horizon); errors (n_q, n, horizon), shares (n_q,)"
-    ranks = _quantile_ranks(shares, errors.shape[1])
-    moved = [np.sort(e, axis=0)[rank - 1] for e, rank in zip(errors, ranks)]
-    return np.where((shares == 0.5)[:, None], 0.0, moved)
+def _interval_factors(quantiles: NDArray, y: NDArray, shares: NDArray) -> NDArray:
+    "What to multiply each interval by at each step, (n_q // 2, steps); quantiles (n_q, n, steps), y (n, steps)"
+    half = len(shares) // 2
+    off = y - quantiles[half]
+    halves = np.where(off < 0, quantiles[half] - quantiles[:half], quantiles[:half:-1] - quantiles[half])
+    halves = np.maximum(halves, 0.01 * halves.mean(axis=1, keepdims=True))         # hardly any width is no yardstick
+    with np.errstate(divide='ignore', invalid='ignore'): r = np.where(off == 0, 0.0, np.abs(off) / halves)
+    return np.array([np.sort(e, axis=0)[rank - 1] for e, rank in zip(r, _interval_ranks(shares, len(y)))])
 
 # %% ../nbs/44_forecast.ipynb #b5e6f4af
-def _moved_quantiles(quantiles: NDArray, shifts: NDArray, shares: NDArray) -> NDArray:
-    "Quantiles (n_q, steps) after the correction; beyond the horizon the last shift is kept; shifts (n_q, horizon)"
-    middle = list(shares).index(0.5)
-    step = np.minimum(np.arange(quantiles.shape[1]), shifts.shape[1] - 1)
-    moved, median = quantiles + shifts[:, step], quantiles[middle]
-    return np.concatenate([np.sort(np.minimum(moved[:middle], median), axis=0), median[None],
-                           np.sort(np.maximum(moved[middle + 1:], median), axis=0)])
+def _calibrated(quantiles: NDArray, factors: NDArray) -> NDArray:
+    "Quantiles (n_q, steps) with their intervals widened; beyond the horizon the last factor is kept"
+    half, median = len(factors), quantiles[len(factors)]
+    factors = factors[:, np.minimum(np.arange(quantiles.shape[1]), factors.shape[1] - 1)]
+    factors = np.concatenate([factors, np.ones_like(median)[None], factors[::-1]])
+    with np.errstate(invalid='ignore'): widths = np.where(quantiles == median, 0.0, (quantiles - median) * factors)
+    widths[:half] = np.minimum.accumulate(widths[:half][::-1], axis=0)[::-1]      # an outer interval holds the inner
+    widths[half + 1:] = np.maximum.accumulate(widths[half + 1:], axis=0)
+    return median + widths
 
 # %% ../nbs/44_forecast.ipynb #19332e43
 #| code-fold: true
@@ -259,11 +307,12 @@ def _as_series(y: Any) -> NDArray:
 # %% ../nbs/44_forecast.ipynb #f1a2b3c6
 #| code-fold: true
 def _as_shares(quantiles: Any) -> NDArray:
-    "Quantiles as an array (n_q,) of fractions that rise, the median among them"
+    "Quantiles as an array (n_q,) of fractions that rise, the median in their middle"
     try: q = np.asarray(quantiles, np.float64)
     except (TypeError, ValueError): refuse('quantiles', in_short(quantiles), 'numbers')
-    if q.ndim != 1 or not ((q > 0) & (q < 1)).all() or (np.diff(q) <= 0).any() or 0.5 not in q:
-        refuse('quantiles', in_short(quantiles), 'fractions between 0 and 1 that rise, 0.5 among them')
+    rising = q.ndim == 1 and ((q > 0) & (q < 1)).all() and (np.diff(q) > 0).all()
+    if not rising or not len(q) % 2 or q[len(q) // 2] != 0.5:
+        refuse('quantiles', in_short(quantiles), 'fractions between 0 and 1 that rise, 0.5 in the middle')
     return q
 
 # %% ../nbs/44_forecast.ipynb #8471afee
@@ -274,19 +323,43 @@ def _in_words(step: Any) -> str:
     rounded = [step.astype(f'm8[{unit}]') for unit in ('D', 'h', 'm', 's')]
     return str(next((d for d in rounded if d and d == step), step))
 
+# %% ../nbs/44_forecast.ipynb #6a29a1e7
+#| code-fold: true
+def _moments(times: Any) -> NDArray:
+    "Times as an array of numbers or datetime64: dates, periods and times with a zone as UTC"
+    if hasattr(times, 'to_timestamp'): times = times.to_timestamp()          # pandas' periods
+    t = np.asarray(times)
+    if t.dtype != object: return t
+    def moment(value: Any) -> Any:
+        value = getattr(value, 'start_time', value)                          # a period alone
+        aware = isinstance(value, datetime) and value.tzinfo is not None
+        return value.astimezone(UTC).replace(tzinfo=None) if aware else value
+    found = [moment(value) for value in t.flat]
+    dates = all(isinstance(value, date | np.datetime64) for value in found)
+    return np.array([np.datetime64(value) for value in found]).reshape(t.shape) if dates and found else t
+
 # %% ../nbs/44_forecast.ipynb #f1a2b3c7
 #| code-fold: true
 def _usual_step(t: NDArray) -> Any:
     "What lies between two times (T,), as a rule: the median, and one of them"
     return np.sort(np.diff(t))[(len(t) - 1) // 2]
 
+# %% ../nbs/44_forecast.ipynb #52659a11
+#| code-fold: true
+def _strides(t: NDArray, step: Any) -> NDArray:
+    "How many steps lie between neighbouring times (T,), (T - 1,): 1 where none is missing"
+    if t.dtype.kind == 'M' and step.dtype.kind == 'm' and _in_words(step) == '1 days':
+        days = t.astype('M8[D]')
+        if np.is_busday(days).all(): return np.busday_count(days[:-1], days[1:]).astype(np.float64)
+    return np.diff(t).astype(np.float64) / float(step.astype(np.float64))
+
 # %% ../nbs/44_forecast.ipynb #f1a2b3c8
 #| code-fold: true
 def _as_times(times: Any, T: int, after: Any = None, step: Any = None) -> NDArray | None:
     "Times as an array (T,), each later than the one before, `after` before the first, by even steps; None for None"
     if times is None: return None
-    t = np.asarray(times)
-    if t.dtype.kind not in 'iufM': refuse('times', t.dtype, 'numbers or datetime64')
+    t = _moments(times)
+    if t.dtype.kind not in 'iufM': refuse('times', t.dtype, 'numbers, dates or datetime64')
     if t.shape != (T,): refuse('times', f'shape {t.shape}', f'{(T,)}, one a step')
     if after is not None:
         before = np.asarray(after)
@@ -299,44 +372,104 @@ def _as_times(times: Any, T: int, after: Any = None, step: Any = None) -> NDArra
     if len(back): refuse('times', f'{t[back[0] + 1]} after {t[back[0]]}', 'times that only grow')
     if len(t) == 1: return t
     step = _usual_step(t) if step is None else step
-    gaps, usual = np.diff(t).astype(np.float64), float(step.astype(np.float64))
-    odd = np.flatnonzero(np.abs(gaps - usual) > usual / 2)      # months and years differ by less
+    odd = np.flatnonzero(np.abs(_strides(t, step) - 1) > 0.5)      # months and years differ by less
     if len(odd):
         refuse('times', f'{t[odd[0] + 1]} after {t[odd[0]]}', f'even steps of about {_in_words(step)}: fill in what is '
                                                               'missing, or give no times where only the order counts')
     return t[len(t) - T:]
 
+# %% ../nbs/44_forecast.ipynb #7861d98f
+#| code-fold: true
+def _as_known(X: Any, y: Any, times: Any = None) -> tuple[Any, NDArray, NDArray | None]:
+    "Covariates as they are, the series (T,) and its times (T,) or None, all in the order of time"
+    index = y.index if times is None and hasattr(y, 'iloc') else None
+    series, t = _as_series(y), None if index is None else _moments(index)
+    if t is None or t.dtype.kind not in 'iufM' or t.shape != series.shape or len(np.unique(t)) < len(t):
+        return X, series, _as_times(times if t is None or t.dtype.kind != 'M' else t, len(series))
+    order = np.argsort(t)
+    if X is not None: X = X.iloc[order] if hasattr(X, 'iloc') else np.asarray(X)[order]
+    t, series = t[order], series[order]
+    if t.dtype.kind != 'M' or len(t) < 3: return X, series, None
+    strides = _strides(t, _usual_step(t))
+    missing = np.rint(strides).astype(int)
+    if (missing > 1).any() and X is None and (np.abs(strides - missing) <= 0.25 * missing).all():
+        before = np.datetime_as_string(t[np.argmax(missing > 1)], 'auto')
+        warnings.warn(f'y: {missing.sum() - len(missing)} steps are missing, the first after {before}: filled in on '
+                      'the straight line between their neighbours', stacklevel=3)
+        at = np.r_[0, missing.cumsum()]
+        return X, np.interp(np.arange(at[-1] + 1), at, series), None
+    return X, series, _as_times(t, len(t))
+
+# %% ../nbs/44_forecast.ipynb #d2b738c8
+def _likely_season(y: NDArray) -> tuple[int, float]:
+    "The lag at which the changes of y (T,) repeat themselves, and their correlation there; 1 and 0 where they don't"
+    if len(y) < 9: return 1, 0.0
+    change = np.diff(y) - np.mean(np.diff(y))
+    n, power = len(change), np.abs(np.fft.rfft(change, 2 * len(change)))**2
+    r = np.fft.irfft(power)
+    r = r[:n // 3 + 1] / (r[0] or 1.0)
+    if not (r < 0).any(): return 1, 0.0
+    lag = int(np.argmax(r < 0) + np.argmax(r[np.argmax(r < 0):]))
+    return (lag, float(r[lag])) if r[lag] > max(0.3, 4 / np.sqrt(n)) else (1, 0.0)
+
+# %% ../nbs/44_forecast.ipynb #9c22fdff
+def _as_seasons(name: str, value: Any, call: Any = None) -> tuple[int, ...]:
+    "One season or several, that rise"
+    several = isinstance(value, Sequence | np.ndarray) and np.ndim(value) == 1
+    if several and not len(value): refuse(name, in_short(value), 'an integer of at least 1, or several')
+    return tuple(sorted({Integer(1)(name, season) for season in (value if several else [value])}))
+
+# %% ../nbs/44_forecast.ipynb #a007cb50
+class _Plan(NamedTuple):
+    "What the options leave to the data, decided"
+    seasons: tuple[int, ...]  # that rise
+    window: int
+    steps: int  # of training
+    calibration: int  # past origins
+    every: int  # steps from one to the next
+
+    def distances(self, horizon: int) -> NDArray:
+        "How many steps before the end of the known series each past origin lies"
+        return -(-horizon // self.every) * self.every + self.every * np.arange(self.calibration)
+
+    def reach(self, horizon: int) -> int: return int(self.distances(horizon).max(initial=0))
+
 # %% ../nbs/44_forecast.ipynb #fea774ea
 class Forecaster(Ensemble):
     """Says what comes next in a series, and how far off it may be
 
-    Covariates stand before the series, as in scikit-learn; where there are none, None:
+        Forecaster(season=12).fit(y).predict(12)
+        Forecaster(season=12).fit(X, y).predict(X_ahead)
+        Forecaster(season=12).fit([y1, y2, y3]).predict(12)
 
-        Forecaster().fit(None, y).predict()
-        Forecaster().fit(X, y).predict(X_ahead)
+    with y of shape (T,), covariates X of (T, k), known in advance, and X_ahead of (steps, k).
 
-    with y of shape (T,), X of (T, k), and X_ahead of (steps, k), the covariates of the steps to come.
-
-    `season` is the number of steps after which the series repeats itself, `window` how many known steps the network
-    sees; `cell` is 'rnn', 'lstm' or 'gru'; `noise` is the standard deviation of what is added to the scaled data in
-    training; `members` is the size of the ensemble, networks whose quantiles are averaged; `linear`, from 0 to 1, the
-    part of the weighted sum. `calibration` is a number of past origins, `calibration_every` steps apart, whose errors
-    correct the intervals. With `validation_fraction`, that fraction of the series is held out, and training stops after
-    `patience` validations, of twenty in all, without a lower loss."""
+    `season` is the number of steps after which the series repeats itself, or several, as (48, 336) for the day and the
+    week of half hours; `window` how many known steps the network sees; `cell` is 'rnn', 'lstm' or 'gru'; `noise` is
+    the standard deviation of what is added to the scaled data in training; `members` is the size of the ensemble,
+    networks whose quantiles are averaged; `linear`, from 0 to 1, the weight of the weighted sum. `calibration` is a
+    number of past origins, `calibration_every` steps apart, whose errors calibrate the intervals; 0 leaves the
+    network's own. None, for window, steps, linear and calibration, lets the data decide. With `validation_fraction`,
+    that fraction of the series is held out, and training stops after `patience` validations, of twenty in all, without
+    a lower loss."""
     _declared: ClassVar = {
-        **Ensemble._declared, 'calibration': Integer(0), 'linear': Number(0, 1),
-        **dict.fromkeys(('horizon', 'season', 'window', 'steps', 'calibration_every'), Integer(1))}
+        **Ensemble._declared, 'horizon': Integer(1), 'linear': Optional(Number(0, 1)),
+        'calibration': Optional(Integer(0)), 'season': _as_seasons,
+        **dict.fromkeys(('window', 'steps', 'calibration_every'), Optional(Integer(1)))}
     n_features_in_: int     # covariates
+    plan_: _Plan
+    linear_: float          # weight of the weighted sum
     last_y_: NDArray        # the end of the known series, as far as forecasts need it
     last_X_: NDArray        # its covariates
     since_: int             # steps that became known since fit
+    each_: dict[Any, Forecaster] | None    # by name or number, where there are many
 
-    def __init__(self, horizon: int = 12, season: int = 1, window: int = 24,
+    def __init__(self, horizon: int = 12, season: int | Sequence[int] = 1, window: int | None = None,
                  quantiles: Sequence[float] = (0.1, 0.5, 0.9), units: int = 32, layers: int = 1, cell: str = 'gru',
-                 linear: float = 0.5, dropout: float = 0.1, noise: float = 0.1, steps: int = 500, batch_size: int = 32,
-                 learning_rate: float = 0.005, weight_decay: float = 0.01, members: int = 2, calibration: int = 0,
-                 calibration_every: int = 1, validation_fraction: float = 0.0, patience: int = 5,
-                 random_state: Any = None) -> None:
+                 linear: float | None = None, dropout: float = 0.1, noise: float = 0.1, steps: int | None = None,
+                 batch_size: int = 32, learning_rate: float = 0.005, weight_decay: float = 0.01, members: int = 2,
+                 calibration: int | None = None, calibration_every: int | None = None,
+                 validation_fraction: float = 0.0, patience: int = 5, random_state: Any = None) -> None:
         self.horizon, self.season, self.window, self.quantiles = horizon, season, window, quantiles
         self.units, self.layers, self.cell, self.dropout, self.noise = units, layers, cell, dropout, noise
         self.steps, self.batch_size, self.learning_rate = steps, batch_size, learning_rate
@@ -349,49 +482,63 @@ class Forecaster(Ensemble):
         tags.target_tags.required = True
         return tags
 
-    def fit(self, X: Any, y: Any, times: Any = None) -> Self:
-        "Learn from a series (T,), its covariates (T, k), or None, and its times (T,), which are only checked, or None"
+    def fit(self, X: Any, y: Any = None, times: Any = None) -> Self:
+        "Learn from a series y, or from covariates X (T, k) and y (T,); times (T,) are checked; lists for many series"
         self._begin()
-        y, seen, shares = _as_series(y), copy(self), _as_shares(self.quantiles)
-        X, t = seen._covariates(X, len(y), reset=True), _as_times(times, len(y))
-        form = {name: value for name, value in vars(seen).items() if name.endswith('_')}
-        needed, name = self.season + self.window + self.horizon + self._reach(), 'season + window + horizon'
-        if self.calibration: name += f', and {self._reach()} for the calibration'
-        if len(y) < needed: refuse('y', f'n_samples = {len(y)} steps', f'at least {name}: {needed}')
-        scale, network = _series_scale(y, X, self.season, self.horizon), self._network(X.shape[1])
-        record = {'n_features_in_': 0, **form, **self._end(X, y, t), 'since_': 0, 'scale_': scale,
-                  'sum_': _weighted_sum(y, X, self.season, self.window) if self.linear else None,
-                  'rehearsal_': self._rehearsal(X, y) if self.calibration else None}
-        steps = self.season, self.window, self.horizon
-        task = _SeriesTask(network, y, X, scale, *steps, shares, self.batch_size, self.noise)
-        return self._remember({**record, **self._train(task, self.steps, max(1, self.steps // 20))})
+        if y is None and (_is_many(X) or np.ndim(X) == 1): X, y = None, X
+        seen, names = copy(self), [*y] if isinstance(y, Mapping) else [*range(len(y))] if _is_many(y) else [None]
+        if not names: refuse('y', 'no series', 'one or more')
+        known: list[tuple[NDArray, NDArray, NDArray | None]] = []
+        for name in names:
+            given = (part if name is None or part is None else part[name] for part in (X, y, times))
+            here, series, t = _as_known(*given)
+            known.append((seen._covariates(here, len(series), reset=not known), series, t))
+        form = {'n_features_in_': 0, **{name: value for name, value in vars(seen).items() if name.endswith('_')}}
+        if self.season == 1 and (found := _likely_season(known[0][1]))[0] > 1:
+            warnings.warn(f'season: got 1, but the changes of the series repeat about every {found[0]} steps '
+                          f'(autocorrelation {found[1]:.2f}): try season={found[0]}', stacklevel=2)
+        records = [{**form, **record} for record in self._fitted(known)]
+        if names == [None]: return self._remember({**records[0], 'each_': None})
+        each = {name: copy(self)._remember({**record, 'each_': None}) for name, record in zip(names, records)}
+        return self._remember({**records[0], 'each_': each, 'named_': isinstance(y, Mapping)})
 
-    def extended(self, X: Any, y: Any, times: Any = None) -> Self:
+    def extended(self, X: Any, y: Any = None, times: Any = None) -> Self:
         "The same weights, with more of the series known: covariates (T, k) or None, values (T,), times (T,) or None"
         check_is_fitted(self)
-        y = _as_series(y)
-        X, t = self._covariates(X, len(y)), _as_times(times, len(y), self.last_time_, self.time_step_)
-        end = self._end(np.concatenate([self.last_X_, X]), np.concatenate([self.last_y_, y]), t)
+        if y is None and (_is_many(X) or np.ndim(X) == 1): X, y = None, X
+        if self.each_:
+            each = self._by_each(lambda f, *parts: f.extended(*parts), X, y, times)
+            return copy(self)._remember({'each_': each})
+        X, y, t = _as_known(X, y, times)
+        X, t = self._covariates(X, len(y)), _as_times(t, len(y), self.last_time_, self.time_step_)
+        end = self._end(self.plan_, np.concatenate([self.last_X_, X]), np.concatenate([self.last_y_, y]), t)
         return copy(self)._remember({**end, 'since_': self.since_ + len(y)})
 
-    def forecast(self, X: Any = None, steps: int | None = None) -> _Forecast:
-        "What comes after the known series: with covariates (steps, k) or None, for so many steps, or the horizon"
+    def forecast(self, X: Any = None, steps: int | None = None) -> Any:
+        "What comes after the known series: with covariates (steps, k), or for so many steps, by default the horizon"
         check_is_fitted(self)
+        if isinstance(X, int | np.integer): X, steps = None, int(X)
+        if self.each_: return self._listed(self._by_each(lambda f, here: f.forecast(here, steps), X))
         if steps is not None: require(Integer(1), steps=steps)
         ahead, shares = self._covariates(X, steps), _as_shares(self.quantiles)
-        past, known = self.last_y_[-self.season - self.window:, None], self.last_X_[-self.window:]
-        quantiles, naive = self._quantiles_ahead(past, np.concatenate([known, ahead])[:, None])
+        before, window = self.plan_.seasons[-1] + self.plan_.window, self.plan_.window
+        known = np.concatenate([self.last_X_[len(self.last_X_) - window:], ahead])[:, None]
+        quantiles, naive = self._quantiles_ahead(self.last_y_[-before:, None], known)
         found = quantiles[:, 0]
-        if self.calibration: found = _moved_quantiles(found, _quantile_shifts(self._past_errors(), shares), shares)
+        if self.plan_.calibration: found = _calibrated(found, _interval_factors(*self._past(), shares))
         return _Forecast(shares, found, naive[0])
 
-    def predict(self, X: Any = None) -> NDArray:
-        "The median of what comes next, (steps,), with covariates (steps, k); None for the horizon without covariates"
-        return self.forecast(X).median
+    def predict(self, X: Any = None) -> Any:
+        "The median of what comes next, (steps,), with covariates (steps, k), or for so many steps: an integer"
+        found = self.forecast(X)
+        if isinstance(found, dict): return {name: f.median for name, f in found.items()}
+        return [f.median for f in found] if isinstance(found, list) else found.median
 
-    def score(self, X: Any, y: Any) -> float:
-        "The skill on what came, (steps,), with its covariates (steps, k) or None"
+    def score(self, X: Any, y: Any = None) -> float:
+        "The skill on the true values, (steps,), with its covariates (steps, k) or None; the mean over many series"
         check_is_fitted(self)
+        if y is None: X, y = None, X
+        if self.each_: return float(np.mean([*self._by_each(lambda f, *parts: f.score(*parts), X, y).values()]))
         y = _as_series(y)
         found = self.forecast(X, len(y))
         return skill(np.abs(found.median - y).mean(), np.abs(found.naive - y).mean())
@@ -399,14 +546,74 @@ class Forecaster(Ensemble):
     def _begin(self) -> None:
         super()._begin()
         shares, n = _as_shares(self.quantiles), self.calibration
-        ranks = _quantile_ranks(shares, n)
-        if n and (ranks.min() < 1 or ranks.max() > n):
-            least = int(np.ceil(1 / min(*shares, *(1 - shares)) - 1 - 1e-9))
+        if n and _interval_ranks(shares, n).max(initial=0) > n:
+            least = _least_origins(shares)
             refuse('calibration', f'{n} origins', f'0, or {least} or more for {shares[0]} to {shares[-1]}')
+
+    def _plan(self, lengths: Sequence[int]) -> _Plan:
+        "What the options leave open, for series of such lengths"
+        T, seasons, h = min(lengths), _as_seasons('season', self.season), self.horizon
+        window = self.window or int(np.clip(2 * seasons[0], 12, 48).clip(1, max(1, (T - seasons[-1] - h) // 3)))
+        needed = seasons[-1] + window + h
+        examples = sum(lengths) - len(lengths) * (needed - 1)
+        steps = self.steps or int(np.clip(10 * examples // self.batch_size, 60, 500))
+        n, most = self.calibration, min(0.4 * T, T - needed)
+        every = self.calibration_every or (seasons[0] if h + 20 * seasons[0] <= most else 1)
+        plan = _Plan(seasons, window, steps, 0, every)
+        if n is None:
+            least = _least_origins(_as_shares(self.quantiles))
+            fit = [n for n in range(least, max(20, least) + 1) if plan._replace(calibration=n).reach(h) <= most]
+            n = max(fit, default=0) if len(self.quantiles) > 1 else 0
+        plan = plan._replace(calibration=n)
+        reach, name = plan.reach(h), 'season + window + horizon'
+        if reach: name += f', and {reach} for the calibration'
+        if T < needed + reach: refuse('y', f'n_samples = {T} steps', f'at least {name}: {needed + reach}')
+        return plan
+
+    def _fitted(self, known: Sequence[tuple[NDArray, NDArray, NDArray | None]]) -> list[dict[str, Any]]:
+        "The record of each of some series, which share their networks; X (T, k), y (T,), times (T,) or None"
+        plan, shares = self._plan([len(y) for _, y, _ in known]), _as_shares(self.quantiles)
+        season, reach = plan.seasons[-1], plan.reach(self.horizon)
+        network, records, tasks = self._network(plan, known[0][0].shape[1]), [], []
+        for X, y, t in known:
+            scale = _series_scale(y, X, season, self.horizon)
+            total = None if self.linear == 0 else _weighted_sum(y, X, plan.seasons, plan.window)
+            records.append({'plan_': plan, **self._end(plan, X, y, t), 'since_': 0, 'scale_': scale, 'sum_': total,
+                            'rehearsal_': None, 'linear_': 0.5 if self.linear is None else self.linear})
+            tasks.append(_SeriesTask(network, y, X, scale, plan.seasons, plan.window, self.horizon, shares,
+                                     self.batch_size, self.noise))
+        if reach:
+            short = clone(self).set_params(calibration=0, window=plan.window)
+            parts = short._fitted([(X[:len(y) - reach], y[:len(y) - reach], None) for X, y, _ in known])
+            rehearsals = [copy(short)._remember({**part, 'n_features_in_': known[0][0].shape[1]}) for part in parts]
+            linear = self._blend(records, rehearsals) if self.linear is None else self.linear
+            for record, rehearsal in zip(records, rehearsals):
+                record.update(rehearsal_=rehearsal._remember({'linear_': linear, 'each_': None}), linear_=linear)
+        task = tasks[0] if len(tasks) == 1 else _ManySeries(network, tuple(tasks))
+        trained = self._train(task, plan.steps, max(1, plan.steps // 20))
+        return [{**record, **trained} for record in records]
+
+    def _blend(self, records: Sequence[dict[str, Any]], rehearsals: Sequence[Forecaster]) -> float:
+        "The weight of the weighted sum that would have been best at the past origins, drawn halfway to one half"
+        weights, errors = np.linspace(0, 1, 21), []
+        for record, rehearsal in zip(records, rehearsals):
+            past, X, y = self._at_past(record)
+            network, total, _ = rehearsal._parts_ahead(past, X)
+            median = network[len(network) // 2]
+            errors.append([np.abs(y - median - w * (total - median)).mean() / (rehearsal.scale_.change or 1.0)
+                           for w in weights])
+        return float(0.5 * weights[np.argmin(np.mean(errors, axis=0))] + 0.25)
+
+    def _at_past(self, record: Mapping[str, Any], distances: NDArray | None = None) -> tuple[NDArray, NDArray, NDArray]:
+        "Known values, covariates and outcome of the past origins: (season + window, n), (.., n, k), (n, horizon)"
+        plan, y = record['plan_'], record['last_y_']
+        origins = len(y) - (plan.distances(self.horizon) if distances is None else distances)
+        found = _examples_at(y, record['last_X_'], origins, plan.seasons[-1], plan.window, self.horizon)
+        return found.past, found.covariates, found.future.T
 
     def _covariates(self, X: Any, T: int | None, reset: bool = False) -> NDArray:
         "Covariates as an array (T, k); after fit (not reset), only as many as were fitted"
-        known = None if reset else self.n_features_in_
+        known = None if reset else getattr(self, 'n_features_in_', 0)
         if known == 0 and X is not None: refuse('X', 'covariates', 'None, as in fit')
         if known and X is None: refuse('X', 'None', f'the covariates of each step, ({T or "steps"}, {known})')
         if X is None: return np.zeros((self.horizon if T is None else T, 0))
@@ -419,102 +626,151 @@ class Forecaster(Ensemble):
         if T is not None and len(X) != T: refuse('X', f'{len(X)} rows', f'{T}, one a step')
         return X
 
-    def _network(self, k: int) -> Chain:
-        recurrent = stacked(3 + k, self.units, str(self.cell), self.layers, dropout=self.dropout)
+    def _network(self, plan: _Plan, k: int) -> Chain:
+        n_x = 2 + len(plan.seasons) + k
+        recurrent = stacked(n_x, self.units, str(self.cell), self.layers, dropout=self.dropout)
         output = Dense(self.units, len(self.quantiles))
         return Chain({'recurrent': recurrent, 'dropout': Dropout(self.dropout), 'output': output})
 
-    def _distances(self) -> NDArray:
-        "How many steps before the end of the known series each origin lies that corrects the intervals"
-        nearest = -(-self.horizon // self.calibration_every) * self.calibration_every
-        return nearest + self.calibration_every * np.arange(self.calibration)
-
-    def _reach(self) -> int: return int(self._distances().max(initial=0))
-
-    def _end(self, X: NDArray, y: NDArray, times: NDArray | None) -> dict[str, Any]:
+    def _end(self, plan: _Plan, X: NDArray, y: NDArray, times: NDArray | None) -> dict[str, Any]:
         "What the record says of the known series: its end; X (T, k), y (T,)"
-        needed = self.season + self.window + self._reach()
+        needed = plan.seasons[-1] + plan.window + plan.reach(self.horizon)
         end = {'last_y_': y[-needed:].copy(), 'last_X_': X[-needed:].copy(), 'last_time_': None, 'time_step_': None}
         if times is None: return end
         step = _usual_step(times) if len(times) > 1 else self.time_step_
         return {**end, 'last_time_': times[-1], 'time_step_': step}
 
-    def _rehearsal(self, X: NDArray, y: NDArray) -> Self:
-        "The same forecaster, fitted to what came before the origins that correct the intervals; X (T, k), y (T,)"
-        stop = len(y) - self._reach()
-        return clone(self).set_params(calibration=0).fit(X[:stop] if X.shape[1] else None, y[:stop])
+    def _by_each(self, call: Any, *parts: Any) -> dict[Any, Any]:
+        "What a call gives for each of many series and its parts of lists or dictionaries"
+        for part in parts:
+            if part is not None and (not _is_many(part) or len(part) != len(self.each_)):  # type: ignore[arg-type]
+                refuse('y', in_short(part), f'one for each of {len(self.each_)} series')  # type: ignore[arg-type]
+        pick = lambda name: (None if part is None else part[name] for part in parts)
+        return {name: call(f, *pick(name)) for name, f in self.each_.items()}  # type: ignore[union-attr]
 
-    def _past_errors(self) -> NDArray:
-        "What came less each quantile, (n_q, n, horizon), by networks that hadn't seen it"
-        distances = self._distances()
-        parts = (self, distances[distances <= self.since_]), (self.rehearsal_, distances[distances > self.since_])
-        return np.concatenate([self._errors_of(by, d) for by, d in parts if len(d)], axis=1)
+    def _listed(self, found: dict[Any, Any]) -> Any: return found if self.named_ else [*found.values()]
 
-    def _errors_of(self, by: Forecaster, distances: NDArray) -> NDArray:
-        origins = len(self.last_y_) - distances
-        known = self.last_y_, self.last_X_, origins
-        past, covariates, future = _examples_at(*known, self.season, self.window, self.horizon)
-        return future.T - by._quantiles_ahead(past, covariates)[0]
+    def _past(self) -> tuple[NDArray, NDArray]:
+        "Quantiles (n_q, n, horizon) at the past origins, by networks that hadn't seen the outcome, and it (n, horizon)"
+        distances, found = self.plan_.distances(self.horizon), []
+        seen = distances > self.since_
+        for by, d in ((self, distances[~seen]), (self.rehearsal_, distances[seen])):
+            past, X, y = self._at_past(vars(self), d)
+            if len(d): found.append((by._quantiles_ahead(past, X)[0], y))
+        return np.concatenate([q for q, _ in found], axis=1), np.concatenate([y for _, y in found])
+
+    def _parts_ahead(self, past: NDArray, X: NDArray) -> tuple[NDArray, NDArray | None, NDArray]:
+        "The networks' quantiles (n_q, m, steps), the weighted sum and the baseline, (m, steps)"
+        window, season, change = self.plan_.window, self.plan_.seasons[-1], self.scale_.change
+        steps, x = len(X) - window, _network_input(past, X, self.plan_.seasons, self.scale_, np.float64)
+        naive, found = seasonal_naive(past, season, steps).T, []
+        if not change: return np.repeat(naive[None], len(self.quantiles), axis=0), naive, naive
+        for parameters in self.parameters_:
+            double = {name: p.astype(np.float64) for name, p in parameters.items()}
+            found.append(self.network_.forward(double, x, None, Pass(training=False))[0][:, :, window:])
+        quantiles = naive + change * np.sort(np.mean(found, axis=0), axis=0)
+        if self.sum_ is None: return quantiles, None, naive
+        near = min(self.horizon, steps)             # a sum applied to itself again and again may run away
+        total, median = self.sum_.ahead(past, X[window:][:near]).T, quantiles[len(quantiles) // 2]
+        move = (total - median[:, :near])[:, np.minimum(np.arange(steps), near - 1)]
+        return quantiles, median + move, naive
 
     def _quantiles_ahead(self, past: NDArray, X: NDArray) -> tuple[NDArray, NDArray]:
         "Quantiles (n_q, m, steps) and baseline (m, steps); past (season + window, m), X (window + steps, m, k)"
-        x = _network_input(past, X, self.season, self.scale_, np.float64)
-        naive = seasonal_naive(past, self.season, len(X) - self.window).T
-        found = []
-        for parameters in self.parameters_:
-            double = {name: p.astype(np.float64) for name, p in parameters.items()}
-            found.append(self.network_.forward(double, x, None, Pass(training=False))[0][:, :, self.window:])
-        quantiles = naive + self.scale_.change * np.sort(np.mean(found, axis=0), axis=0)
-        return quantiles + self._toward_sum(past, X, quantiles), naive
-
-    def _toward_sum(self, past: NDArray, X: NDArray, quantiles: NDArray) -> Any:
-        "By how much the weighted sum moves all quantiles of each step, (m, steps)"
-        if not self.linear: return 0.0
-        median = quantiles[list(_as_shares(self.quantiles)).index(0.5)]
-        steps = min(self.horizon, median.shape[1])
-        said = self.sum_.ahead(past, X[self.window:][:steps]).T
-        move = self.linear * (said - median[:, :steps])
-        return move[:, np.minimum(np.arange(median.shape[1]), steps - 1)]
+        quantiles, total, naive = self._parts_ahead(past, X)
+        if total is None or not self.linear_: return quantiles, naive
+        return quantiles + self.linear_ * (total - quantiles[len(quantiles) // 2]), naive
 
     def _weights(self) -> Arrays:
         return super()._weights() | (join({'rehearsal': self.rehearsal_._weights()}) if self.rehearsal_ else {})
 
     def _learned(self) -> dict[str, Any]:
-        names, t, step, weighted = getattr(self, 'feature_names_in_', None), self.last_time_, self.time_step_, self.sum_
+        names = getattr(self, 'feature_names_in_', None)
+        return {**self._one_learned(), 'history_': self.history_, 'held_out_history_': self.held_out_history_,
+                'names': None if names is None else names.tolist(),
+                'each': self.each_ and [[name, f._one_learned()] for name, f in self.each_.items()],
+                'named': getattr(self, 'named_', False)}
+
+    def _one_learned(self) -> dict[str, Any]:
+        t, step, weighted = self.last_time_, self.time_step_, self.sum_
         whole = lambda step: step.astype(np.int64) if step.dtype.kind == 'm' else step
-        return {**{name: getattr(self, name) for name in _AS_THEY_ARE},
+        return {**{name: getattr(self, name) for name in _AS_THEY_ARE}, 'plan': [*self.plan_],
                 'last_y': self.last_y_.tolist(), 'last_X': self.last_X_.tolist(),
                 'time': None if t is None else [str(t), t.dtype.str],
                 'step': None if step is None else [whole(step).item(), step.dtype.str],
                 'value': self.scale_.value.as_lists(), 'change': self.scale_.change,
-                'covariates': self.scale_.covariates.as_lists(), 'names': None if names is None else names.tolist(),
+                'covariates': self.scale_.covariates.as_lists(),
                 'sum': weighted and [weighted.weights.tolist(), weighted.constant],
-                'rehearsal': self.rehearsal_ and self.rehearsal_._learned()}
+                'rehearsal': self.rehearsal_ and self.rehearsal_._one_learned()}
 
     def _record(self, learned: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
-        record, k = {name: learned[name] for name in _AS_THEY_ARE}, learned['n_features_in_']
-        if learned['names'] is not None: record['feature_names_in_'] = np.array(learned['names'], object)
+        plan, rehearsal = learned['plan'], None
+        network = self._network(_Plan(tuple(plan[0]), *plan[1:]), learned['n_features_in_'])
+        shared = {**self._networks(network, arrays), 'each_': None,
+                  'history_': learned['history_'], 'held_out_history_': learned['held_out_history_']}
+        if learned['names'] is not None: shared['feature_names_in_'] = np.array(learned['names'], object)
+        if learned['rehearsal']: rehearsal = clone(self)._networks(network, of_layer(arrays, 'rehearsal'))
+        one = lambda learned: {**shared, **self._one_record(learned, rehearsal)}
+        if learned['each'] is None: return one(learned)
+        each = {name: copy(self)._remember(one(part)) for name, part in learned['each']}
+        return {**one(learned), 'each_': each, 'named_': learned['named']}
+
+    def _one_record(self, learned: dict[str, Any], networks: dict[str, Any] | None) -> dict[str, Any]:
+        "One series' part of the record, from a file, and the rehearsal's networks"
+        plan = _Plan(tuple(learned['plan'][0]), *learned['plan'][1:])
         value, covariates = (Scale.from_lists(learned[name]) for name in ('value', 'covariates'))
-        time, step, said, rehearsed = (learned.get(name) for name in ('time', 'step', 'sum', 'rehearsal'))
-        rehearsal = rehearsed and clone(self).set_params(calibration=0)
-        if rehearsal: rehearsal._remember(rehearsal._record(rehearsed, of_layer(arrays, 'rehearsal')))
-        last_y = np.array(learned['last_y'])
-        return {**record, 'scale_': _SeriesScale(value, learned['change'], covariates),
-                'last_y_': last_y, 'last_X_': np.reshape(learned['last_X'], (len(last_y), k)),
+        time, step, said, rehearsed = (learned[name] for name in ('time', 'step', 'sum', 'rehearsal'))
+        last_y, rehearsal = np.array(learned['last_y']), None
+        if rehearsed:
+            rehearsal = clone(self).set_params(calibration=0, window=plan.window)
+            rehearsal._remember({**(networks or {}), **rehearsal._one_record(rehearsed, None), 'each_': None})
+        return {**{name: learned[name] for name in _AS_THEY_ARE}, 'plan_': plan,
+                'scale_': _SeriesScale(value, learned['change'], covariates),
+                'last_y_': last_y, 'last_X_': np.reshape(learned['last_X'], (len(last_y), learned['n_features_in_'])),
                 'last_time_': None if time is None else np.array(time[0]).astype(time[1])[()],
                 'time_step_': None if step is None else np.array(*step)[()], 'rehearsal_': rehearsal,
-                'sum_': said and _WeightedSum(np.array(said[0]), said[1], _lags_of(self.season, self.window)),
-                **self._networks(self._network(k), arrays)}
+                'sum_': said and _WeightedSum(np.array(said[0]), said[1], _lags_of(plan.seasons, plan.window))}
 
-_AS_THEY_ARE = 'n_features_in_', 'since_', 'history_', 'held_out_history_'                          # JSON holds them
+_AS_THEY_ARE = 'n_features_in_', 'since_', 'linear_'                                                # JSON holds them
+
+# %% ../nbs/44_forecast.ipynb #656745f6
+#| code-fold: true
+def _least_origins(shares: NDArray) -> int:
+    "How many past origins an interval needs, at the least, to be calibrated"
+    return next(n for n in range(1, 10**6) if _interval_ranks(shares, n).max(initial=0) <= n)
+
+# %% ../nbs/44_forecast.ipynb #631065ec
+#| code-fold: true
+def _is_many(y: Any) -> bool:
+    "Whether it is several series: a dictionary, or a list of arrays, Series or lists"
+    return isinstance(y, Mapping) or (isinstance(y, list | tuple) and len(y) > 0 and np.ndim(y[0]) > 0)
+
+# %% ../nbs/44_forecast.ipynb #9ed1e907
+@fits(id=str, time=str, y=str)
+def series_from(
+    frame: Any,  # long: a row a series and time; pandas, polars, or whatever narwhals reads
+    id: str,  # column that names the series
+    time: str,  # column of times
+    y: str,  # column of values
+) -> tuple[dict[Any, NDArray], dict[Any, NDArray]]:  # series and times, by name: for fit(None, *series_from(...))
+    "The series of a long data frame, each in the order of its times"
+    import narwhals as nw
+    table = nw.from_native(frame, eager_only=True)
+    for name in (id, time, y):
+        if name not in table.columns: refuse(name, 'no such column', f'one of {", ".join(table.columns)}')
+    names, t, values = (table[name].to_numpy() for name in (id, time, y))
+    t, first, which = _moments(t), *np.unique(names, return_index=True, return_inverse=True)[1:]
+    rows = {names[i]: np.flatnonzero(which == which[i]) for i in np.sort(first)}
+    rows = {name: row[np.argsort(t[row], kind='stable')] for name, row in rows.items()}
+    return {name: values[row] for name, row in rows.items()}, {name: t[row] for name, row in rows.items()}
 
 # %% ../nbs/44_forecast.ipynb #24d33d4c
 class _RollingOrigin(NamedTuple):
     "How forecasts from many origins turned out"
     origins: NDArray  # steps known at each, (m,)
-    errors: NDArray  # what came less the median, (m, horizon)
-    naive_errors: NDArray  # what came less the baseline, (m, horizon)
-    inside: NDArray  # whether it came within the interval, (m, horizon)
+    errors: NDArray  # truth minus median, (m, horizon)
+    naive_errors: NDArray  # truth minus baseline, (m, horizon)
+    inside: NDArray  # whether the truth lies within the interval, (m, horizon)
     width: NDArray  # of the interval, (m, horizon)
     nominal: float  # how often it should
 
@@ -545,11 +801,10 @@ def rolling_origin(
     refit: bool = False,  # whether to learn anew at each origin
     times: Any = None,  # of each step, only to be checked; None where none are given
 ) -> _RollingOrigin:  # errors of forecast and baseline from each origin
-    "Forecasts from many origins beside what came"
-    y, horizon = _as_series(y), forecaster.horizon
-    if X is not None and np.shape(X)[:1] != y.shape:
-        refuse('X', f'{(np.shape(X) or (0,))[0]} rows', f'{len(y)}, one a step')
-    _as_times(times, len(y))
+    "Forecasts from many origins beside the truth"
+    if X is not None and np.shape(X)[:1] != np.shape(y)[:1]:
+        refuse('X', f'{(np.shape(X) or (0,))[0]} rows', f'{(np.shape(y) or (0,))[0]}, one a step')
+    (X, y, _), horizon = _as_known(X, y, times), forecaster.horizon
     if first + horizon > len(y): refuse('first', first, f'at most {len(y) - horizon}: {len(y)} steps less the horizon')
     part = lambda start, stop: None if X is None else X[start:stop]
     origins, here = np.arange(first, len(y) - horizon + 1, every), clone(forecaster).fit(part(0, first), y[:first])
@@ -558,13 +813,13 @@ def rolling_origin(
         if refit and origin > first: here = clone(forecaster).fit(part(0, origin), y[:origin])
         elif origin > before: here = here.extended(part(before, origin), y[before:origin])
         found.append(here.forecast(part(origin, origin + horizon), horizon))
-    came = np.array([y[origin:origin + horizon] for origin in origins])
-    return _compared(origins, came, found)
+    truth = np.array([y[origin:origin + horizon] for origin in origins])
+    return _compared(origins, truth, found)
 
 # %% ../nbs/44_forecast.ipynb #f1a2b3c9
-def _compared(origins: NDArray, came: NDArray, found: Sequence[_Forecast]) -> _RollingOrigin:
-    "Forecasts beside what came; origins (m,), came (m, horizon)"
+def _compared(origins: NDArray, truth: NDArray, found: Sequence[_Forecast]) -> _RollingOrigin:
+    "Forecasts beside the truth; origins (m,), truth (m, horizon)"
     median, naive = (np.array([getattr(f, name) for f in found]) for name in ('median', 'naive'))
     low, high = (np.array([f.interval[side] for f in found]) for side in (0, 1))
-    return _RollingOrigin(origins, came - median, came - naive, (low <= came) & (came <= high), high - low,
+    return _RollingOrigin(origins, truth - median, truth - naive, (low <= truth) & (truth <= high), high - low,
                           float(found[0].shares[-1] - found[0].shares[0]))

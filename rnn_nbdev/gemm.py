@@ -5,7 +5,6 @@
 # %% ../nbs/06_gemm.ipynb #df7b02da
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib.util
 import logging
@@ -37,8 +36,15 @@ OPTIONS: Any = {'nogil': True, 'fastmath': {'reassoc', 'contract', 'arcp', 'nsz'
 def _kept(compiler: Any, f: Any) -> Any:
     "Compile a function and keep the result on disk; not in a notebook, nor where no folder can be written"
     if f.__module__ != '__main__':
-        with contextlib.suppress(RuntimeError): return compiler(cache=True)(f)
+        try: return compiler(cache=True)(f)
+        except RuntimeError: _say_not_kept()
     return compiler()(f)
+
+@functools.cache
+def _say_not_kept() -> None:
+    "Say once that every process compiles anew"
+    logging.getLogger('rnn_nbdev').warning('rnn_nbdev: compiled kernels are not kept, as no folder for them can be '
+                                           'written; set NUMBA_CACHE_DIR to one')
 
 # %% ../nbs/06_gemm.ipynb #463be917
 def compiled(f: Any, options: Any = OPTIONS) -> Any:
@@ -177,7 +183,7 @@ def address(array: NDArray) -> Any:
 
 # %% ../nbs/06_gemm.ipynb #977acf1d
 def _make_multiply(dtype: DTypeLike) -> Any:
-    "The product of a matrix with packed panels, for one number type"
+    "The product of a matrix with packed panels, for one dtype"
     one, size, width = np.dtype(dtype).type(1), np.dtype(dtype).itemsize, panel_width(dtype)
     def multiply_panels(m: int, C: int, ldc: int, I: int, ldi: int, A1: int, ra1: int, ka1: int, K1: int,
                         A2: int, ra2: int, K2: int, B: int, stride: int, panels: int) -> None:

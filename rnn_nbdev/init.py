@@ -35,7 +35,7 @@ def glorot(rng: np.random.Generator, n_out: int, n_in: int, dtype: DTypeLike = n
 # %% ../nbs/03_init.ipynb #16f4da62
 @fits(rng=GENERATOR, n=Integer(1), dtype=FloatType())
 def orthogonal(rng: np.random.Generator, n: int, dtype: DTypeLike = np.float64) -> NDArray:
-    "A random orthogonal matrix (n, n), each equally likely: Mezzadri 2007, section 5"
+    "A random orthogonal matrix (n, n), each equally likely: Mezzadri 2007"
     Q, R = np.linalg.qr(rng.standard_normal((n, n)))
     return (Q * np.where(np.diag(R) < 0, -1, 1)).astype(dtype)
 

@@ -485,6 +485,17 @@ def textbook_backward(da: NDArray | None, dstate: Mapping[str, NDArray] | None, 
     np.add.at(dtable.T, gather(call.x, plan), drows)
     return dtable, sums, now
 
+# %% ../nbs/15_kernels.ipynb #5a3098f8
+_CACHE_INDEX = MappingProxyType({     # where a cell's cache has what
+    'rnn': {'a': 0}, 'lstm': {'a': 0, 'c': 1, 'ft': 4, 'it': 5, 'cct': 6, 'ot': 7},
+    'gru': {'a': 0, 'ut': 2, 'rt': 3, 'cct': 4}, 'gru_after': {'a': 0, 'ut': 2, 'rt': 3, 'cct': 4, 'qt': 5}})
+
+def gates_and_states(call: Call) -> dict[str, NDArray]:
+    "Every gate and state at every step, (n_a, m, T), by the textbook's cell"
+    _, _, (_, plan, _, caches) = textbook_forward(call._replace(training=True))
+    return {name: scatter(np.stack([cache[i].T for cache in caches]), plan)
+            for name, i in _CACHE_INDEX[call.cell].items()}
+
 # %% ../nbs/15_kernels.ipynb #5245ab3f
 class Input(NamedTuple):
     "The input of all steps, as rows; for tokens, the table's rows and where each step finds its own"

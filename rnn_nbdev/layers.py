@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,8 +18,7 @@ from .files import Arrays
 from .init import GENERATOR, FloatType, glorot, initialize_gru, initialize_lstm, initialize_rnn
 from .gradcheck import GradientReport, check_gradients
 from rnn_nbdev.kernels import (
-    SHAPES, Call, Tokens, check_lengths, make_call, scatter, state_names, sum_by_row, textbook_forward,
-    thinned, thinned_backward,
+    SHAPES, Tokens, check_lengths, gates_and_states, make_call, state_names, sum_by_row, thinned, thinned_backward,
 )
 from .outputs import output_backward, output_forward
 from .recurrent import engine_of, recurrent_backward, run_call
@@ -326,7 +324,8 @@ class Recurrent(Layer):
         with nullcontext() if call.dtype.kind == 'f' else engine_of('numpy'):       # compiled kernels are real
             a, final, cache = run_call(call)
         kept: Any = (cache, own, d, (self.n_a, m, T), table is None) if how.training else None
-        return _lengthen(np.asarray(a), T), final, _gates_and_states(T, call) if how.trace else kept
+        if how.trace: kept = {name: _lengthen(steps, T) for name, steps in gates_and_states(call).items()}
+        return _lengthen(np.asarray(a), T), final, kept
 
     @fits(cache=KEPT, dstate=Optional({}))
     def backward(self, dy: NDArray, cache: Any, dstate: Arrays | None = None) -> Backward:
@@ -336,17 +335,6 @@ class Recurrent(Layer):
         dx, dparameters, dstate0 = trusted(recurrent_backward)(shorten(dy, own), dstate, inner)
         if d is not None: dparameters = thinned_backward(self.kernel, dparameters, d)
         return _lengthen(np.asarray(dx), shape[2]) if has_time else np.asarray(dx), dparameters, dstate0
-
-# %% ../nbs/20_layers.ipynb #c7b1e05f
-_CACHE_INDEX = MappingProxyType({     # where a cell's cache has what
-    'rnn': {'a': 0}, 'lstm': {'a': 0, 'c': 1, 'ft': 4, 'it': 5, 'cct': 6, 'ot': 7},
-    'gru': {'a': 0, 'ut': 2, 'rt': 3, 'cct': 4}, 'gru_after': {'a': 0, 'ut': 2, 'rt': 3, 'cct': 4, 'qt': 5}})
-
-def _gates_and_states(T: int, call: Call) -> Arrays:
-    "Every gate and state at every step, (n_a, m, T), by the textbook's cell"
-    _, _, (_, plan, _, caches) = textbook_forward(call._replace(training=True))
-    steps = {name: np.stack([cache[i].T for cache in caches]) for name, i in _CACHE_INDEX[call.cell].items()}
-    return {name: _lengthen(scatter(step, plan), T) for name, step in steps.items()}
 
 # %% ../nbs/20_layers.ipynb #7a5819cd
 def of_layer(arrays: Mapping[str, NDArray], name: str) -> Arrays:

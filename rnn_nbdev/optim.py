@@ -83,7 +83,7 @@ def _zeros(parameters: Mapping[str, NDArray], kinds: tuple[str, ...]) -> dict[st
 
 # %% ../nbs/30_optim.ipynb #fc205f68
 class Optimizer:
-    "The walk through all parameters; a subclass adds the names of its running means and its equation for one array"
+    "Goes through all parameters; a subclass adds the names of its running means and its equation for one array"
     learning_rate: float  # step size
 
     @property
@@ -232,6 +232,6 @@ class WeightAverage:
 # %% ../nbs/30_optim.ipynb #6eb5f936
 @fits(state=ByName())
 def averaged_parameters(state: Mapping[str, NDArray]) -> dict[str, NDArray]:
-    "The averaged parameters in a WeightAverage's state, ready to be used; raises ValueError before the first update"
+    "The averaged parameters in a WeightAverage's state; raises ValueError before the first update"
     if not int(state.get('t', 0)): refuse('state', 'none or one before its first update', 'averages')
     return {name.removeprefix('mean.'): a for name, a in state.items() if name != 't'}

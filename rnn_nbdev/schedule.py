@@ -48,7 +48,7 @@ def cosine_rate(rate: float, steps: int, lowest: float = 0.0) -> Schedule:
 
 # %% ../nbs/31_schedule.ipynb #de062e13
 def _half_wave(begin: float, end: float, part: float) -> float:
-    "The number that lies so far, from 0 to 1, along half a wave of the cosine from one number to another"
+    "From `begin` to `end` along half a cosine wave; `part`, from 0 to 1, is how far"
     return end + 0.5 * (begin - end) * (1 + math.cos(math.pi * part))
 
 # %% ../nbs/31_schedule.ipynb #217b2d9b

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
@@ -17,20 +19,22 @@ from fastcore.meta import delegates
 from numpy.typing import DTypeLike, NDArray
 
 from rnn_nbdev.checks import (
-    ArgumentError, Integer, Kind, Number, Shape, fits, in_short, refuse, require, trusted,
+    ArgumentError, Integer, Kind, Number, Optional, Shape, fits, in_short, refuse, require, trusted,
 )
+from .convolution import Convolution, Shortened
 from .files import load_arrays, save_arrays
-from .layers import CELLS, Arrays, Chain, Dense, Pass, join, of_layer, outputs_by_name
+from .layers import CELLS, Arrays, Chain, Dense, Pass, join, of_layer, outputs_by_name, valid_steps
 from .losses import cross_entropy, cross_entropy_backward, squared_error, squared_error_backward
 from .networks import POOLS, Dropout, Pool, stacked
 from .numerics import new_sequence, softmax
 from .optim import Adam
+from .recurrent import Stream, engine, engine_of
 from .schedule import Patience, cosine_rate, warm_up
 from .train import TrainingPlan, begin, train_step
 
 # %% auto #0
-__all__ = ['HAS_SKLEARN', 'pack', 'Scale', 'scale_of', 'Batch', 'NetworkTask', 'Ensemble', 'as_target', 'SequenceClassifier',
-           'SequenceRegressor']
+__all__ = ['HAS_SKLEARN', 'pack', 'Scale', 'scale_of', 'Batch', 'NetworkTask', 'Ensemble', 'Sequences', 'sequences_from',
+           'as_target', 'SequenceClassifier', 'SequenceRegressor', 'SequenceLabeler', 'StepRegressor', 'StepStream']
 
 # %% ../nbs/43_tasks.ipynb #b3a1c7d2
 #| code-fold: true
@@ -81,11 +85,13 @@ def scale_of(steps: NDArray, weights: NDArray | None = None) -> Scale:
 
 # %% ../nbs/43_tasks.ipynb #461041e7
 def _sequence_network(n_x: int, n_y: int, units: int = 64, layers: int = 1, cell: str = 'gru', directions: int = 2,
-                      pool: str = 'mean', dropout: float = 0.0) -> Chain:
-    "Recurrent layers, pooling over time and a dense layer: (n_x, m, T) to (n_y, m)"
-    recurrent = stacked(n_x, units, cell, layers, directions, dropout=dropout)
+                      pool: str = 'mean', dropout: float = 0.0, stride: int = 1) -> Chain:
+    "Perhaps a convolution, then recurrent layers, pooling over time and a dense layer: (n_x, m, T) to (n_y, m)"
     head = {'pool': Pool(pool), 'dropout': Dropout(dropout), 'output': Dense(units * directions, n_y)}
-    return Chain({'recurrent': recurrent, **head})
+    recurrent = stacked(n_x if stride == 1 else 32, units, cell, layers, directions, dropout=dropout)
+    if stride == 1: return Chain({'recurrent': recurrent, **head})
+    front = Convolution(n_x, 32, 2 * stride, stride)
+    return Chain({'recurrent': Shortened(front, Chain({'recurrent': recurrent, 'pool': head.pop('pool')})), **head})
 
 # %% ../nbs/43_tasks.ipynb #71a26ae9
 _Loss = tuple[Callable[..., tuple[Any, Any]], Callable[[float, Any], NDArray]]
@@ -205,21 +211,22 @@ def _outputs_of(network: Chain, parameters: Arrays, sequences: Sequence[NDArray]
 # %% ../nbs/43_tasks.ipynb #5af5f681
 def _train_network(task: NetworkTask, epochs: int, learning_rate: float, weight_decay: float, seed: int,
                    stopping: _EarlyStopping | None = None, every: int = 1,
-                   show: bool = False) -> tuple[Arrays, list[float]]:
+                   show: bool = False, lowest: float = 0.0) -> tuple[Arrays, list[float]]:
     "Weights after so many epochs, or the best where training stops early; the mean loss of each epoch"
-    steps, history = epochs * task.epoch_steps, []
+    per_epoch, losses, history = task.epoch_steps, list[float](), list[float]()
+    steps = epochs * per_epoch
     rise = max(1, steps // 10)
     plan = TrainingPlan(steps, warm_up(rise, cosine_rate(learning_rate, max(1, steps - rise))))
     optimizer = Adam(weight_decay=weight_decay)
     progress = begin(task, optimizer, seed)
     for epoch in range(1, epochs + 1):
-        losses = []
-        for _ in range(task.epoch_steps):
+        for _ in range(per_epoch):
             progress, entry = trusted(train_step)(task, optimizer, progress, plan)
             losses.append(entry['loss'])
-        history.append(float(np.mean(losses)))
-        if show: print(f'epoch {epoch}: loss {history[-1]:.4f}')
+        history.append(float(np.mean(losses[-per_epoch:])))
+        if show: print(f'epoch {epoch} of {epochs}: loss {history[-1]:.4f}')
         if stopping and epoch % every == 0 and stopping.ended(progress.parameters): break
+        if len(losses) > 100 and np.mean(losses[-2 * per_epoch - 10:]) < lowest: break
     return stopping.best if stopping else progress.parameters, history
 
 # %% ../nbs/43_tasks.ipynb #367c4c96
@@ -235,6 +242,13 @@ class _EarlyStopping:
         self.state = self.patience.update(self.state, self.losses[-1])
         if int(self.state['waited']) == int(self.state['times']) == 0: self.best = parameters
         return int(self.state['times']) > 0
+
+# %% ../nbs/43_tasks.ipynb #ccb574d8
+def _train_member(engine_name: str, *call: Any) -> tuple[Arrays, list[float], list[float]]:
+    "One network of an ensemble, in whatever process: weights, loss of each epoch, validation losses"
+    with engine_of(engine_name): learned = _train_network(*call)
+    stopping = call[5]
+    return (*learned, stopping.losses if stopping else [])
 
 # %% ../nbs/43_tasks.ipynb #e4e966b8
 def _validation_part(targets: NDArray, fraction: float, rng: np.random.Generator) -> NDArray:
@@ -252,8 +266,10 @@ def _validation_part(targets: NDArray, fraction: float, rng: np.random.Generator
 #| code-fold: true
 HAS_SKLEARN = importlib.util.find_spec('sklearn') is not None
 if TYPE_CHECKING or HAS_SKLEARN:
+    from joblib import Parallel, delayed
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-    from sklearn.metrics import accuracy_score
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.metrics import accuracy_score, r2_score
     from sklearn.utils import assert_all_finite, check_array, column_or_1d
     from sklearn.utils.class_weight import compute_sample_weight
     from sklearn.utils.multiclass import check_classification_targets
@@ -279,6 +295,7 @@ class Ensemble(BaseEstimator):
     validation_fraction: float
     patience: int
     random_state: Any
+    n_jobs: int | None
     network_: Chain                # that all members share
     parameters_: list[Arrays]      # of each member
     _declared: ClassVar[dict[str, Any]] = {
@@ -301,16 +318,19 @@ class Ensemble(BaseEstimator):
             value = getattr(self, name)                      # a grid of options may be an array: its words are NumPy's
             require(spec, **{name: str(value) if isinstance(value, np.str_) else value})
 
-    def _train(self, task: NetworkTask, epochs: int, every: int = 1, show: bool = False) -> dict[str, Any]:
-        "Train all networks: their part of the record"
-        rng, members = _generator_of(self.random_state), []
-        for _ in range(self.members):
+    def _train(self, task: NetworkTask, epochs: int, every: int = 1, show: bool = False,
+               lowest: float = 0.0) -> dict[str, Any]:
+        "Train all networks, in processes if n_jobs says so: their part of the record"
+        rng, calls = _generator_of(self.random_state), []
+        for _ in range(self.members):                       # all that is drawn is drawn here, in order
             seed, part, stopping = int(rng.integers(2**32)), task, None
             if self.validation_fraction:
                 part, held_out = task.split(self.validation_fraction, rng)
                 stopping = _EarlyStopping(held_out, self.patience)
-            learned = _train_network(part, epochs, self.learning_rate, self.weight_decay, seed, stopping, every, show)
-            members.append((*learned, stopping.losses if stopping else []))
+            options = self.learning_rate, self.weight_decay, seed, stopping, every, show, lowest
+            calls.append((engine(), part, epochs, *options))
+        if getattr(self, 'n_jobs', None) in (None, 1): members = [_train_member(*call) for call in calls]
+        else: members = Parallel(n_jobs=self.n_jobs)(delayed(_train_member)(*call) for call in calls)
         found = map(list, zip(*members))
         return {'network_': task.network, **dict(zip(('parameters_', 'history_', 'held_out_history_'), found))}
 
@@ -374,14 +394,24 @@ def _generator_of(random_state: Any) -> np.random.Generator:
 # %% ../nbs/43_tasks.ipynb #ee9608e0
 #| code-fold: true
 def _as_list(X: Any) -> list | None:
-    "The sequences of a list or of an array with three axes; None for a table"
+    "The sequences of a list, of a column or of an array with three axes; None for a table"
     if X is None or type(X) is dict or isinstance(X, str | bytes | Iterator):     # a sparse matrix may be another dict
         refuse('X', type(X).__name__, 'a list of (steps, features) arrays')
     if getattr(X, 'ndim', 0) > 3: refuse('X', f'shape {X.shape}', '(sequences, steps, features)')
     if getattr(X, 'ndim', 0) == 3: return list(np.asanyarray(X))
-    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1: X = list(X)
+    if not isinstance(X, list | tuple): X = _cells(X)
     if not isinstance(X, list | tuple): return None
     return None if _list_depth(X) == 2 and not any(isinstance(x, np.ndarray) for x in X) else list(X)
+
+# %% ../nbs/43_tasks.ipynb #5f40f8f7
+#| code-fold: true
+def _cells(X: Any) -> Any:
+    "The sequences in the cells of a column, an object array or a data frame of one such column; else X as it is"
+    if len(getattr(X, 'shape', ())) == 2 and X.shape[1] == 1 and hasattr(X, 'columns'): column = X[X.columns[0]]
+    else: column = X
+    if len(getattr(column, 'shape', ())) != 1: return X
+    cells = [*column]
+    return cells if cells and np.ndim(cells[0]) and not isinstance(cells[0], str) else X
 
 # %% ../nbs/43_tasks.ipynb #e1a2b3c5
 #| code-fold: true
@@ -400,28 +430,100 @@ def _from_lists(x: list | tuple, name: str) -> NDArray:
 # %% ../nbs/43_tasks.ipynb #2ac59ab7
 #| code-fold: true
 def _as_sequence(x: Any, name: str, n_x: int | None = None) -> NDArray:
-    "One sequence as an array (steps, features) of finite numbers"
+    "One sequence as an array (steps, features) of finite float32 or float64 numbers"
     if isinstance(x, str): refuse(name, 'text', 'an array (steps, features)')
     if np.ma.is_masked(x): refuse(name, 'masked entries', 'numbers alone')
     x = _from_lists(x, name) if isinstance(x, list | tuple) else np.asarray(x)
+    if x.dtype.kind == 'O': x = _from_objects(x, name)
     if x.dtype.kind not in 'biuf': refuse(name, x.dtype, 'real numbers')
     if x.ndim == 1: x = x[:, None]
     if x.ndim != 2 or 0 in x.shape: refuse(name, f'shape {x.shape}', '(steps, features)')
     if n_x is not None and x.shape[1] != n_x: refuse(name, f'{x.shape[1]} features', n_x)
+    x = x.astype(np.float32 if x.dtype.kind == 'f' and x.dtype.itemsize <= 4 else np.float64, copy=False)
     if not np.isfinite(x).all(): refuse(name, 'NaN or infinity', 'finite numbers')
     return x
+
+# %% ../nbs/43_tasks.ipynb #1234974d
+#| code-fold: true
+def _from_objects(x: NDArray, name: str) -> NDArray:
+    "Numbers that stand in an array of objects, as mixed and nullable columns give them"
+    for k in x.ravel():
+        if isinstance(k, str | bytes): refuse(name, f'the text {in_short(k)}', 'real numbers')
+    try: return x.astype(np.float64)
+    except (TypeError, ValueError): refuse(name, 'missing values or other objects', 'real numbers')
 
 # %% ../nbs/43_tasks.ipynb #e1a2b3c7
 #| code-fold: true
 def _as_sequences(X: Sequence, n_x: int | None = None) -> list[NDArray]:
-    "Sequences (T_i, n) with the same n and of the same dtype"
+    "Sequences (T_i, n) with the same n"
     if not X: refuse('X', 'no sequences', 'one or more')
     found: list[NDArray] = []
-    for i, x in enumerate(X):
-        found.append(_as_sequence(x, f'X[{i}]', found[0].shape[1] if found else n_x))
-        if (here := found[i].dtype) != (dtype := found[0].dtype):
-            refuse(f'X[{i}]', f'{here} beside {dtype}', 'sequences of one type')
+    for i, x in enumerate(X): found.append(_as_sequence(x, f'X[{i}]', found[0].shape[1] if found else n_x))
     return found
+
+# %% ../nbs/43_tasks.ipynb #416e5e58
+#| code-fold: true
+def _by_column(rows: list, known: Sequence | None = None) -> tuple[list, list | None]:
+    "Data frames with their columns in the order of those known or of the first, and the names; arrays as they are"
+    names, found = None if known is None else [*known], [*rows]
+    for i, x in enumerate(rows):
+        if getattr(x, 'columns', None) is None: continue
+        here = [*x.columns]
+        if len({*here}) < len(here): refuse(f'X[{i}]', f'the columns {in_short(here)}', 'each name once')
+        if names is None: names = here
+        if {*here} != {*names}:
+            refuse(f'X[{i}]', f'the columns {in_short(here)}', f'{in_short(names)}, as in fit or X[0]')
+        if here != names: found[i] = x[names]
+    return found, names
+
+# %% ../nbs/43_tasks.ipynb #fc613fd9
+#| code-fold: true
+def _suspect_layout(sequences: list[NDArray]) -> None:
+    "Warn where all sequences have one step and several features, as time in the last axis looks"
+    m, n = len(sequences), sequences[0].shape[1]
+    if n > 1 and max(map(len, sequences)) == 1:
+        warnings.warn(f'X: {m} sequences of 1 step with {n} features each; if the time is the last axis, as in '
+                      '(sequences, channels, steps), give X.transpose(0, 2, 1)', stacklevel=4)
+
+# %% ../nbs/43_tasks.ipynb #3c833323
+class Sequences(list):
+    "A list of sequences, and the id of each"
+    def __init__(self, sequences: list, ids: list) -> None:
+        super().__init__(sequences)
+        self.ids = ids  # sorted, one a sequence
+
+# %% ../nbs/43_tasks.ipynb #ba351df6
+@fits(id=str, time=str)
+def sequences_from(
+    frame: Any,  # a long data frame of pandas, polars or another that narwhals reads: a row for each step
+    id: str,  # the column that says which sequence a row belongs to
+    time: str,  # the column that says when; a time occurs once in a sequence
+    columns: Sequence[str] | None = None,  # the features, in order; None for all other columns
+) -> Sequences:  # a list of frames (steps, features), sorted by id; its `ids` has the id of each
+    "One frame for each sequence of a long data frame, its rows sorted by time"
+    try: import narwhals as nw
+    except ImportError: raise ImportError('sequences_from needs narwhals: pip install narwhals') from None
+    try: table = nw.from_native(frame, eager_only=True)
+    except TypeError: refuse('frame', type(frame).__name__, 'a data frame of pandas or polars')
+    if id == time: refuse('time', repr(time), 'another column than id')
+    chosen = [name for name in table.columns if name not in (id, time)] if columns is None else [*columns]
+    for argument, name in [('id', id), ('time', time), *(('columns', name) for name in chosen)]:
+        if name not in table.columns: refuse(argument, repr(name), f'one of {in_short(table.columns)}')
+    if not len(table): refuse('frame', 'no rows', 'one or more')
+    if not chosen: refuse('columns', 'none', 'one or more features')
+    for name in (id, time):
+        if table[name].is_null().any(): refuse(name, 'missing values', 'a value in each row')
+    for name in chosen:
+        if not (table.schema[name].is_numeric() or table.schema[name] in (nw.Boolean, nw.Object)):
+            refuse(f'columns: {name!r}', table.schema[name], 'numbers; name the features by columns=[…]')
+    table = table.sort(id, time)
+    ids, times = (table[name].to_list() for name in (id, time))
+    same = [a == b for a, b in pairwise(ids)]
+    for i, alike in enumerate(same):
+        if alike and times[i] == times[i + 1]: refuse(time, f'{times[i]} twice for {id} {ids[i]}', 'each time once')
+    cuts = [0, *(i + 1 for i, alike in enumerate(same) if not alike), len(ids)]
+    features = table.select(*chosen)
+    return Sequences([features[a:b].to_native() for a, b in pairwise(cuts)], [ids[a] for a in cuts[:-1]])
 
 # %% ../nbs/43_tasks.ipynb #7938086d
 #| code-fold: true
@@ -465,21 +567,51 @@ def _class_weights(class_weight: Any, y: NDArray) -> NDArray:
         require(Number(0), class_weight=weight)
     return np.array([class_weight.get(name, 1.0) for name in y.tolist()], np.float64)
 
+# %% ../nbs/43_tasks.ipynb #a92a64ba
+def _change(x: NDArray) -> NDArray:
+    "From step to step, (T, n), zero at the first"
+    return np.diff(x, axis=0, prepend=x[:1])
+
+# %% ../nbs/43_tasks.ipynb #86c941ff
+def _constant_loss(targets: NDArray, loss: _Loss, weights: NDArray | None) -> float:
+    "The loss of the best answer that is the same for all: targets are classes (m,), or scaled values (n_y, m)"
+    if loss is _VALUES: return float(np.average(targets**2, axis=1, weights=weights).mean())
+    share = np.bincount(targets, weights) / (len(targets) if weights is None else weights.sum())
+    return float(-(share * np.log(share)).sum())
+
+def _warn_of_chance(history: list[list[float]], baseline: float) -> None:
+    "Warn if no network came below 95 % of the loss of a constant answer"
+    lowest = min(losses[-1] for losses in history)
+    if lowest > 0.95 * baseline > 0:
+        warnings.warn(f'the training loss, {lowest:.3f}, has hardly left {baseline:.3f}, that of the same answer '
+                      'for all; try more epochs, less noise or another learning rate', ConvergenceWarning, stacklevel=4)
+
+def _all_steps(targets: Any) -> NDArray:
+    "Targets in one array: those at every step, side by side"
+    return np.concatenate(targets, axis=-1) if isinstance(targets, list) else targets
+
 # %% ../nbs/43_tasks.ipynb #60f6fa6b
 class _SequenceEstimator(Ensemble):
     "What classifier and regressor share: options, the sequences they read, the network, the file"
-    _declared: ClassVar = {**Ensemble._declared, 'epochs': Integer(1), 'directions': Integer(1, 2), 'pool': POOLS}
+    _declared: ClassVar = {
+        **Ensemble._declared, 'epochs': Optional(Integer(1)), 'directions': Integer(1, 2), 'pool': POOLS,
+        'max_steps': Integer(1), 'differences': Kind(bool, 'True or False'), 'n_jobs': Optional(Integer())}
+    _lowest: ClassVar = 0.0                                  # the training loss below which there is nothing to learn
     scale_: Scale
+    change_scale_: Scale
+    stride_: int
 
     def __init__(self, units: int = 64, layers: int = 1, cell: str = 'gru', directions: int = 2, pool: str = 'mean',
-                 dropout: float = 0.3, noise: float = 0.5, epochs: int = 60, batch_size: int = 16,
+                 dropout: float = 0.3, noise: float = 0.5, epochs: int | None = None, batch_size: int = 16,
                  learning_rate: float = 0.005, weight_decay: float = 0.01, members: int = 3,
-                 validation_fraction: float = 0.0, patience: int = 10, random_state: Any = None,
+                 validation_fraction: float = 0.0, patience: int = 10, max_steps: int = 40,
+                 differences: bool = True, n_jobs: int | None = None, random_state: Any = None,
                  verbose: bool = False) -> None:
         self.units, self.layers, self.cell, self.directions, self.pool = units, layers, cell, directions, pool
         self.dropout, self.noise, self.epochs, self.batch_size = dropout, noise, epochs, batch_size
         self.learning_rate, self.weight_decay, self.members = learning_rate, weight_decay, members
         self.validation_fraction, self.patience = validation_fraction, patience
+        self.max_steps, self.differences, self.n_jobs = max_steps, differences, n_jobs
         self.random_state, self.verbose = random_state, verbose
 
     def __sklearn_tags__(self) -> Any:
@@ -491,38 +623,59 @@ class _SequenceEstimator(Ensemble):
         "The sequences (T_i, n) of X; after fit (not reset), only such as were fitted"
         if not reset: check_is_fitted(self)
         rows = _as_list(X)
-        if rows is None:
+        if rows is not None:
+            rows, names = _by_column(rows, None if reset else getattr(self, 'feature_names_in_', None))
+            if reset and names: self.feature_names_in_ = np.array(names, object)
+        else:
             if isinstance(X, list | tuple): X = _from_lists(X, 'X')
             if np.ma.is_masked(X): refuse('X', 'masked entries', 'numbers alone')
             if not reset and not self.of_tables_:
                 refuse('X', f'a table of shape {np.shape(X)}', 'a list of sequences, as in fit; [x] for one')
             rows = list(validate_data(self, X, reset=reset)[:, :, None])
-        return _as_sequences(rows, None if reset else len(self.scale_.mean))
+        sequences = _as_sequences(rows, None if reset else len(self.scale_.mean))
+        if reset: _suspect_layout(sequences)
+        return sequences
 
     def _given(self, X: Any) -> tuple[list[NDArray], dict[str, Any]]:
         "The sequences that fit is given, and what the record says of their form"
         seen = copy(self)                                   # scikit-learn notes a table's columns on the estimator
         sequences = seen._sequences(X, reset=True)
         form = {name: value for name, value in vars(seen).items() if name.endswith('_')}
-        return sequences, {'n_features_in_': sequences[0].shape[1], **form, 'of_tables_': bool(form)}
+        return sequences, {'n_features_in_': sequences[0].shape[1], **form, 'of_tables_': 'n_features_in_' in form}
 
-    def _network(self, n_x: int, n_y: int) -> Chain:
-        cell, pool = str(self.cell), str(self.pool)
-        return _sequence_network(n_x, n_y, self.units, self.layers, cell, self.directions, pool, self.dropout)
+    def _network(self, n_x: int, n_y: int, stride: int) -> Chain:
+        cell, pool, n_x = str(self.cell), str(self.pool), (1 + bool(self.differences)) * n_x
+        return _sequence_network(n_x, n_y, self.units, self.layers, cell, self.directions, pool, self.dropout, stride)
 
-    def _learn(self, sequences: list[NDArray], targets: NDArray, n_y: int, loss: _Loss, weights: NDArray | None,
+    def _scaled(self, x: NDArray, scale: Scale, change: Scale) -> NDArray:
+        "A sequence (T, n) as the network sees it, (T, n), or with its differences, (T, 2 n)"
+        return np.hstack([scale.apply(x), change.apply(_change(x))]) if self.differences else scale.apply(x)
+
+    def _stride(self, sequences: list[NDArray]) -> int:
+        "The smallest stride that leaves at most max_steps of the longest sequence"
+        return -(-max(map(len, sequences)) // self.max_steps)
+
+    def _task(self, *given: Any) -> _SequenceTask: return _SequenceTask(*given)
+
+    def _learn(self, sequences: list[NDArray], targets: Any, n_y: int, loss: _Loss, weights: NDArray | None,
                record: dict[str, Any]) -> Self:
         "Train on sequences (T_i, n) with targets and weights (m,), and set all that was learned"
         by_step = None if weights is None else np.repeat(weights, [len(x) for x in sequences])
         scale = scale_of(np.concatenate(sequences), by_step)
-        network, scaled = self._network(len(scale.mean), n_y), [scale.apply(x) for x in sequences]
+        change = scale_of(np.concatenate([_change(x) for x in sequences]), by_step)
+        stride = self._stride(sequences)
+        network = self._network(len(scale.mean), n_y, stride)
         if weights is not None: weights = weights / weights.mean()
-        task = _SequenceTask(network, scaled, targets, loss, self.batch_size, self.noise, weights)
-        return self._remember({**record, 'scale_': scale, **self._train(task, self.epochs, show=self.verbose)})
+        scaled = [self._scaled(x, scale, change) for x in sequences]
+        task = self._task(network, scaled, targets, loss, self.batch_size, self.noise, weights)
+        epochs = max(20, -(-1000 // task.epoch_steps)) if self.epochs is None else self.epochs
+        learned = self._train(task, epochs, show=bool(self.verbose), lowest=self._lowest)
+        _warn_of_chance(learned['history_'], _constant_loss(_all_steps(targets), loss, weights))
+        return self._remember({**record, 'scale_': scale, 'change_scale_': change, 'stride_': stride, **learned})
 
     def scores(self, X: Any) -> NDArray:
         "The outputs of each network, (members, n_y, m); raises NotFittedError before fit"
-        scaled = [self.scale_.apply(x) for x in self._sequences(X)]
+        scaled = [self._scaled(x, self.scale_, self.change_scale_) for x in self._sequences(X)]
         return np.stack([_outputs_of(self.network_, parameters, scaled) for parameters in self.parameters_])
 
     def _learned(self) -> dict[str, Any]:
@@ -536,13 +689,15 @@ class _SequenceEstimator(Ensemble):
     def _record(self, learned: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
         "The record that a file holds"
         own = {name: value for name, value in learned.items() if name in _AS_THEY_ARE}
-        own |= {f'{name}_': Scale.from_lists(learned[name]) for name in ('scale', 'target_scale') if name in learned}
+        scales = {*learned} & {'scale', 'change_scale', 'target_scale'}
+        own |= {f'{name}_': Scale.from_lists(learned[name]) for name in scales}
         if 'feature_names_in_' in learned: own['feature_names_in_'] = np.array(learned['feature_names_in_'], object)
         if 'classes' in learned: own['classes_'] = np.array(learned['classes'], learned['dtype'])
         n_y = len(own['classes_'] if 'classes' in learned else own['target_scale_'].mean)
-        return own | self._networks(self._network(len(own['scale_'].mean), n_y), arrays)
+        return own | self._networks(self._network(len(own['scale_'].mean), n_y, own['stride_']), arrays)
 
-_AS_THEY_ARE = 'n_features_in_', 'of_tables_', 'history_', 'held_out_history_', 'one_value_'      # JSON holds them
+# JSON holds them as they are
+_AS_THEY_ARE = 'n_features_in_', 'of_tables_', 'stride_', 'history_', 'held_out_history_', 'one_value_'
 
 # %% ../nbs/43_tasks.ipynb #a9ac11f1
 def _that_count(weights: NDArray | None, sequences: list[NDArray],
@@ -564,7 +719,13 @@ class SequenceClassifier(ClassifierMixin, _SequenceEstimator):
     'last' or 'ends'; `noise` is the standard deviation of what is added to the scaled features in training; `members`
     is the size of the ensemble, networks whose predictions are averaged. With `validation_fraction`, that fraction of
     the sequences is held out, and training stops after `patience` epochs without a lower validation loss.
-    `class_weight` is 'balanced', or a dictionary of how much a class counts; None for all alike."""
+    `class_weight` is 'balanced', or a dictionary of how much a class counts; None for all alike.
+
+    `epochs` is by default as many as make 1,000 batches, and at least 20; training ends sooner once the training loss
+    is below 0.01. Sequences of more than `max_steps` steps are shortened by a strided convolution, and `differences`
+    from step to step are further features. `n_jobs` trains networks of the ensemble in so many processes."""
+    _lowest = 0.01
+
     @delegates(_SequenceEstimator.__init__)
     def __init__(self, class_weight: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -594,11 +755,9 @@ class SequenceClassifier(ClassifierMixin, _SequenceEstimator):
         return self.classes_[likeliest]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        "The accuracy, from 0 to 1; raises ValueError for a class that was never seen"
-        m, known = len(self._sequences(X)), self.classes_.tolist()
+        "The accuracy, from 0 to 1; a class that fit did not see counts as wrong"
+        m = len(self._sequences(X))
         y, w = as_target(y, m), _as_weights(sample_weight, m)
-        unseen = sorted({*np.unique(y).tolist()} - {*known}, key=str)
-        if unseen: refuse('y', f'the class {str(unseen[0])!r}', f'one of {known}')
         return float(accuracy_score(y, self.predict(X), sample_weight=w))
 
 # %% ../nbs/43_tasks.ipynb #52e34af4
@@ -629,3 +788,206 @@ class SequenceRegressor(RegressorMixin, _SequenceEstimator):
         scores = self.scores(X).mean(axis=0)
         values = self.target_scale_.undo(scores.T)
         return values[:, 0] if self.one_value_ else values
+
+# %% ../nbs/43_tasks.ipynb #5bc8b8a6
+_Targets = list[NDArray]
+
+@dataclass(frozen=True)
+class _StepTask(_SequenceTask):
+    "Predict something at every step"
+    targets: Any  # of each sequence, classes (T_i,), or values (n_y, T_i)
+
+    def batch(self, carry: Arrays, rng: np.random.Generator | None = None) -> Batch:
+        bare = replace(self, targets=np.zeros(len(self.sequences)))
+        batch, index = _SequenceTask.batch(bare, carry, rng), carry['order'][int(carry['k']):][:self.batch_size]
+        mine = [self.targets[i] for i in index]
+        shape = (*mine[0].shape[:-1], len(mine), max(y.shape[-1] for y in mine))
+        targets = np.zeros(shape, mine[0].dtype)
+        for i, y in enumerate(mine): targets[..., i, :y.shape[-1]] = y
+        return batch._replace(targets=targets)
+
+    def compared(self, z: NDArray, batch: Batch) -> tuple[Any, NDArray]:
+        value, cache = self.loss[0](z, batch.targets, valid_steps(batch.lengths, z.shape[2]))  # type: ignore[arg-type]
+        return value, self.loss[1](1.0, cache)
+
+    def validation_loss(self, parameters: Arrays) -> float:
+        outputs = [z[:, None] for z in _step_outputs(self.network, parameters, self.sequences)]
+        z, y = np.concatenate(outputs, axis=2), np.concatenate(self.targets, axis=-1)
+        return float(self.loss[0](z, y[..., None, :], None)[0])
+
+    def split(self, fraction: float, rng: np.random.Generator) -> tuple[_StepTask, _StepTask]:
+        aside = _validation_part(np.arange(len(self.sequences), dtype=float)[None], fraction, rng)
+        return self.part(~aside), self.part(aside)
+
+    def part(self, chosen: NDArray) -> _StepTask:
+        return replace(self, sequences=[x for x, c in zip(self.sequences, chosen) if c],
+                       targets=[y for y, c in zip(self.targets, chosen) if c])
+
+# %% ../nbs/43_tasks.ipynb #c6f42ef7
+def _step_outputs(network: Chain, parameters: Arrays, sequences: Sequence[NDArray]) -> list[NDArray]:
+    "A network's outputs (n_y, T_i) for sequences (T_i, n), each by itself, without noise and dropout"
+    double = {name: p.astype(np.float64) for name, p in parameters.items()}
+    packed = [np.asfortranarray(x.T[:, None].astype(np.float64)) for x in sequences]
+    return [network.forward(double, x, None, Pass(training=False))[0][:, 0] for x in packed]
+
+# %% ../nbs/43_tasks.ipynb #6886b243
+class _StepEstimator(_SequenceEstimator):
+    "What the two estimators with an output at every step share"
+    def __init__(self, units: int = 64, layers: int = 1, cell: str = 'gru', directions: int = 2, dropout: float = 0.3,
+                 noise: float = 0.1, epochs: int | None = None, batch_size: int = 16, learning_rate: float = 0.005,
+                 weight_decay: float = 0.01, members: int = 3, validation_fraction: float = 0.0, patience: int = 10,
+                 differences: bool = True, n_jobs: int | None = None, random_state: Any = None,
+                 verbose: bool = False) -> None:
+        super().__init__(units, layers, cell, directions, 'mean', dropout, noise, epochs, batch_size, learning_rate,
+                         weight_decay, members, validation_fraction, patience, 40, differences, n_jobs, random_state,
+                         verbose)
+        del self.pool, self.max_steps
+
+    _declared: ClassVar = {name: spec for name, spec in _SequenceEstimator._declared.items()
+                           if name not in ('pool', 'max_steps')}
+
+    def _stride(self, sequences: list[NDArray]) -> int: return 1
+
+    def _network(self, n_x: int, n_y: int, stride: int) -> Chain:
+        n_x = (1 + bool(self.differences)) * n_x
+        recurrent = stacked(n_x, self.units, str(self.cell), self.layers, self.directions, dropout=self.dropout)
+        output = Dense(self.units * self.directions, n_y)
+        return Chain({'recurrent': recurrent, 'dropout': Dropout(self.dropout), 'output': output})
+
+    def _task(self, *given: Any) -> _SequenceTask: return _StepTask(*given)
+
+    def scores(self, X: Any) -> list[NDArray]:  # type: ignore[override]
+        "The outputs of each network for each sequence, (members, n_y, T_i); raises NotFittedError before fit"
+        scaled = [self._scaled(x, self.scale_, self.change_scale_) for x in self._sequences(X)]
+        each = [_step_outputs(self.network_, parameters, scaled) for parameters in self.parameters_]
+        return [np.stack(z) for z in zip(*each)]
+
+    def stream(self) -> StepStream:
+        "The estimator one step at a time: an object with step(x_t); raises ValueError for two directions"
+        check_is_fitted(self)
+        if self.directions != 1: refuse('directions', self.directions, '1: a stream has no end to read backward from')
+        return StepStream(self)
+
+    def _targets(self, y: Any, sequences: list[NDArray], several: bool = False) -> _Targets:
+        "The targets of each sequence, (T_i,) or (T_i, n_y), of one kind"
+        if isinstance(y, str) or not hasattr(y, '__len__'): refuse('y', in_short(y), 'a list of arrays, one a sequence')
+        if len(y) != len(sequences): refuse('y', f'{len(y)} arrays', f'{len(sequences)}, one a sequence')
+        for i, (one, x) in enumerate(zip(y, sequences)):
+            if not np.ndim(one) or len(one) != len(x):
+                refuse(f'y[{i}]', f'shape {np.shape(one)}', f'{(len(x),)}, one target a step')
+        found = as_target(np.concatenate([np.asarray(one) for one in y]), sum(map(len, sequences)), several)
+        return np.split(found, np.cumsum([len(x) for x in sequences])[:-1])
+
+# %% ../nbs/43_tasks.ipynb #18990375
+class SequenceLabeler(_StepEstimator):
+    """Says which class each step of a sequence belongs to
+
+    Sequences and options are those of `SequenceClassifier`, without those that a whole sequence needs. With
+    `directions=1` a step is judged by what came before it alone, and `stream()` takes one step at a time. One sequence
+    alone stands in a list: `predict([x])`."""
+    _lowest = 0.01
+
+    def fit(self, X: Any, y: Any) -> Self:
+        "Learn from sequences and the class of each step, a list of arrays (T_i,)"
+        self._begin()
+        sequences, record = self._given(X)
+        labels = self._targets(y, sequences)
+        check_classification_targets(np.concatenate(labels))
+        classes = np.unique(np.concatenate(labels))
+        if len(classes) < 2: refuse('y', f'one class, {classes.tolist()}', 'two or more')
+        targets = [np.searchsorted(classes, one) for one in labels]
+        return self._learn(sequences, targets, len(classes), _CLASSES, None, {**record, 'classes_': classes})
+
+    def _answer(self, z: NDArray) -> NDArray:
+        "The probabilities (T, classes), from outputs (members, classes, T)"
+        return np.mean([trusted(softmax)(one) for one in z], axis=0).T
+
+    def predict_proba(self, X: Any) -> list[NDArray]:
+        "The probability of each class at each step, a list of arrays (T_i, classes)"
+        return [self._answer(z) for z in self.scores(X)]
+
+    def predict(self, X: Any) -> list[NDArray]:
+        "The likeliest class of each step, a list of arrays (T_i,)"
+        return [self.classes_[p.argmax(axis=1)] for p in self.predict_proba(X)]
+
+    def score(self, X: Any, y: Any) -> float:
+        "The accuracy over all steps"
+        sequences = self._sequences(X)
+        return float(accuracy_score(np.concatenate(self._targets(y, sequences)), np.concatenate(self.predict(X))))
+
+# %% ../nbs/43_tasks.ipynb #1a1ce874
+class StepRegressor(_StepEstimator):
+    """Says which value, or which values, go with each step of a sequence
+
+    Sequences and options are those of `SequenceLabeler`. One sequence alone stands in a list: `predict([x])`."""
+    def fit(self, X: Any, y: Any) -> Self:
+        "Learn from sequences and the values at each step, a list of arrays (T_i,) or (T_i, n_y)"
+        self._begin()
+        sequences, record = self._given(X)
+        given = self._targets(y, sequences, several=True)
+        scale = scale_of(np.concatenate(given).reshape(sum(map(len, given)), -1))
+        targets = [scale.apply(one.reshape(len(one), -1)).T.astype(np.float32) for one in given]
+        record |= {'one_value_': given[0].ndim == 1, 'target_scale_': scale}
+        return self._learn(sequences, targets, len(targets[0]), _VALUES, None, record)
+
+    def _answer(self, z: NDArray) -> NDArray:
+        "The values (T,) or (T, n_y), from outputs (members, n_y, T)"
+        values = self.target_scale_.undo(z.mean(axis=0).T)
+        return values[:, 0] if self.one_value_ else values
+
+    def predict(self, X: Any) -> list[NDArray]:
+        "The value of each step, a list of arrays (T_i,), or its values, (T_i, n_y)"
+        return [self._answer(z) for z in self.scores(X)]
+
+    def score(self, X: Any, y: Any) -> float:
+        "R squared over all steps, the mean over several values"
+        sequences = self._sequences(X)
+        return float(r2_score(np.concatenate(self._targets(y, sequences, several=True)),
+                              np.concatenate(self.predict(X))))
+
+# %% ../nbs/43_tasks.ipynb #25cd401f
+class StepStream:
+    "A fitted SequenceLabeler or StepRegressor that takes one step at a time"
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
+        self.before: NDArray | None = None
+        self.members = []
+        for parameters in estimator.parameters_:
+            double = {name: p.astype(np.float64) for name, p in parameters.items()}
+            start = estimator.network_.layers['recurrent'].start(1, np.float64)
+            layers = []
+            for name, layer in estimator.network_.layers['recurrent'].layers.items():
+                if isinstance(layer, Dropout): continue
+                own = of_layer(of_layer(double, 'recurrent'), name)
+                layers.append(Stream(layer.kernel, own, of_layer(start, name)))
+            self.members.append((layers, of_layer(double, 'output')))
+
+    def step(self, x_t: Any) -> Any:
+        "What predict gives for the next step x_t (n_features,): a class, a value, or values (n_y,)"
+        answer = self._next(x_t)
+        if isinstance(self.estimator, SequenceLabeler): return self.estimator.classes_[answer.argmax()]
+        return answer
+
+    def step_proba(self, x_t: Any) -> NDArray:
+        "What predict_proba gives for the next step, (classes,); raises ValueError for a StepRegressor"
+        if not isinstance(self.estimator, SequenceLabeler): refuse('stream', 'one of values', 'one of classes')
+        return self._next(x_t)
+
+    def reset(self) -> None:
+        "Begin with a new sequence"
+        self.before = None
+        for layers, _ in self.members:
+            for layer in layers: layer.reset()
+
+    def _next(self, x_t: Any) -> NDArray:
+        "The answer for the next step"
+        e = self.estimator
+        x = _as_sequence([x_t] if np.ndim(x_t) else [[x_t]], 'x_t', len(e.scale_.mean))
+        seen = e._scaled(np.vstack([x if self.before is None else self.before, x]), e.scale_, e.change_scale_)[-1]
+        self.before = x
+        outputs = []
+        for layers, output in self.members:
+            a = seen[:, None]
+            for layer in layers: a = layer.step(a)
+            outputs.append(output['W'] @ a + output['b'])
+        return e._answer(np.stack(outputs))[0]

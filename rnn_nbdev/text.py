@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,8 +27,8 @@ from .outputs import loss_backward, loss_forward
 from .recurrent import engine
 
 # %% auto #0
-__all__ = ['UNKNOWN', 'Streams', 'fitting_streams', 'Vocabulary', 'build_vocabulary', 'ByteVocabulary', 'read_bytes', 'TextModel',
-           'weights_of', 'TextTask', 'surprises', 'evaluate', 'bits', 'save_model', 'load_model']
+__all__ = ['UNKNOWN', 'VALIDATED', 'Streams', 'fitting_streams', 'Vocabulary', 'build_vocabulary', 'ByteVocabulary', 'read_bytes',
+           'TextModel', 'weights_of', 'TextTask', 'surprises', 'evaluate', 'bits', 'save_model', 'load_model']
 
 # %% ../nbs/42_text.ipynb #03e7ac0a
 #| code-fold: true
@@ -175,16 +176,17 @@ class ByteVocabulary:
         return lambda byte: partial.decode(b'' if byte is None else bytes([byte]), final=byte is None)
 
 # %% ../nbs/42_text.ipynb #2f0414b0
-@fits(path=PATH, pattern=str)
+@fits(path=PATH, pattern=str, exclude=str)
 def read_bytes(
     path: str | Path,  # a file or a folder
-    pattern: str = '*',  # which files of a folder, as in '*.mid'; hidden files are left out
+    pattern: str = '*',  # which files of a folder, as in '*.mid' or '*.mid|*.midi'; hidden files are left out
+    exclude: str = '',  # which files and folders in it to leave out, as in 'build|*.log'
 ) -> Text:  # the bytes of all, one file after the other, and their record
     "The bytes of a file, or of all files in a folder and below; raises ValueError if there are none"
-    found = found_files(path, pattern)
+    found, names = found_files(path, pattern, exclude)
     contents = b''.join(p.read_bytes() for p in found)
     if not contents: raise ValueError(f'text: {path} is empty')
-    return Text(contents, str(Path(path)), len(found))
+    return Text(contents, str(Path(path)), len(found), names)
 
 # %% ../nbs/42_text.ipynb #4cf3eb12
 @fits(vocabulary=Kind(Vocabulary | ByteVocabulary, 'a Vocabulary or a ByteVocabulary'), n_embedding=Integer(1),
@@ -243,6 +245,8 @@ def weights_of(name: str, parameters: Any, call: Any) -> Arrays:
     return call.given['model'].accept(parameters) if 'model' in call.given else parameters
 
 # %% ../nbs/42_text.ipynb #bb537db5
+VALIDATED = 131_072     # a validation loss is that of so many tokens of the validation set, or of all if it is shorter
+
 @fits(model=TextModel, streams=Streams, dtype=('float32', 'float64'), eval_most=Integer(1))
 @dataclass(frozen=True)
 class TextTask:
@@ -251,7 +255,7 @@ class TextTask:
     streams: Streams  # to train on
     held_out: NDArray  # the validation set: tokens that are never trained on, (N,)
     dtype: str = 'float32'
-    eval_most: int = 65_536  # at most so many tokens of the validation set at each validation
+    eval_most: int = VALIDATED  # at most so many tokens of the validation set at each validation
     unit = 'char'
 
     def __post_init__(self) -> None:
@@ -366,9 +370,10 @@ def load_model(
 ) -> tuple[TextModel, Arrays]:  # the model, its weights
     "Read a model of text; raises ValueError for a file that is missing, damaged, or something else"
     path = Path(path)
-    path = path / 'weights.safetensors' if path.is_dir() else path
-    if not path.exists(): raise ValueError(f'no model at {path}')
-    parameters, about = load_arrays(path, 'rnn_nbdev text model 1')
+    links = not path.is_dir()       # a run's folder may hold none
+    path = path if links else path / 'weights.safetensors'
+    if not os.path.lexists(path): raise ValueError(f'no model at {path}')
+    parameters, about = load_arrays(path, 'rnn_nbdev text model 1', links)
     characters = about['vocabulary']
     vocabulary = ByteVocabulary() if characters is None else Vocabulary(characters)
     model = TextModel(vocabulary, **{name: about[name] for name in _SIZES if name in about})

@@ -215,10 +215,10 @@ OPERATIONS = 10**7          # operations that are worth another thread
 def most_threads() -> int:  # at least 1
     "How many threads may be used at most; raises ValueError if RNN_NBDEV_THREADS is not an integer of at least 1"
     given = os.environ.get('RNN_NBDEV_THREADS', '')
-    if given and (not given.isdecimal() or int(given) < 1):
+    if given and not (given.isdecimal() and given.strip('0')):
         raise ValueError(f'RNN_NBDEV_THREADS: got {given!r}, expected an integer of at least 1')
-    if given: return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return min(int(given.lstrip('0')[:9]), max(64, cores)) if given else cores        # more would only take memory
 
 # %% ../nbs/07_threads.ipynb #4b2a6c15
 @functools.cache

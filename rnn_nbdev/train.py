@@ -5,10 +5,12 @@
 # %% ../nbs/32_train.ipynb #afc6a364
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import Integer, Kind, Methods, Number, Optional, fits, in_short, refuse, require, trusted
-from .files import Arrays, AsPath, Json, load_arrays, save_arrays, write_whole
+from .files import Arrays, AsPath, Json, load_arrays, read_regular, remove_begun, save_arrays, write_whole
 from .optim import WeightAverage, averaged_parameters, clip_by_global_norm, clip_by_value, global_norm
 from .recurrent import engine, one_blas_thread
 from .schedule import SCHEDULE, Patience, Schedule
@@ -237,31 +239,44 @@ def save_checkpoint(path: Path, progress: Progress, settings: Mapping[str, Any])
 # %% ../nbs/32_train.ipynb #05ff4a73
 def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]]:
     "The run that save_checkpoint wrote, and its settings; raises ValueError for a damaged or foreign file"
-    arrays, about = load_arrays(path, 'rnn_nbdev checkpoint 1')
+    arrays, about = load_arrays(path, 'rnn_nbdev checkpoint 1', links=False)
     parts = {part: {n.partition('/')[2]: a for n, a in arrays.items() if n.startswith(f'{part}/')} for part in _PARTS}
-    rng = np.random.default_rng(0)
-    rng.bit_generator.state = about['generator']
-    return Progress(step=about['step'], seen=about['seen'], rng=rng, **parts), about['settings']
+    try:
+        rng = np.random.default_rng(0)
+        rng.bit_generator.state = about['generator']
+        return Progress(step=about['step'], seen=about['seen'], rng=rng, **parts), about['settings']
+    except (KeyError, TypeError, ValueError, OverflowError) as e:
+        raise ValueError(f'{path}: not a checkpoint that can be resumed ({in_short(e)})') from None
 
 # %% ../nbs/32_train.ipynb #1fccc9c1
-@fits(path=AsPath(), last_step=Integer(0))
+@fits(path=AsPath(), last_step=Optional(Integer(0)))
 def read_history(path: Path, last_step: int | None = None) -> list[dict[str, Any]]:
-    "The entries of a history, up to a step; a last line that was cut short is left out"
+    "The entries of a history, up to a step, without a last line that was cut short; raises ValueError for another one"
     entries = []
-    for line in path.read_text(encoding='utf-8').splitlines() if path.exists() else ():
+    lines = read_regular(path, links=False).decode('utf-8', 'replace').split('\n') if path.exists() else ['']
+    for k, line in enumerate(lines, 1):
         try: entry = json.loads(line)
-        except ValueError: break
+        except (ValueError, RecursionError): entry = None
+        if not _is_entry(entry):
+            if k == len(lines): break
+            raise ValueError(f'{path}, line {k}: got {in_short(line)}, expected a step and numbers, as JSON')
         if last_step is None or entry['step'] <= last_step: entries.append(entry)
     return entries
 
+def _is_entry(entry: Any) -> bool:
+    "Whether an entry is as the loop writes them: a step from 0 on, finite numbers by name, or null"
+    if not isinstance(entry, dict) or type(entry.get('step')) is not int or entry['step'] < 0: return False
+    return all(v is None or (type(v) in (int, float) and math.isfinite(v)) for v in entry.values())
+
 # %% ../nbs/32_train.ipynb #2c96b0d9
 class _Interruption:
-    "While active, the first SIGINT is noted in `wanted` and only the second raises KeyboardInterrupt"
+    "While active, the first SIGINT or SIGTERM is noted in `wanted` and only the second raises KeyboardInterrupt"
     wanted = at_once = False
 
     def __enter__(self) -> _Interruption:
-        self.main = threading.current_thread() is threading.main_thread()
-        if self.main: self.before = signal.signal(signal.SIGINT, self.note)
+        self.before = {}
+        if threading.current_thread() is threading.main_thread():
+            self.before = {number: signal.signal(number, self.note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def note(self, number: int, frame: FrameType | None) -> None:
@@ -280,7 +295,7 @@ class _Interruption:
             self.wanted = True
 
     def __exit__(self, *error: object) -> None:
-        if self.main: signal.signal(signal.SIGINT, self.before)
+        for number, handler in self.before.items(): signal.signal(number, handler)
 
 # %% ../nbs/32_train.ipynb #e4d81302
 @fits(folder=AsPath())
@@ -296,12 +311,15 @@ def _best_path(folder: Path, step: int) -> Path:
     return folder / f'best-{step:06}.safetensors'
 
 # %% ../nbs/32_train.ipynb #4f7a87fb
-def _remove_leftovers(folder: Path, progress: Progress) -> None:
-    "Remove best checkpoints that are no longer among the best, and files whose writing was cut short"
-    kept = {_best_path(folder, int(step)) for step in progress.watch.get('best.step', ())}
-    for path in {*folder.glob('best-*.safetensors')} - kept: path.unlink()
-    for pattern in ('.*.safetensors.*', '.history.jsonl.*', '.speed.jsonl.*'):
-        for path in folder.glob(pattern): path.unlink()
+_BEGUN = (r'(checkpoint|weights|best-\d{6,})\.safetensors|(history|speed)\.jsonl|(settings|result)\.json|'
+          r'(sample|files)\.txt|loss\.png')      # by name, all that a run writes
+
+def _remove_leftovers(folder: Path, progress: Progress, written: set[int]) -> None:
+    "Remove what was written at steps that are no longer among the best, and files whose writing was cut short"
+    kept = {int(step) for step in progress.watch.get('best.step', ())}
+    for step in written - kept: _best_path(folder, step).unlink(missing_ok=True)
+    written.intersection_update(kept)
+    remove_begun(folder, _BEGUN)
 
 # %% ../nbs/32_train.ipynb #c2a8a495
 @fits(task=_TASK, optimizer=_OPTIMIZER, progress=Progress, plan=TrainingPlan, folder=AsPath(folder=True),
@@ -314,22 +332,24 @@ def fit(
     settings: Mapping[str, Any] | None = None,  # kept in the checkpoint
     callbacks: tuple[Callable[[Progress, dict[str, Any]], None], ...] = (),  # called with each entry of the history
     on_save: Callable[[Progress], None] | None = None,  # called with each checkpoint, to write what else is to be kept
-    bar: bool = True,  # whether to show a progress bar
+    bar: bool = True,  # whether to show progress: a bar in a terminal or a notebook, else a line a validation
 ) -> tuple[Progress, bool]:  # where the run stands, and whether it was interrupted
-    "Train to the plan's end or until Ctrl-C, saving on the way; raises FloatingPointError if a number is not finite"
+    "Train to the plan's end or until Ctrl-C or SIGTERM, saving on the way; raises FloatingPointError for a NaN"
     for callback in callbacks: require(Kind(Callable, 'functions'), callbacks=callback)
     _require_state_of(optimizer, progress)
+    written = {e['step'] for e in read_history(folder / 'history.jsonl') if 'validation_loss' in e}
+    written.update(map(int, progress.watch.get('best.step', ())))
     recorder, saved = _Recorder(folder, progress), None
-    _remove_leftovers(folder, progress)
+    _remove_leftovers(folder, progress, written)
     def save() -> None:
         trusted(save_checkpoint)(folder / 'checkpoint.safetensors', progress, settings or {})
-        _remove_leftovers(folder, progress)
+        _remove_leftovers(folder, progress, written)
         if on_save: on_save(progress)
     def record(entry: dict[str, Any]) -> None:
         recorder.write('history', entry)
         for callback in callbacks:
             with interruption.of_callback(): callback(progress, entry)
-    with _Interruption() as interruption, one_blas_thread(), _ProgressBar(task, progress, plan, bar) as shown:
+    with _Interruption() as interruption, one_blas_thread(), _Shown(task, progress, plan, bar) as shown:
         try:
             while not (_has_ended(plan, progress) or interruption.wanted):
                 seen_before, good = progress.seen, False
@@ -339,6 +359,8 @@ def fit(
                 if progress.step % plan.eval_every == 0:
                     progress, entry = trusted(validate)(task, progress, plan)
                     record(entry)
+                    written.add(progress.step)
+                    shown.validation(progress.step, entry)
                     recorder.write('speed', {'step': progress.step, **recorder.speed(progress, task.unit)})
                     good = progress.step in progress.watch.get('best.step', ())
                     if good: trusted(save_checkpoint)(_best_path(folder, progress.step), progress, settings or {})
@@ -362,7 +384,7 @@ class _Recorder:
         for name in ('history', 'speed'):
             path = folder / f'{name}.jsonl'
             write_whole(path, ''.join(json.dumps(e) + '\n' for e in read_history(path, progress.step)).encode())
-            self.files[name] = path.open('a', encoding='utf-8')
+        for name in ('history', 'speed'): self.files[name] = (folder / f'{name}.jsonl').open('a', encoding='utf-8')
 
     def write(self, name: str, entry: dict[str, Any]) -> None:
         "Add one line, and hand it to the system at once"
@@ -380,36 +402,58 @@ class _Recorder:
         for f in self.files.values(): f.close()
 
 # %% ../nbs/32_train.ipynb #2f715de4
-class _ProgressBar:
-    "A tqdm bar over a run's steps, with the smoothed loss and the units a second beside it"
+class _Shown:
+    "A run's progress: smoothed loss, validation loss and speed, beside a tqdm bar or in a line for each validation"
     def __init__(self, task: Task, progress: Progress, plan: TrainingPlan, show: bool) -> None:
         self.unit, self.step, self.steps = task.unit, progress.step, plan.steps
-        self.show = show and not _has_ended(plan, progress)
+        self.show, self.bar = show and not _has_ended(plan, progress), _bar_class()
         self.loss: float | None = None
+        self.validated = ''
         self.tqdm: Any = None
 
-    def __enter__(self) -> _ProgressBar:
+    def __enter__(self) -> _Shown:
         self.began, self.units = time.perf_counter(), 0
-        if self.show:
-            from tqdm.auto import tqdm      # only now: in a notebook without ipywidgets the import alone complains
-            self.tqdm = tqdm(total=self.steps, initial=self.step, unit='step', mininterval=0.5, dynamic_ncols=True)
+        if self.show and self.bar:
+            self.tqdm = self.bar(total=self.steps, initial=self.step, unit='step', mininterval=0.5, dynamic_ncols=True)
             self.tqdm.leave = self.tqdm.pos == 0        # inside another bar, it makes room for the next one
             if engine() == 'jit': self.tqdm.set_postfix_str('first step: compiling the kernels, if they are new')
         return self
 
     def __call__(self, loss: float, units: int) -> None:
         "One step further; the first one counts neither in the speed nor in the time left"
-        if self.tqdm is None: return
+        if not self.show: return
         if self.loss is None:
             self.loss, self.began = loss, time.perf_counter()
+            if self.tqdm is None: return
             self.tqdm.unpause()
             self.tqdm.n = self.tqdm.initial = self.tqdm.last_print_n = self.step + 1
-            self.tqdm.set_postfix_str(f'loss {loss:.3f}')
+            self.tqdm.set_postfix_str(self.words())
             return
         self.loss, self.units = 0.95 * self.loss + 0.05 * loss, self.units + units
-        rate = self.units / (time.perf_counter() - self.began)
-        self.tqdm.set_postfix_str(f'loss {self.loss:.3f}, {rate:,.0f} {self.unit}s/s', refresh=False)
+        if self.tqdm is None: return
+        self.tqdm.set_postfix_str(self.words(), refresh=False)
         self.tqdm.update()
+
+    def validation(self, step: int, entry: dict[str, Any]) -> None:
+        "A validation loss, that of averaged weights where there are any"
+        self.validated = f', validation loss {[*entry.values()][-1]:.3f}'
+        if self.show and self.tqdm is None:
+            print(f'step {step:,} of {self.steps:,}: {self.words()}', file=sys.stderr, flush=True)
+
+    def words(self) -> str:
+        "What stands beside the bar, or in a line"
+        rate = self.units / max(time.perf_counter() - self.began, 1e-9)
+        return f'loss {self.loss:.3f}{self.validated}' + (f', {rate:,.0f} {self.unit}s/s' if self.units else '')
 
     def __exit__(self, *error: object) -> None:
         if self.tqdm is not None: self.tqdm.close()
+
+# %% ../nbs/32_train.ipynb #ae5e20d9
+def _bar_class() -> Any:
+    "The tqdm bar for where we are: a notebook with widgets, another notebook, a terminal; None for any other place"
+    try: notebook = 'IPKernelApp' in sys.modules['IPython'].get_ipython().config
+    except (KeyError, AttributeError): notebook = False
+    if not (notebook or (sys.stderr is not None and sys.stderr.isatty())): return None
+    if notebook and importlib.util.find_spec('ipywidgets'): from tqdm.notebook import tqdm
+    else: from tqdm.std import tqdm
+    return tqdm

@@ -160,8 +160,8 @@ def test_the_part_of_the_machine_is_that_of_the_fastest_product():
 
 
 def test_a_tiny_benchmark_from_end_to_end(tmp_path):
-    done = run_command('--quick', '--contenders', 'numpy,textbook', '--sizes', '3,4,2,5 2,3,1,4', '--cells', 'lstm',
-                       '--tasks', 'train,infer,stream', '--rounds', 2,
+    done = run_command('--quick', '--implementations', 'numpy,textbook', '--sizes', '3,4,2,5 2,3,1,4',
+                       '--cells', 'lstm', '--tasks', 'train,infer,stream', '--rounds', 2,
                        '--json', tmp_path/'b.json', '--markdown', tmp_path/'b.md', cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
@@ -193,8 +193,8 @@ def test_the_first_losses_are_told(tmp_path):
 
 
 @pytest.mark.parametrize('args', [
-    ['--sizes', '1,2,3'], ['--sizes', '0,1,1,1'], ['--contenders', 'abacus'], ['--rounds', '-1'], ['--tasks', 'dream'],
-    ['--cells', 'neuron'], ['--json', 'none/b.json'], ['--markdown', '.']], ids=' '.join)
+    ['--sizes', '1,2,3'], ['--sizes', '0,1,1,1'], ['--implementations', 'abacus'], ['--rounds', '-1'],
+    ['--tasks', 'dream'], ['--cells', 'neuron'], ['--json', 'none/b.json'], ['--markdown', '.']], ids=' '.join)
 def test_nonsense_is_refused_in_one_line(args, tmp_path):
     done = run_command(*args, cwd=tmp_path)
     assert done.returncode == 2 and not done.stdout

@@ -1,4 +1,5 @@
 """The commands, each as a process of its own: what they refuse, what they leave on disk, how they stop and go on."""
+import io
 import json
 import os
 import shutil
@@ -15,15 +16,16 @@ import pytest
 from fastcore.docments import docments
 from safetensors.numpy import load_file
 
-from rnn_nbdev.cli import (_nats_and_bits, _optimizer_of, _schedule_of, _Settings, _settings_of, _stop_strings,
-                           _training_plan, _worst_places, rnn_eval, rnn_sample, rnn_train, train_text)
-from rnn_nbdev.files import load_arrays, save_arrays
+from rnn_nbdev.cli import (_HIDDEN, _NEW_NAMES, _nats_and_bits, _optimizer_of, _options, _parser_of, _schedule_of,
+                           _Settings, _settings_of, _stop_strings, _training_plan, _worst_places, rnn_eval, rnn_sample,
+                           rnn_train, run_command, train_text)
+from rnn_nbdev.files import load_arrays, locked, save_arrays
 from rnn_nbdev.optim import SGD, Adam, RMSProp, averaged_parameters
 from rnn_nbdev.text import load_model
 from rnn_nbdev.train import best_checkpoints, load_checkpoint, read_history
 
 SCRIPTS = Path(sys.executable).parent
-SMALL = ['--units', '16', '--embedding', '8', '--batch', '4', '--stretch', '12', '--rate', '0.02',
+SMALL = ['--units', '16', '--embedding', '8', '--batch', '4', '--bptt', '12', '--lr', '0.02',
          '--validate', '4', '--save', '5']
 
 # One thread: several small processes at once otherwise spin on each other's cores.
@@ -97,10 +99,10 @@ def test_help_says_what_every_option_is(tmp_path):
 
 def test_every_setting_is_an_option_that_says_its_default():
     words = docments(_Settings)
-    assert [*docments(rnn_train)][:-1] == [f.name for f in fields(_Settings)] + ['out', 'resume', 'quiet', 'version']
+    assert [*_options(rnn_train)] == ['out', 'resume', 'config', 'quiet'] + [f.name for f in fields(_Settings)]
     for f in fields(_Settings):
         said = f'{f.default} if not given' in words[f.name] or f'{f.default!r} (default)' in words[f.name]
-        assert said or (f.name in ('text', 'pattern') and 'if not given' in words[f.name]), f.name
+        assert said or (f.name in ('text', 'pattern', 'exclude') and 'if not given' in words[f.name]), f.name
 
 
 @pytest.mark.parametrize('name', ['rnn_train', 'rnn_sample', 'rnn_eval', 'rnn_bench'])
@@ -146,7 +148,7 @@ def test_sampling(trained, tmp_path):
 
 
 def test_evaluation_repeats_the_result(trained, texts, tmp_path):
-    said = command('rnn_eval', trained, cwd=tmp_path)
+    said = command('rnn_eval', trained, cwd=texts)
     loss = json.loads((trained/'result.json').read_text())['validation_loss']
     assert said.returncode == 0 and f'{loss:.3f} nats' in said.stdout
     assert command('rnn_eval', trained, '--text', texts/'other.txt', cwd=tmp_path).returncode == 0
@@ -159,16 +161,16 @@ BAD_TRAIN = {
     'empty file': (['--text', '{texts}/empty.txt'], 'empty'),
     'empty folder': (['--text', '{texts}/none'], 'no file matches'),
     'shorter than one window': (['--text', '{texts}/short.txt'], 'text'),
-    'shorter than a long window': (['--text', '{texts}/good.txt', '--stretch', '100000'], 'text'),
+    'shorter than a long window': (['--text', '{texts}/good.txt', '--bptt', '100000'], 'text'),
     'not UTF-8': (['--text', '{texts}/latin.txt'], '0xef at offset 13, line 2'),
     'a file where the folder should be': (['--text', '{texts}/good.txt', '--out', '{texts}/good.txt'], 'out'),
     'unwritable folder': (['--text', '{texts}/good.txt', '--out', '/proc/run'], '/proc'),
     'folder below a file': (['--text', '{texts}/good.txt', '--out', '{texts}/good.txt/run'], 'good.txt'),
     'folder that is not empty': (['--text', '{texts}/good.txt', '--out', '{texts}'], 'out'),
     'no units': (['--text', '{texts}/good.txt', '--units', '0'], 'units: got 0'),
-    'learning rate nan': (['--text', '{texts}/good.txt', '--rate', 'nan'], 'rate: got nan'),
+    'learning rate nan': (['--text', '{texts}/good.txt', '--lr', 'nan'], 'lr: got nan'),
     'resume nothing': (['--resume', 'nowhere'], 'resume'),
-    'resume elsewhere': (['--resume', '{trained}', '--out', 'new'], 'out'),
+    'resume with the text of another place': (['--resume', '{trained}'], 'give --text'),
     'resume with another text': (['--resume', '{trained}', '--text', '{texts}/other.txt'], 'text'),
     'resume with the default size, which is another': (['--resume', '{trained}', '--units', '256'], 'units: got 256'),
     'resume with fewer steps': (['--resume', '{trained}', '--steps', '4'], 'steps: got 4, but the run has taken 10'),
@@ -188,23 +190,24 @@ def test_bad_input_gets_one_line_and_leaves_nothing(case, texts, trained, tmp_pa
     assert (everything_in(texts), everything_in(trained)) == before
 
 
-GOOD = {'text': '{texts}/good.txt', 'units': 8, 'embedding': 4, 'batch': 4, 'stretch': 12, 'steps': 5}
+GOOD = {'text': '{texts}/good.txt', 'units': 8, 'embedding': 4, 'batch': 4, 'bptt': 12, 'steps': 5}
 OUTSIDE = {
-    'words': 'tokens cell optimizer schedule dtype errors', 1.0: 'dropout momentum average heldout',
-    0: 'layers units embedding batch stretch accumulate steps validate save heldout rate clip',
-    -1: 'steps halving warmup horizon plateau stop best seed dropout momentum average decay limit',
-    float('nan'): 'dropout momentum average heldout decay rate clip limit', float('inf'): 'rate clip limit decay'}
+    'words': 'tokens cell optimizer schedule dtype errors', 1.0: 'dropout momentum average validation',
+    0: 'layers units embedding batch bptt accumulate steps validate save validation lr clip',
+    -1: 'steps halflife warmup horizon plateau patience best seed dropout momentum average decay clipvalue',
+    float('nan'): 'dropout momentum average validation decay lr clip clipvalue',
+    float('inf'): 'lr clip clipvalue decay'}
 BAD_OPTIONS = {
     **{f'{name} {value}': ({name: value}, f'{name}: got {value!r}') for value in OUTSIDE
        for name in OUTSIDE[value].split()},
     'momentum of adam': ({'momentum': 0.9}, 'momentum'),
     'nesterov without momentum': ({'optimizer': 'nesterov'}, 'momentum'),
     'decay of sgd': ({'optimizer': 'sgd', 'decay': 0.1}, 'decay'),
-    'warm-up of a cycle': ({'schedule': 'cycle', 'warmup': 2}, 'warmup'),
+    'warm-up of a cycle': ({'schedule': 'onecycle', 'warmup': 2}, 'warmup'),
     'warm-up beyond the end': ({'schedule': 'cosine', 'warmup': 5}, 'warmup: got 5, expected fewer than 5'),
-    'a cycle too short': ({'schedule': 'cycle', 'steps': 3}, 'steps'),
-    'stairs without halving': ({'schedule': 'stairs', 'halving': 0}, 'halving'),
-    'horizon of halving': ({'horizon': 9}, 'horizon'),
+    'a cycle too short': ({'schedule': 'onecycle', 'steps': 3}, 'steps'),
+    'step decay without a half-life': ({'schedule': 'step', 'halflife': 0}, 'halflife'),
+    'horizon of exponential decay': ({'horizon': 9}, 'horizon'),
     'horizon before the last step': ({'schedule': 'cosine', 'horizon': 4}, 'steps: got 5'),
     'bytes of an empty file': ({'tokens': 'bytes', 'text': '{texts}/empty.txt'}, 'empty'),
     'bytes of no file': ({'tokens': 'bytes', 'text': '{texts}/nothing'}, 'no such file'),
@@ -324,7 +327,7 @@ def test_bad_sampling(args, word, texts, trained, tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_array(texts, tmp_path):
-    said = command('rnn_train', '--text', texts/'good.txt', '--out', 'run', '--quiet', *SMALL, '--rate', '1e38',
+    said = command('rnn_train', '--text', texts/'good.txt', '--out', 'run', '--quiet', *SMALL, '--lr', '1e38',
                    '--clip', '1e38', cwd=tmp_path)
     assert said.returncode == 1 and said.stderr.count('\n') == 1
     assert 'the loss is not finite; first bad array: ' in said.stderr and 'entries are not finite' in said.stderr
@@ -356,7 +359,8 @@ def test_the_same_seed_is_the_same_run(trained, texts, tmp_path):
 
 def test_a_run_goes_on_to_its_own_last_step(texts, tmp_path):
     "Taken up with nothing but --resume, as the message of Ctrl-C says"
-    process = running('--text', texts/'good.txt', '--out', tmp_path/'run', '--steps', 400, *SMALL)
+    shutil.copy(texts/'good.txt', tmp_path/'good.txt')
+    process = running('--text', tmp_path/'good.txt', '--out', tmp_path/'run', '--steps', 400, *SMALL)
     while len(read_history(tmp_path/'run'/'history.jsonl')) < 5: time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     process.communicate()
@@ -369,26 +373,26 @@ def test_a_run_goes_on_to_its_own_last_step(texts, tmp_path):
 @pytest.mark.parametrize('cell', ['rnn', 'lstm', 'gru'])
 def test_half_and_half_is_one_bit_for_bit(cell, texts, tmp_path):
     "7 steps, a new process, 7 more; enough of them to pass the end of the text, where the generator is asked"
-    begin = ['--text', texts/'good.txt', '--cell', cell, *SMALL, '--stretch', '150']
+    begin = ['--text', texts/'good.txt', '--cell', cell, *SMALL, '--bptt', '150']
     whole = command('rnn_train', *begin, '--out', 'whole', '--steps', 14, cwd=tmp_path)
     half = command('rnn_train', *begin, '--out', 'halves', '--steps', 7, cwd=tmp_path)
-    rest = command('rnn_train', '--resume', 'halves', '--steps', 14, cwd=tmp_path)
+    rest = command('rnn_train', '--resume', 'halves', '--text', texts/'good.txt', '--steps', 14, cwd=tmp_path)
     assert (whole.returncode, half.returncode, rest.returncode) == (0, 0, 0), rest.stderr
     a, b, _, _ = same_runs(tmp_path/'whole', tmp_path/'halves')
     assert a.rng.bit_generator.state == b.rng.bit_generator.state
 
 
-TINY = {'units': 8, 'embedding': 4, 'batch': 4, 'stretch': 20, 'rate': 0.02, 'validate': 3, 'save': 4, 'quiet': True}
+TINY = {'units': 8, 'embedding': 4, 'batch': 4, 'bptt': 20, 'lr': 0.02, 'validate': 3, 'save': 4, 'quiet': True}
 COMBINED = {
     'momentum, cosine with warm-up, dropout, three layers':
     {'optimizer': 'sgd', 'momentum': 0.9, 'schedule': 'cosine', 'warmup': 3, 'horizon': 14, 'dropout': 0.3,
      'layers': 3},
-    'nesterov, stairs, averaged weights, limits':
-    {'optimizer': 'nesterov', 'momentum': 0.5, 'schedule': 'stairs', 'halving': 4, 'average': 0.8, 'limit': 0.01},
-    'AdamW, cycle, bytes, accumulated, best':
-    {'decay': 0.1, 'schedule': 'cycle', 'horizon': 20, 'tokens': 'bytes', 'accumulate': 3, 'best': 2},
+    'nesterov, step decay, averaged weights, clipping by value':
+    {'optimizer': 'nesterov', 'momentum': 0.5, 'schedule': 'step', 'halflife': 4, 'average': 0.8, 'clipvalue': 0.01},
+    'AdamW, one-cycle, bytes, accumulated, best':
+    {'decay': 0.1, 'schedule': 'onecycle', 'horizon': 20, 'tokens': 'bytes', 'accumulate': 3, 'best': 2},
     'RMSProp, plateau, best of averaged, constant with warm-up, float64':
-    {'optimizer': 'rmsprop', 'schedule': 'constant', 'warmup': 5, 'rate': 0.3, 'plateau': 1, 'best': 1, 'average': 0.9,
+    {'optimizer': 'rmsprop', 'schedule': 'constant', 'warmup': 5, 'lr': 0.3, 'plateau': 1, 'best': 1, 'average': 0.9,
      'dtype': 'float64', 'cell': 'gru'},
 }
 
@@ -398,7 +402,7 @@ def test_half_and_half_is_one_with_every_option(case, texts, tmp_path):
     how = {**TINY, **COMBINED[case], 'text': str(texts/'good.txt')}
     train_text(tmp_path/'whole', steps=14, **how)
     train_text(tmp_path/'halves', steps=7, **how)
-    train_text(resume=tmp_path/'halves', steps=14, quiet=True)
+    train_text(resume=tmp_path/'halves', text=how['text'], steps=14, quiet=True)
     a, b, first, second = same_runs(tmp_path/'whole', tmp_path/'halves')
     assert a.rng.bit_generator.state == b.rng.bit_generator.state
     assert first['settings'] == second['settings'] and all(first['settings'][n] == how[n] for n in COMBINED[case])
@@ -417,11 +421,11 @@ def test_settings_that_a_run_was_started_with_can_not_be_changed(texts, tmp_path
 
 
 def test_the_options_reach_the_plan():
-    numbers = {'clip': 2.0, 'accumulate': 3, 'average': 0.9, 'plateau': 4, 'stop': 2, 'validate': 7, 'save': 9}
-    plan = _training_plan(_Settings(limit=0.5, **numbers))
+    numbers = {'clip': 2.0, 'accumulate': 3, 'average': 0.9, 'plateau': 4, 'patience': 2, 'validate': 7, 'save': 9}
+    plan = _training_plan(_Settings(clipvalue=0.5, **numbers))
     assert (plan.max_value, plan.max_norm, plan.accumulate, plan.average.decay) == (0.5, 2.0, 3, 0.9)
     assert (plan.plateau.validations, plan.stop.validations, plan.eval_every, plan.save_every) == (3, 1, 7, 9)
-    assert plan.keep_best == 1 and _training_plan(_Settings(best=3, stop=1)).keep_best == 3
+    assert plan.keep_best == 1 and _training_plan(_Settings(best=3, patience=1)).keep_best == 3
     nothing = _training_plan(_Settings())
     assert (nothing.max_value, nothing.average, nothing.plateau, nothing.stop, nothing.keep_best) == (None,) * 4 + (0,)
 
@@ -431,19 +435,19 @@ def test_the_options_reach_optimizer_and_schedule():
     assert _optimizer_of(_Settings(optimizer='sgd', momentum=0.5)) == SGD(momentum=0.5)
     assert _optimizer_of(_Settings(optimizer='nesterov', momentum=0.5)) == SGD(momentum=0.5, nesterov=True)
     assert _optimizer_of(_Settings(optimizer='rmsprop')) == RMSProp()
-    def rates(*steps, **how): return [round(_schedule_of(_Settings(rate=1.0, **how))(step), 6) for step in steps]
+    def rates(*steps, **how): return [round(_schedule_of(_Settings(lr=1.0, **how))(step), 6) for step in steps]
     assert rates(0, 500, 1000) == [1, 0.5, 0.25]
-    assert rates(0, 9999, schedule='constant') == rates(0, 9, halving=0) == [1, 1]
-    assert rates(0, 9, 10, 20, schedule='stairs', halving=10) == [1, 1, 0.5, 0.25]
+    assert rates(0, 9999, schedule='constant') == rates(0, 9, halflife=0) == [1, 1]
+    assert rates(0, 9, 10, 20, schedule='step', halflife=10) == [1, 1, 0.5, 0.25]
     assert rates(0, 50, 100, schedule='cosine', steps=100) == rates(0, 50, 100, schedule='cosine', horizon=100, steps=9)
     assert rates(0, 50, 100, schedule='cosine', steps=100) == [1, 0.5, 0]
     assert rates(0, 3, 4, 54, 104, schedule='cosine', steps=104, warmup=4) == [0.25, 1, 1, 0.5, 0]
-    cycle = rates(*range(100), schedule='cycle', steps=100)
+    cycle = rates(*range(100), schedule='onecycle', steps=100)
     assert max(cycle) == 1 and cycle[0] == 0.04 and cycle[-1] < 1e-5
 
 
 def test_a_run_ends_early_and_leaves_its_best_weights(texts, tmp_path):
-    folder, _ = train_text(tmp_path/'run', text=str(texts/'good.txt'), steps=400, stop=2, **{**TINY, 'rate': 0.5})
+    folder, _ = train_text(tmp_path/'run', text=str(texts/'good.txt'), steps=400, patience=2, **{**TINY, 'lr': 0.5})
     losses = {e['step']: e['validation_loss'] for e in read_history(folder/'history.jsonl') if 'validation_loss' in e}
     best = min(losses, key=losses.get)
     result = json.loads((folder/'result.json').read_text())
@@ -509,11 +513,12 @@ def test_the_share_of_unknown_characters_is_told(trained, tmp_path, capsys):
     assert '42.86% of the predictions are of 2 different characters' in said and 'lower bound' in said
 
 
-def test_a_model_that_learned_nothing_is_told(texts, tmp_path, capsys):
+def test_a_model_that_learned_nothing_is_told(texts, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(texts)
     run, how = tmp_path/'run', {**TINY, 'steps': 9, 'text': str(texts/'good.txt')}
-    how.update(rate=1e38, clip=1e38)
+    how.update(lr=1e38, clip=1e38)
     with pytest.raises(SystemExit) as end: rnn_train(out=str(run), **how)
-    assert end.value.code == 1 and 'a lower --rate or a --warmup' in capsys.readouterr().err
+    assert end.value.code == 1 and 'a lower --lr or a --warmup' in capsys.readouterr().err
     for use in (rnn_sample, rnn_eval):
         use(run=str(run))
         said = capsys.readouterr().err
@@ -524,9 +529,10 @@ def test_a_run_is_measured_and_goes_on_in_another_folder(texts, tmp_path, monkey
     monkeypatch.chdir(texts)
     train_text(tmp_path/'run', **{**TINY, 'steps': 5, 'text': 'good.txt'})
     monkeypatch.chdir(tmp_path)
-    rnn_eval(run='run')
-    assert 'good.txt, validation set' in capsys.readouterr().out
+    assert 'give --text' in refused(rnn_eval, capsys, run='run')
     monkeypatch.chdir(texts)
+    rnn_eval(run=str(tmp_path/'run'))
+    assert 'good.txt, validation set' in capsys.readouterr().out
     train_text(resume=tmp_path/'run', text='good.txt', quiet=True)
     assert capsys.readouterr().err == '', 'a run that has ended draws no bar'
 
@@ -537,6 +543,208 @@ def test_bytes_that_are_no_text_are_written_as_they_are(tmp_path):
     sample = [str(SCRIPTS/'rnn_sample'), str(run), '--prompt', 'ü', '--length', '50', '--temperature', '1']
     said = subprocess.run(sample, capture_output=True, env=ENVIRONMENT, timeout=60).stdout
     assert len(said) == 52 and said.startswith('ü'.encode()) and '�'.encode() not in said
+
+
+# ------------------------------------------------------------------------------------- the command line, files, folders
+
+def test_half_of_the_settings_is_shown_and_all_are_accepted(capsys):
+    with pytest.raises(SystemExit): run_command('rnn_train', ['--help'])
+    said = capsys.readouterr().out
+    shown = {f.name for f in fields(_Settings) if f'--{f.name} ' in said}
+    assert {f.name for f in fields(_Settings)} - shown == {*_HIDDEN} and len(shown) == 17
+    assert all(f'{name},' in said or f'{name}.' in said for name in _HIDDEN) and '--config' in said
+    known = _parser_of(rnn_train).parse_args([w for name in _HIDDEN for w in (f'--{name}', '1')])
+    assert len(vars(known)) == len(_HIDDEN)
+
+
+@pytest.mark.parametrize('words, expected', [
+    (['--prompt', '-item'], '-item'), (['--prompt=--'], '--'), (['--prompt', '--'], '--'),
+    (['--pro', '--length'], '--length'), (['--prompt=-5'], '-5'), (['--prompt', '-h'], '-h')])
+def test_what_begins_with_a_dash_is_a_prompt(words, expected, dashed, capsys):
+    run_command('rnn_sample', [*words, dashed, '--length', '3'])
+    out = capsys.readouterr().out
+    assert out.startswith(expected) and len(out) == len(expected) + 4
+
+
+@pytest.mark.parametrize('words', [['--stop', '--'], ['--stop=--']])
+def test_what_begins_with_a_dash_is_a_stop_string(words, dashed, capsys):
+    run_command('rnn_sample', [dashed, '--temperature', '1', '--length', '3000'])
+    free = capsys.readouterr().out
+    run_command('rnn_sample', [dashed, '--temperature', '1', '--length', '3000', *words])
+    assert '--' in free and capsys.readouterr().out == free[:free.index('--')] + '\n'
+
+
+@pytest.fixture(scope='module')
+def dashed(tmp_path_factory):
+    "A model of a text with dashes and Greek letters, among others"
+    folder = tmp_path_factory.mktemp('dashed')
+    (folder/'text').write_text('--length5 -item -h ένα\n' * 60 + '-' * 900, encoding='utf-8')
+    return str(train_text(folder/'run', text=folder/'text', steps=2, **TINY)[0])
+
+
+@pytest.mark.parametrize('encoding', ['cp1252', 'ascii'])
+def test_characters_that_stdout_cannot_hold_are_replaced(encoding, dashed, capsys, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, 'stdout', io.TextIOWrapper(written, encoding=encoding))
+    rnn_sample(run=dashed, prompt='ένα', length=5)
+    monkeypatch.chdir(Path(dashed).parent)
+    rnn_eval(run='run', worst=5)
+    train_text(resume='run', steps=3)
+    run_command('rnn_sample', [dashed, '--prompt', 'ένα'])
+    sys.stdout.flush()
+    said = written.getvalue()
+    assert said.startswith(b'???') and b'3 steps' in said and said.count(b'???') >= 2
+
+
+def test_old_names_are_accepted_with_a_note(texts, tmp_path, capsys):
+    old = ['--stretch', '20', '--heldout', '0.2', '--rate', '0.01', '--halving', '3', '--limit', '1.5', '--stop', '4']
+    words = ['--units', '8', '--batch', '4', '--steps', '2', '--schedule', 'stairs', '--quiet']
+    run_command('rnn_train', [str(texts/'good.txt'), *old, *words, '--out', str(tmp_path/'run')])
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f'{name} is now {new}' for name, new in _NEW_NAMES.items()] + ['schedule stairs is now step']
+    s = json.loads((tmp_path/'run/settings.json').read_text())['settings']
+    assert [s[name] for name in _NEW_NAMES.values()] == [20, 0.2, 0.01, 3, 1.5, 4] and s['schedule'] == 'step'
+    was = {**{new: s[new] for new in ('units', 'steps')}, **{old: s[new] for old, new in _NEW_NAMES.items()}}
+    assert _settings_of({**was, 'schedule': 'stairs'}, {}) == _Settings(**{n: s[n] for n in (
+        'units', 'steps', 'schedule', *_NEW_NAMES.values())}), 'a checkpoint of that time'
+    assert capsys.readouterr().err == ''
+    assert 'lr, too' in refused(rnn_train, capsys, rate=0.1, lr=0.1)
+
+
+@pytest.mark.parametrize('name, contents', [
+    ('c.toml', 'units = 9\nlr = 0.5\noptimizer = "sgd"\nmomentum = 0.5'),
+    ('c.json', '{"units": 9, "lr": 0.5, "optimizer": "sgd", "momentum": 0.5}'),
+    ('settings.json', '{"settings": {"units": 9, "optimizer": "sgd", "momentum": 0.5, "text": "/dev/zero"}}')])
+def test_a_file_of_settings(name, contents, texts, tmp_path):
+    (tmp_path/name).write_text(contents)
+    how = {**TINY, 'text': texts/'good.txt', 'steps': 1, 'config': tmp_path/name}
+    del how['units']
+    s = json.loads((train_text(tmp_path/'run', **how)[0]/'settings.json').read_text())['settings']
+    assert (s['units'], s['optimizer'], s['momentum']) == (9, 'sgd', 0.5) and s['text'] == str(texts/'good.txt')
+    assert s['lr'] == TINY['lr'], 'what is given counts more'
+
+
+@pytest.mark.parametrize('name, contents, word', [
+    ('c.toml', 'unit = 9', "got ['unit'], expected some of"), ('c.toml', 'units = ', 'config: '),
+    ('c.json', '[1]', 'got [1]'), ('c.json', '{"units": "9"}', "units: got '9'"),
+    ('c.json', '[' * 100_000, 'config: '), ('c.toml', 'a\0', 'config: ')], ids=range(6))
+def test_a_bad_file_of_settings_is_refused(name, contents, word, tmp_path, capsys):
+    (tmp_path/name).write_text(contents)
+    assert word in refused(rnn_train, capsys, config=str(tmp_path/name))
+
+
+def test_what_does_not_change_the_steps_may_change(texts, tmp_path, capsys, monkeypatch):
+    "A moved run, a moved text, other checkpoints and validations: the weights are those of a run that went through"
+    how = {**TINY, 'steps': 8}
+    (tmp_path/'old').mkdir()
+    shutil.copy(texts/'good.txt', tmp_path/'old/t.txt')
+    train_text(tmp_path/'whole', text=tmp_path/'old/t.txt', **how)
+    train_text(tmp_path/'old/run', text=tmp_path/'old/t.txt', **{**how, 'steps': 4})
+    (tmp_path/'old').rename(tmp_path/'new')
+    run, text = str(tmp_path/'new/run'), str(tmp_path/'new/t.txt')
+    assert 'give --text' in refused(rnn_train, capsys, resume=run, steps=8)
+    assert 'SHA-256' in refused(rnn_train, capsys, resume=run, text=str(texts/'other.txt'))
+    before = everything_in(tmp_path/'new/run')
+    changed = {'save': 3, 'validate': 2, 'best': 1, 'pattern': '*.txt'}
+    rnn_train(resume=run, text=text, out=str(tmp_path/'moved'), steps=8, quiet=True, **changed)
+    assert everything_in(tmp_path/'new/run') == before, 'the run stays, another goes on'
+    one, other = (load_checkpoint(tmp_path/name/'checkpoint.safetensors')[0] for name in ('whole', 'moved'))
+    assert all(np.array_equal(w, other.parameters[name]) for name, w in one.parameters.items())
+    s = json.loads((tmp_path/'moved/settings.json').read_text())['settings']
+    assert {name: s[name] for name in changed} == changed and s['text'] == text
+    monkeypatch.chdir(tmp_path)
+    train_text(resume='moved')
+    assert 'nothing left to train: all 8 steps are taken' in capsys.readouterr().out
+    train_text(tmp_path/'waits', text=text, patience=5, **how)
+    assert 'validate: got 2' in refused(rnn_train, capsys, resume='waits', validate=2)
+
+
+@pytest.mark.parametrize(
+    'path', ['/dev/zero', '/etc/passwd', '/', 'fifo', '../elsewhere', 'link', 'x\0', 3, 'n' * 5000])
+def test_a_path_that_a_checkpoint_names_is_not_read(path, copy, capsys, monkeypatch):
+    here = copy.parent/'here'
+    here.mkdir()
+    os.mkfifo(here/'fifo')
+    (copy.parent/'elsewhere').write_text('secret ' * 100)
+    (here/'link').symlink_to('/etc/passwd')
+    monkeypatch.chdir(here)
+    arrays, about = load_arrays(copy/'checkpoint.safetensors', 'rnn_nbdev checkpoint 1')
+    about['settings']['settings']['text'] = path
+    save_arrays(copy/'checkpoint.safetensors', arrays, about, 'rnn_nbdev checkpoint 1')
+    for said in (refused(rnn_train, capsys, resume=str(copy)), refused(rnn_eval, capsys, run=str(copy))):
+        assert ('give --text' if isinstance(path, str) else 'text: got 3') in said
+
+
+@pytest.mark.parametrize('make', [lambda p: p.symlink_to('/dev/zero'), os.mkfifo, lambda p: os.truncate(p, 2**40)
+                                  if p.touch() is None else None], ids=['link', 'pipe', 'huge'])
+@pytest.mark.parametrize('name', ['checkpoint.safetensors', 'weights.safetensors', 'history.jsonl'])
+def test_no_link_pipe_or_huge_file_of_a_run_is_opened(name, make, copy, texts, capsys):
+    (copy/name).unlink()
+    make(copy/name)
+    words = 'expected a regular file', 'expected at most'
+    if name == 'weights.safetensors':
+        for command in (rnn_sample, rnn_eval): assert any(w in refused(command, capsys, run=str(copy)) for w in words)
+        return
+    with pytest.raises(ValueError, match='|'.join(words)):
+        train_text(resume=copy, text=texts/'good.txt', quiet=True, steps=20)
+    if name == 'checkpoint.safetensors': rnn_sample(run=str(copy), length=3)      # the weights are good
+
+
+def test_one_process_at_a_time(copy, texts, capsys):
+    before = everything_in(copy)
+    with locked(copy):
+        said = refused(rnn_train, capsys, resume=str(copy), text=str(texts/'good.txt'), steps=20)
+        assert f'{copy}: in use by process {os.getpid()}, since 20' in said
+        (copy/'.lock').unlink()
+    assert everything_in(copy) == before
+    (copy/'.lock').write_text('process 1, since long ago')       # of a process that was killed
+    train_text(resume=copy, text=texts/'good.txt', quiet=True, steps=11)
+    assert load_checkpoint(copy/'checkpoint.safetensors')[0].step == 11 and not (copy/'.lock').exists()
+
+
+def test_a_run_of_a_folder_lists_its_files(tmp_path):
+    for name in ('a/1.txt', 'a/2.txt', 'a/3.log'):
+        (tmp_path/name).parent.mkdir(exist_ok=True)
+        (tmp_path/name).write_text(f'text of {name}\n' * 40)
+    before = os.umask(0o077)
+    try: run, _ = train_text(tmp_path/'run', text=tmp_path/'a', exclude='*.log', steps=1, **TINY)
+    finally: os.umask(before)
+    assert sorted((run/'files.txt').read_text().split()) == ['1.txt', '2.txt']
+    assert run.stat().st_mode & 0o777 == 0o700 and (run/'files.txt').stat().st_mode & 0o777 == 0o600
+
+
+def test_a_validation_loss_is_the_same_everywhere(tmp_path, capsys, monkeypatch):
+    letters = np.random.default_rng(0).choice([*'abcde \n'], 300_000)
+    (tmp_path/'t.txt').write_text(''.join(letters))
+    run, _ = train_text(tmp_path/'run', text=tmp_path/'t.txt', validation=0.5, **{**TINY, 'steps': 3})
+    result = json.loads((run/'result.json').read_text())
+    assert np.isclose(read_history(run/'history.jsonl')[-1]['validation_loss'], result['validation_loss'], rtol=1e-9)
+    monkeypatch.chdir(tmp_path)
+    rnn_eval(run='run')
+    said = capsys.readouterr().out
+    assert f"{result['validation_loss']:.3f} nats" in said and f"over {result['chars']:,} predictions" in said
+    assert 131_000 < result['chars'] < 131_072
+
+
+def test_compiled_kernels_are_told_of_once(texts, tmp_path, capsys, monkeypatch):
+    summary = json.loads((Path(__file__).parent.parent/'nbs/results.json').read_text())['older']['summary']
+    ratio, = (row['jit']['mean'] / row['numpy']['mean'] for row in summary if row['what'] == 'character model, PyTorch')
+    for has in (True, False):
+        monkeypatch.setattr('rnn_nbdev.cli.has_numba', lambda has=has: has)
+        train_text(tmp_path/str(has), text=texts/'good.txt', **{**TINY, 'steps': 1, 'quiet': False})
+        said = capsys.readouterr().out
+        assert said.count(f"{ratio:.1f} times as fast: pip install 'rnn_nbdev[fast]', or `make fast`") == (not has)
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_at_any_moment_is_no_traceback(number, texts, tmp_path):
+    for wait in (0.1, 0.4, 1.0, 2.0):
+        process = running(texts/'good.txt', '--out', tmp_path/str(wait), '--steps', 100_000, *SMALL)
+        time.sleep(wait)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=120)
+        assert process.returncode in (130, -number) and 'Traceback' not in said, said
+        if (tmp_path/str(wait)).exists(): load_checkpoint(tmp_path/str(wait)/'checkpoint.safetensors')
 
 
 # -------------------------------------------------------------------------------------------------------------- writing
@@ -605,7 +813,7 @@ def test_a_kill_leaves_the_last_checkpoint_whole(texts, tmp_path):
     process.kill()
     process.communicate()
     for wait in (0.0, 0.013, 0.03, 0.07, 0.15):
-        process = running('--resume', folder, '--quiet')
+        process = running('--resume', folder, '--text', texts/'good.txt', '--quiet')
         lines = len(read_history(folder/'history.jsonl'))
         until = time.monotonic() + 60
         while len(read_history(folder/'history.jsonl')) <= lines + 3 and time.monotonic() < until:
@@ -627,7 +835,7 @@ def test_after_a_kill_the_history_is_that_of_a_run_that_was_not_killed(texts, tm
     step = load_checkpoint(tmp_path/'killed'/'checkpoint.safetensors')[0].step
     about = json.loads((tmp_path/'killed'/'settings.json').read_text())
     assert about['settings']['steps'] == 100000
-    process = running('--resume', tmp_path/'killed', '--quiet')
+    process = running('--resume', tmp_path/'killed', '--text', texts/'good.txt', '--quiet')
     while process.poll() is None and len(read_history(tmp_path/'killed'/'history.jsonl')) < step + 12:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)

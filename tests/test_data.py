@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnn_nbdev import data, problems
+from rnn_nbdev import data, problems, reber
 from rnn_nbdev.text import read_bytes
 
 folder = Path(data.__file__).parent/'datasets'
@@ -117,6 +117,56 @@ def test_a_folder_is_read_in_an_order_that_its_names_decide(tmp_path):
     assert text.characters.split() == expected and text.files == 4
 
 
+@pytest.mark.parametrize('how, expected', [
+    ({}, 'a.txt b.md sub/a.txt sub/deep/c.log'), ({'pattern': '*.txt'}, 'a.txt sub/a.txt'),
+    ({'pattern': '*.md|*.log'}, 'b.md sub/deep/c.log'), ({'pattern': 'deep/*'}, 'sub/deep/c.log'),
+    ({'pattern': 'sub/**/*.log'}, 'sub/deep/c.log'), ({'exclude': 'sub'}, 'a.txt b.md'),
+    ({'exclude': '*.txt|deep'}, 'b.md'), ({'pattern': '*.txt', 'exclude': 'sub/a.*'}, 'a.txt')])
+def test_patterns_say_which_files_of_a_folder_are_read_and_nothing_is_read_twice(how, expected, tmp_path):
+    folder = tmp_path/'all'
+    for name in ('a.txt', 'b.md', 'sub/a.txt', 'sub/deep/c.log', '.git/config', 'sub/.hidden.txt'):
+        (folder/name).parent.mkdir(parents=True, exist_ok=True)
+        (folder/name).write_text(f'{name}\n')
+    for link, target in {'0.txt': folder/'a.txt', 'loop': folder, 'sub/up': tmp_path, 'again': folder/'sub',
+                         '0.fifo': '/dev/zero'}.items(): (folder/link).symlink_to(target)
+    for read in (data.read_text, read_bytes):
+        text = read(folder, **how)
+        assert sorted(text.names) == expected.split() and text.files == len(text.names)
+        contents = text.contents if isinstance(text.contents, str) else text.contents.decode()
+        assert contents.split() == [*text.names], 'the names stand in the order of the contents'
+    with pytest.raises(ValueError, match=r"no file matches '\*' and not '\*\.\*' in folder"):
+        data.read_text(folder, exclude='*.*')
+
+
+def test_links_to_what_lies_elsewhere_are_read_once(tmp_path):
+    for name in ('here', 'there'): (tmp_path/name).mkdir()
+    (tmp_path/'there/x.txt').write_text('x')
+    for link, target in {'one': 'there', 'two': 'there', 'x.txt': 'there/x.txt'}.items():
+        (tmp_path/'here'/link).symlink_to(tmp_path/target)
+    assert data.read_text(tmp_path/'here').files == 1
+    (tmp_path/'there/y.txt').write_text('y')
+    assert data.read_text(tmp_path/'here', exclude='x.txt').contents == 'y\n'
+
+
+@pytest.mark.parametrize('errors', ['strict', 'replace'])
+@pytest.mark.parametrize('contents, words', [
+    *(('Ένα, two\n'.encode(codec), f'got {codec[:6].upper()}, expected UTF-8')
+      for codec in ('utf-16', 'utf-16-le', 'utf-16-be', 'utf-32', 'utf-32-le', 'utf-32-be')),
+    (b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR', 'a binary file: zero byte at offset 8'),
+    (b'text\n' * 2000 + b'\0', 'offset 10000')])
+def test_what_is_no_text_is_named(contents, words, errors, tmp_path):
+    (tmp_path/'file').write_bytes(contents)
+    (tmp_path/'good').write_text('good')
+    for path in (tmp_path, tmp_path/'file'):
+        with pytest.raises(ValueError, match=f'^{tmp_path}/file: .*{words}'): data.read_text(path, errors)
+    assert data.read_text(tmp_path, errors, exclude='file').contents == 'good\n'
+
+
+def test_a_device_is_no_text():
+    for read in (data.read_text, read_bytes):
+        with pytest.raises(ValueError, match=r'^text: /dev/zero is a device'): read('/dev/zero')
+
+
 def test_a_text_says_where_it_came_from(tmp_path):
     (tmp_path/'a.txt').write_text('one and two')
     for read, unit in ((data.read_text, 'characters'), (read_bytes, 'bytes')):
@@ -184,9 +234,9 @@ PLAIN = {  # name -> a call with generator, examples, length and number type
     'copying': lambda rng, m, T, dtype=np.float64: problems.copying_problem(rng, m, T, dtype=dtype),
     'order 2': lambda rng, m, T, dtype=np.float64: problems.temporal_order_problem(rng, m, T, 2, dtype),
     'order 3': lambda rng, m, T, dtype=np.float64: problems.temporal_order_problem(rng, m, T, 3, dtype),
-    'Reber': lambda rng, m, T, dtype=np.float64: problems.grammar_problem(rng, m, dtype=dtype),
-    'embedded': lambda rng, m, T, dtype=np.float64: problems.grammar_problem(rng, m, EMBEDDED, dtype)}
-EMBEDDED = problems._embed(problems._REBER)
+    'Reber': lambda rng, m, T, dtype=np.float64: reber.grammar_problem(rng, m, dtype=dtype),
+    'embedded': lambda rng, m, T, dtype=np.float64: reber.grammar_problem(rng, m, EMBEDDED, dtype)}
+EMBEDDED = reber._embed(reber._REBER)
 by_problem = pytest.mark.parametrize('make', PLAIN.values(), ids=PLAIN.keys())
 
 
@@ -214,15 +264,15 @@ def test_a_problem_has_the_packages_notation(make, dtype):
 
 
 @pytest.mark.parametrize(('call', 'words'), [
-    (lambda r: problems.grammar_problem(r, 1, ((),)), 'grammar: got () at state 0, expected letters with '
+    (lambda r: reber.grammar_problem(r, 1, ((),)), 'grammar: got () at state 0, expected letters with '
      'states, one or more'),
-    (lambda r: problems.grammar_string(r, ((('Q', 1),),)), "grammar: got (('Q', 1),) at state 0, expected letters with"
+    (lambda r: reber.grammar_string(r, ((('Q', 1),),)), "grammar: got (('Q', 1),) at state 0, expected letters with"
      ' states, one or more'),
-    (lambda r: problems.grammar_losses(((('B', 0),),)), 'grammar: got a state without a way to the end, expected a way '
+    (lambda r: reber.grammar_losses(((('B', 0),),)), 'grammar: got a state without a way to the end, expected a way '
      'from each'),
-    (lambda r: problems.grammar_accepts('B', 'REBER'), 'grammar: got str, expected a tuple of states'),
-    (lambda r: problems._grammar_states('BTB'), "text: got 'B' at 2 in 'BTB', expected S or X"),
-    (lambda r: problems._grammar_states('BTXSET'), "text: got 'T' at 5 in 'BTXSET', expected its end")])
+    (lambda r: reber.grammar_accepts('B', 'REBER'), 'grammar: got str, expected a tuple of states'),
+    (lambda r: reber._grammar_states('BTB'), "text: got 'B' at 2 in 'BTB', expected S or X"),
+    (lambda r: reber._grammar_states('BTXSET'), "text: got 'T' at 5 in 'BTXSET', expected its end")])
 def test_grammars_that_make_no_sense_are_refused(call, words):
     with pytest.raises(ValueError, match=f'^{re.escape(words)}$'): call(np.random.default_rng(0))
 
@@ -314,25 +364,25 @@ def strings_up_to(grammar, n: int) -> set[str]:
 
 
 def test_the_embedded_grammar_is_rebers_between_equal_letters():
-    inner, outer = strings_up_to(problems._REBER, 12), strings_up_to(EMBEDDED, 16)
+    inner, outer = strings_up_to(reber._REBER, 12), strings_up_to(EMBEDDED, 16)
     assert outer == {f'B{c}{text}{c}E' for c in 'TP' for text in inner} and len(inner) > 100
     for text in sorted(outer)[:200]:
-        assert problems.grammar_accepts(text, EMBEDDED) and not problems.grammar_accepts(text)
+        assert reber.grammar_accepts(text, EMBEDDED) and not reber.grammar_accepts(text)
         swapped = text[:-2] + {'T': 'P', 'P': 'T'}[text[-2]] + 'E'
-        assert not problems.grammar_accepts(swapped, EMBEDDED)
-    assert not any(map(problems.grammar_accepts, ('', 'B', 'BTXS', 'BTXSEE', 'btxse')))
+        assert not reber.grammar_accepts(swapped, EMBEDDED)
+    assert not any(map(reber.grammar_accepts, ('', 'B', 'BTXS', 'BTXSEE', 'btxse')))
 
 
 @settings(max_examples=200)
 @given(st.text(alphabet='BTPSXVE', max_size=8))
 def test_accepting_is_being_one_of_the_strings(text):
-    for grammar in (problems._REBER, EMBEDDED):
-        assert problems.grammar_accepts(text, grammar) == (text in strings_up_to(grammar, 8))
+    for grammar in (reber._REBER, EMBEDDED):
+        assert reber.grammar_accepts(text, grammar) == (text in strings_up_to(grammar, 8))
 
 
-@pytest.mark.parametrize('grammar', [problems._REBER, EMBEDDED])
+@pytest.mark.parametrize('grammar', [reber._REBER, EMBEDDED])
 def test_legal_letters_are_those_with_which_a_string_goes_on(grammar):
-    x, targets, legal, lengths = problems.grammar_problem(np.random.default_rng(4), 300, grammar)
+    x, targets, legal, lengths = reber.grammar_problem(np.random.default_rng(4), 300, grammar)
     every = strings_up_to(grammar, 18)
     after: dict[str, set[str]] = {}
     for text in every:
@@ -345,7 +395,7 @@ def test_legal_letters_are_those_with_which_a_string_goes_on(grammar):
     assert not legal[:, np.arange(legal.shape[2]) >= lengths[:, None]].any()
 
 
-@pytest.mark.parametrize('grammar', [problems._REBER, EMBEDDED])
+@pytest.mark.parametrize('grammar', [reber._REBER, EMBEDDED])
 def test_least_losses_follow_from_walking_the_grammar(grammar):
     "The share of all strings at each state, letter by letter, until none is left; no linear system"
     at = {(0, ''): 1.0}
@@ -364,4 +414,4 @@ def test_least_losses_follow_from_walking_the_grammar(grammar):
     after = {a: sum(n for (first, _), n in pairs.items() if first == a) for a, _ in pairs}
     without = -sum(n*np.log(n/after[a]) for (a, _), n in pairs.items())
     expected = with_memory/letters, without/letters, letters
-    assert np.abs(np.array(problems.grammar_losses(grammar)) - expected).max() < 1e-9
+    assert np.abs(np.array(reber.grammar_losses(grammar)) - expected).max() < 1e-9

@@ -1,5 +1,7 @@
 "The forecaster: baseline, weighted sum, quantiles, calibration, origins, times, files, and what is refused."
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -9,13 +11,14 @@ from sklearn.model_selection import TimeSeriesSplit, cross_val_score
 from sklearn.preprocessing import StandardScaler
 
 from rnn_nbdev import forecast
-from rnn_nbdev.forecast import (Forecaster, _moved_quantiles, _quantile_shifts, quantile_loss, rolling_origin,
-                                seasonal_naive, skill)
+from rnn_nbdev.forecast import (Forecaster, _calibrated, _interval_factors, quantile_loss, rolling_origin,
+                                seasonal_naive, series_from, skill)
 
 t = np.arange(120)
 series = 5 + 3 * np.sin(2 * np.pi * t / 12) + 0.1 * t
 hour = np.column_stack([np.sin(2 * np.pi * t / 12), np.cos(2 * np.pi * t / 12)])
-brief = Forecaster(horizon=6, season=12, window=12, units=6, steps=40, members=1, noise=0.02, dropout=0, random_state=0)
+brief = Forecaster(horizon=6, season=12, window=12, units=6, linear=0.5, steps=40, members=1, noise=0.02, dropout=0,
+                   calibration=0, random_state=0)
 
 
 def test_the_baseline_repeats_the_last_season():
@@ -117,7 +120,7 @@ def test_correction_moves_the_intervals_and_nothing_else():
 def test_the_correction_is_the_past_errors_of_networks_that_had_not_seen_them():
     "Each origin's errors are those of a forecaster that ended there"
     fitted = clone(calibrated).fit(hour[:100], series[:100])
-    distances = fitted._distances()
+    distances = fitted.plan_.distances(6)
     assert distances.tolist() == list(range(6, 24, 2))
     by_end = {end: clone(brief).fit(hour[:end], series[:end]) for end in (78, 100)}       # the rehearsal, and itself
     for later in (fitted, fitted.extended(hour[100:106], series[100:106]), fitted.extended(hour[100:], series[100:])):
@@ -127,7 +130,8 @@ def test_the_correction_is_the_past_errors_of_networks_that_had_not_seen_them():
             known = slice(end, origin)
             f = by_end[end].extended(hour[known], series[known]) if origin > end else by_end[end]
             errors.append(series[origin:origin + 6] - f.forecast(hour[origin:origin + 6]).quantiles)
-        np.testing.assert_allclose(later._past_errors(), np.stack(errors, axis=1), atol=1e-9)
+        quantiles, came = later._past()
+        np.testing.assert_allclose(came - quantiles, np.stack(errors, axis=1), atol=1e-9)
 
 
 def test_what_comes_later_changes_nothing():
@@ -141,16 +145,16 @@ def test_what_comes_later_changes_nothing():
 
 
 def test_corrected_intervals_hold_what_they_promise():
-    "Romano, Patterson and Candès 2019: for exchangeable errors, whatever the quantiles were"
-    draw, shares, inside = np.random.default_rng(0), np.array([0.05, 0.5, 0.95]), []
+    "Lei and others 2018: for exchangeable errors, whatever the quantiles were; an outer interval holds the inner"
+    draw, shares, inside = np.random.default_rng(0), np.array([0.05, 0.3, 0.5, 0.7, 0.95]), []
     for _ in range(3000):
-        came, guess = draw.standard_cauchy(40), np.array([[-5.0], [3.0], [3.5]])
-        shifts = _quantile_shifts((came[None, :39] - guess)[:, :, None], shares)
-        low, _, high = (guess + shifts)[:, 0]
-        inside.append(low <= came[39] <= high)
-    assert abs(np.mean(inside) - 0.9) < 0.02                                             # standard error 0.0055
-    moved = _moved_quantiles(np.array([[1.0], [2.0], [3.0]]), np.array([[5.0], [0.0], [-5.0]]), shares)
-    assert moved[:, 0].tolist() == [2, 2, 2]
+        came, guess = draw.standard_cauchy(40), np.array([[-5.0], [2.0], [3.0], [3.4], [3.5]])
+        factors = _interval_factors(np.repeat(guess[:, None], 39, axis=1), came[:39, None], shares)
+        found = _calibrated(guess, factors)[:, 0]
+        assert (np.diff(found) >= 0).all()
+        inside.append([found[0] <= came[39] <= found[4], found[1] <= came[39] <= found[3]])
+    assert np.abs(np.mean(inside, axis=0) - (0.9, 0.4)).max() < 0.03                     # standard errors 0.006, 0.009
+    assert _calibrated(np.array([[1.0], [2.0], [3.0]]), np.array([[5.0]]))[:, 0].tolist() == [-3, 2, 7]
 
 
 def test_a_forecaster_with_its_correction_comes_back_from_its_file(tmp_path):
@@ -181,10 +185,17 @@ def trained(**options) -> Forecaster:
     return clone(brief).set_params(**options).fit(None, series)
 
 
+def trained_on_two() -> Forecaster:
+    "A forecaster of two series that differ in length and size, fitted"
+    return clone(brief).set_params(steps=1).fit([series, 1000 * series[:80]])
+
+
 forecasts_refused = {
     'unsorted time': (lambda: brief.fit(None, series, t[::-1]), 'times: got 118 after 119'),
     'time of another length': (lambda: brief.fit(None, series, t[:-1]), 'times: got shape'),
     'time as text': (lambda: brief.fit(None, series, t.astype(str)), 'times: got <U'),
+    'no series': (lambda: brief.fit([]), 'y: got'),
+    'another number of series': (lambda: trained_on_two().extended([series[:3]]), 'expected one for each of 2 series'),
     'too short': (lambda: brief.fit(None, series[:29]), 'season . window . horizon: 30'),
     'rows': (lambda: brief.fit(hour[:-1], series), 'X: got 119 rows, expected 120'),
     'two columns': (lambda: brief.fit(None, hour), 'y'),
@@ -195,7 +206,7 @@ forecasts_refused = {
     'how many steps': (lambda: clone(brief).set_params(steps=1).fit(hour, series).predict(), r'\(steps, 2\)'),
     'no time at all': (lambda: brief.fit(None, series, np.full(120, np.datetime64('NaT', 'D'))), 'times: got NaT'),
     'horizon beyond the data': (lambda: trained(horizon=110), 'got n_samples = 120'),
-    'too few to correct by': (lambda: trained(calibration=8), 'got 8 origins.* 9 or more'),
+    'too few to correct by': (lambda: trained(calibration=3), 'got 3 origins.* 4 or more'),
     'no room for the calibration': (lambda: trained(calibration=90), 'for the calib'),
     'no room to stop in time': (lambda: clone(brief).set_params(validation_fraction=0.5).fit(None, series[:40]),
                                 'validation_fraction: got 0.5'),
@@ -215,8 +226,9 @@ forecasts_refused = {
     'loss: shape': (lambda: quantile_loss(np.zeros((2, 3)), np.zeros(3), [0.5]), r'y_pred: got shape \(2, 3\)'),
     **{f'{option} {bad}': (lambda option=option, bad=bad: trained(**{option: bad}), f'{option}: got')
        for option, bad in (
-        ('horizon', 0), ('season', 1.5), ('calibration', 9.5), ('calibration', -1), ('linear', -0.1), ('linear', 1.1),
-        *(('quantiles', q) for q in ((0.1, 0.9), (0.5, 0.1), (0.5, 1.0), ('low', 'high'))))},
+        ('horizon', 0), ('season', 1.5), ('season', ()), ('season', (12, 0)), ('calibration', 9.5),
+        ('calibration', -1), ('linear', -0.1), ('linear', 1.1),
+        *(('quantiles', q) for q in ((0.1, 0.9), (0.5, 0.1), (0.5, 1.0), (0.5, 0.9), ('low', 'high'))))},
     'naive: season': (lambda: seasonal_naive([1, 2], 3, 1), 'y: got 2 steps, expected at least a season: 3'),
 }
 
@@ -244,7 +256,7 @@ EVEN = {'hours': np.arange('2024-01-01', '2024-01-03', dtype='datetime64[h]')[:2
 def test_a_gap_in_time(name, tmp_path):
     "Refused, also between what is known and what comes; months and years may differ, and a file remembers"
     t, y = EVEN[name], np.sin(np.arange(28.))
-    f = Forecaster(horizon=2, window=3, units=2, steps=1, members=1)
+    f = Forecaster(horizon=2, window=3, units=2, steps=1, members=1, calibration=0)
     for bad in (np.delete(t, 5), np.delete(t, -2), np.delete(t, 1)):
         message = refusal(f.fit, None, y[:27], bad)
         assert 'expected even steps of about' in message and not hasattr(f, 'parameters_')
@@ -261,10 +273,120 @@ def test_a_gap_in_time(name, tmp_path):
 
 def test_times_in_other_units():
     "Years after days, and days after hours: compared as they are, not cut"
-    y, f = np.sin(np.arange(28.)), Forecaster(horizon=2, window=3, units=2, steps=1, members=1)
+    y, f = np.sin(np.arange(28.)), Forecaster(horizon=2, window=3, units=2, steps=1, members=1, calibration=0)
     f.fit(None, y, EVEN['days of months'])
     f.extended(None, y[:2], np.array(['2022-05', '2022-06'], 'datetime64[M]'))
     refusal(f.extended, None, y[:2], np.array(['2022-06', '2022-07'], 'datetime64[M]'))
     f.fit(None, y, np.arange(28) / 2)
     f.extended(None, y[:1], [14])
     refusal(f.extended, None, y[:1], [15])
+
+
+def test_what_is_left_open_the_data_decide():
+    "Fewer origins and steps for a short series, none where there is no room; the blend is found at the past origins"
+    f = Forecaster(season=12, units=4, members=1, random_state=0)
+    plans = [f._plan([T]) for T in (40, 70, 100, 2000)]
+    assert [plan.calibration for plan in plans] == [0, 17, 20, 20] and [plan.every for plan in plans] == [1, 1, 1, 12]
+    assert [plan.steps for plan in plans] == [60, 60, 60, 500] and [plan.window for plan in plans] == [5, 15, 24, 24]
+    assert f.set_params(calibration=0)._plan([100]).calibration == 0
+    chaos = [0.3]
+    for _ in range(149): chaos.append(4 * chaos[-1] * (1 - chaos[-1]))              # which no weighted sum can predict
+    found = [Forecaster(horizon=1, window=4, units=8, members=1, steps=steps, noise=0, dropout=0, random_state=0).fit(y)
+             for steps, y in ((1, np.cumsum(series)), (150, chaos))]
+    assert found[0].linear_ > 0.7 and found[1].linear_ == found[1].rehearsal_.linear_ < 0.3
+
+
+def test_fit_and_predict_as_everybody_expects_them():
+    f = clone(brief).set_params(steps=3)
+    found = f.fit(series[:100]).predict(4)
+    assert (found == clone(f).fit(None, series[:100]).forecast(steps=4).median).all()
+    assert (f.forecast(np.int64(4)).median == found).all()
+    assert f.score(series[100:106]) == f.score(None, series[100:106])
+    assert (f.extended(series[100:]).predict() == f.extended(None, series[100:]).predict()).all()
+
+
+@pytest.mark.parametrize('noise', [0, 1e-17])
+def test_what_repeats_itself_exactly_is_forecast_to_go_on(noise):
+    for y, season in ((np.full(90, 0.1), 1), (np.tile([0.1, 0.7, 0.3], 30) * (1 + noise), 3)):
+        f = Forecaster(horizon=6, season=season, units=2, steps=2, members=1, random_state=0).fit(y).forecast()
+        np.testing.assert_allclose(f.quantiles, np.repeat(np.resize(y[-season:], 6)[None], 3, axis=0), rtol=1e-12)
+
+
+def test_a_season_that_is_left_out_is_named():
+    y = series + np.random.default_rng(0).normal(size=120)
+    quick = clone(brief).set_params(steps=1, season=1)
+    with pytest.warns(UserWarning, match='season: got 1.* every 12 steps'): quick.fit(y)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        noise = np.random.default_rng(1).normal(size=120)
+        for calm in (noise, noise.cumsum(), 0.5 * t): quick.fit(calm)
+
+
+def test_two_seasons():
+    "A day of 6 steps and a week of 42: nearer to the truth than with either alone"
+    draw, T = np.random.default_rng(0), 42 * 8
+    week = np.tile(np.where(np.arange(42) < 30, 3.0, -3.0), 8)
+    y = 10 + week * np.tile([0, 1, 2, 3, 2, 1.0], 56) + 0.3 * draw.normal(size=T)
+    error = {}
+    for season in (6, 42, (6, 42), [42, 6]):
+        f = Forecaster(horizon=6, season=season, window=12, units=8, steps=60, members=1, calibration=0, random_state=0)
+        f.fit(y[:T - 42])
+        error[str(season)] = np.mean([np.abs(f.extended(y[T - 42:o]).predict() - y[o:o + 6]).mean() if o > T - 42 else 0
+                                      for o in range(T - 36, T - 5, 6)])
+    assert error['(6, 42)'] == error['[42, 6]'] < min(error['6'], error['42'])
+
+
+def test_many_series_share_a_network(tmp_path):
+    "Each is forecast as by itself with these weights, whatever its scale; names and files are kept"
+    several = {'a': series[:100], 'b': 1000 * series[:90] + 7, 'c': series[5:100][::-1].copy()}
+    f = clone(brief).set_params(steps=5, linear=None, calibration=None)
+    fitted = f.fit(several)
+    found = fitted.predict(4)
+    assert [*found] == ['a', 'b', 'c'] and {len(v) for v in found.values()} == {4}
+    again = clone(f).fit([*several.values()])
+    for name, of_list in zip(found, again.predict(4)): assert (found[name] == of_list).all()
+    scaled = clone(f).fit({**several, 'a': 50 * several['a']})
+    np.testing.assert_allclose(scaled.predict(4)['a'], 50 * found['a'], rtol=1e-4)
+    later = fitted.extended({name: y[:3] for name, y in several.items()})
+    assert later.each_['b'].since_ == 3 and np.isfinite(later.score({name: y[:6] for name, y in several.items()}))
+    later.save(tmp_path / 'f')
+    back = Forecaster.load(tmp_path / 'f')
+    for name, one in later.forecast(8).items(): assert (one.quantiles == back.forecast(8)[name].quantiles).all()
+    with_covariates = clone(f).fit([hour[:100], hour[:90]], [series[:100], series[:90]])
+    assert [len(v) for v in with_covariates.predict([hour[100:103], hour[90:95]])] == [3, 5]
+
+
+def test_a_series_brings_its_own_dates():
+    "Newest first is turned round, a gap is filled in and told, dates of every kind are even"
+    pd = pytest.importorskip('pandas')
+    f = clone(brief).set_params(steps=2)
+    days = pd.date_range('2024-01-01', periods=100)
+    for index in (days, days.tz_localize('Europe/Berlin'), days.to_period('D'), days.date, pd.RangeIndex(100),
+                  pd.bdate_range('2024-01-01', periods=100), pd.date_range('2024-01-31', periods=100, freq='ME')):
+        y = pd.Series(series[:100], index)
+        straight = f.fit(y).predict(3)
+        assert (f.fit(y[::-1]).predict(3) == straight).all()
+        assert (f.fit(hour[:100][::-1], y[::-1]).last_X_ == hour[76:100]).all()
+    with pytest.warns(UserWarning, match='2 steps are missing, the first after 2024-02-14'):
+        holed = f.fit(pd.Series(series[:100], days).drop(days[45:47])).predict(3)
+    np.testing.assert_allclose(holed, straight, atol=0.5)
+    refusal(f.fit, hour[:98], pd.Series(series[:100], days).drop(days[45:47]))
+    hours = pd.date_range('2024-03-30', periods=100, freq='h', tz='Europe/Berlin')                     # clocks change
+    assert f.fit(series[:100], times=[*hours]).time_step_ == np.timedelta64(1, 'h')
+    refusal(f.fit, None, series[:99], hours.delete(40))
+
+
+@pytest.mark.parametrize('library', ['pandas', 'polars'])
+def test_the_series_of_a_long_frame(library):
+    "Rows in any order, a series at a time or not; equal times are refused when they are fitted"
+    pd = pytest.importorskip(library)
+    days = np.arange('2024-01-01', '2024-03-01', dtype='datetime64[D]')
+    rows = np.random.default_rng(0).permutation(100)
+    columns = {'shop': np.repeat(['b', 'a'], 50)[rows], 'day': np.tile(days[:50], 2)[rows], 'sold': series[:100][rows]}
+    y, times = series_from(pd.DataFrame(columns), 'shop', 'day', 'sold')
+    assert (y['b'] == series[:50]).all() and (y['a'] == series[50:100]).all() and (times['a'] == days[:50]).all()
+    f = clone(brief).set_params(steps=1)
+    assert (f.fit(None, y, times).predict()['a'] == f.fit([y['a'], y['b']]).predict()[0]).all()
+    refusal(f.fit, None, *series_from(pd.DataFrame({**columns, 'shop': ['a'] * 100}), 'shop', 'day', 'sold'))
+    with pytest.raises(ValueError, match=r'time: got .*no such column'):
+        series_from(pd.DataFrame(columns), 'shop', 'time', 'y')

@@ -630,6 +630,10 @@ def test_any_byte_order_takes_steps():
 def test_the_number_of_threads_follows_the_environment_and_the_work(monkeypatch):
     monkeypatch.setenv('RNN_NBDEV_THREADS', '3')
     assert most_threads() == 3
+    for many in ('100000', '9' * 5000):
+        monkeypatch.setenv('RNN_NBDEV_THREADS', many)
+        assert 64 <= most_threads() <= max(64, os.cpu_count())
+    monkeypatch.setenv('RNN_NBDEV_THREADS', '3')
     x, state, parameters, *_ = case('lstm', 8, 64, 32, 50)
     assert len(_shards(checked_call('lstm', x, state, parameters), None, 8, None)[0]) == 3
     x, state, parameters, *_ = case('lstm', 8, 64, 32, 1)

@@ -1,6 +1,7 @@
 "The conversions of the page on notation and memory, asked of the frameworks themselves"
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -58,3 +59,50 @@ def test_onnx_runtime_gives_our_states(names, kind):
     states = runtime.InferenceSession(model.SerializeToString()).run(['Y'], given)[0][:, 0]
     ours = names['a'] if kind == 'lstm' else names['ours']
     np.testing.assert_allclose(states.T, ours, rtol=1e-4, atol=1e-5)
+
+
+book = sorted(p for p in page.parent.parent.rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
+# Words of our own that have a usual name, which a reader can look up: the backward pass, validation loss, a dtype, ...
+OURS = re.compile(r'\b(way back|whoever|by heart|(can|to) be had|(is|are) (told|borne|refused)|in vain|plain network|'
+                  r'gang|taken up again|held[- ]out loss|number types?|whole numbers|proven|freedoms|send the helpers|'
+                  r"longest allowed gradient|tokens' scores|stretch(es)? of text|dearest|a door for)\b", re.IGNORECASE)
+USUAL = '''computational graph, hidden size, mini-batch, batch size, loss function, hyperparameter, regularisation,
+    vanishing and exploding gradients, constant error carousel, backpropagation through time, truncated BPTT,
+    exposure bias, autoregressive, bits per character, recurrent dropout, weight decay,
+    learning-rate warm-up, many-to-one, many-to-many, encoder–decoder, attention,
+    throughput, latency, GEMM'''
+
+
+def prose(path: Path) -> str:
+    "What a page says: its Markdown without code and equations, its docstrings, and the comments of its code"
+    found = []
+    for cell in json.loads(path.read_text(encoding='utf-8'))['cells']:
+        source = ''.join(cell['source'])
+        if cell['cell_type'] == 'markdown': found.append(re.sub(r'(?s)```.*?```|`[^`]*`|\$[^$]*\$', '', source))
+        else:       # docstrings, comments (those of options and alt texts among them)
+            found += map(' '.join, re.findall(r'(?ms)"""(.*?)"""|^\s+"([^"\n]+)"$|#\|? ([^\n]+)$', source))
+    return '\n'.join(found)
+
+
+@pytest.mark.parametrize('path', book, ids=lambda path: path.stem)
+def test_a_page_uses_the_words_of_the_field(path):
+    assert not [found[0] for found in OURS.finditer(prose(path))]
+
+
+def emphasised(path: Path) -> str:
+    "What stands in italics on a page"
+    return ' | '.join(re.findall(r'(?<!\*)\*([^*\n]+)\*(?!\*)', prose(path))).lower()
+
+
+def test_the_glossary_leads_to_where_a_term_is_introduced():
+    "Each usual term is in it, and stands in italics on a page to which its row links"
+    [glossary] = re.findall(r'^## Glossary\n(.*?)^## ', prose(page), re.DOTALL | re.MULTILINE)
+    rows = [row for row in re.findall(r'^\|(.+?)\|.*\|(.*?)\|$', glossary, re.MULTILINE) if '*' in row[0]]
+    listed = ' | '.join(re.findall(r'\*([^*]+)\*', glossary)).lower()
+    whole, lost = emphasised(page), []
+    for terms, links in rows:
+        where = [emphasised((page.parent/link).resolve()) for link in re.findall(r'\]\(([^)#]+)', links)]
+        if 'this page' in links: where.append(whole.replace(listed, ''))
+        lost += [term for term in re.findall(r'\*([^*]+)\*', terms) if not any(term.lower() in text for text in where)]
+    assert not lost and len(rows) > 20
+    assert not [term for term in re.split(r',\s*', USUAL) if term.lower() not in listed]

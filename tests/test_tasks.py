@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip('sklearn')
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -21,7 +21,12 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from rnn_nbdev import tasks
 from rnn_nbdev.forecast import Forecaster
-from rnn_nbdev.tasks import SequenceClassifier, SequenceRegressor, _validation_part, pack, scale_of
+from rnn_nbdev.tasks import (
+    SequenceClassifier, SequenceLabeler, SequenceRegressor, StepRegressor, _validation_part, pack, scale_of,
+    sequences_from,
+)
+
+pytestmark = pytest.mark.filterwarnings('ignore:the training loss')     # most of these learn for an epoch or three
 
 # ------------------------------------------------------------------------------------------- scikit-learn's own checks
 
@@ -68,6 +73,52 @@ def test_every_form_of_the_same_data_gives_the_same(estimator):
     for forms in ((block, list(block), block[:, :, 0], [x[:, 0] for x in block], block.tolist()), (whole, nested)):
         first, *others = (clone(estimator).fit(X, targets(estimator)[:len(X)]).predict(X) for X in forms)
         for out in others: assert (out == first).all()
+
+
+@both
+def test_numbers_of_every_type_are_taken_as_floating_point_ones(estimator):
+    whole = [x.round() for x in sequences]
+    mixed = [x.astype(kind) for x, kind in zip(whole, ['>i2', int, '>f4', object, np.float16, np.int8] * 4)]
+    (first, same) = (clone(estimator).fit(X, targets(estimator)).predict(X) for X in (whole, mixed))
+    assert (first == same).all()
+    column = np.fromiter(whole, object, len(whole))
+    assert (clone(estimator).fit(column, targets(estimator)).predict(column) == first).all()
+
+
+def test_time_in_the_last_axis_is_suspected():
+    with pytest.warns(UserWarning, match=r'X: 12 sequences of 1 step with 30 features each; .* X.transpose'):
+        clone(quick).fit(rng.normal(size=(12, 1, 30)), names[:12])
+
+
+def test_a_class_that_fit_did_not_see_counts_as_wrong():
+    fitted, y = clone(quick).fit(sequences, names), np.array([*names], object)
+    y[0] = 'sideways'
+    assert fitted.score(sequences, y) == np.mean(fitted.predict(sequences) == y)
+
+
+def frames(library, **columns):
+    "One long frame, rows in disorder: sequences b, a, c, d of five steps"
+    draw, order = np.random.default_rng(0), np.random.default_rng(1).permutation(20)
+    data = {'who': np.repeat([*'bacd'], 5), 'when': np.tile(np.arange(5), 4), 'v': draw.normal(size=20),
+            'w': draw.integers(0, 5, 20), **columns}
+    return data, library.DataFrame({name: column[order].tolist() for name, column in data.items()})
+
+
+@pytest.mark.parametrize('library', ['pandas', 'polars'])
+def test_a_long_frame_is_cut_into_sequences(library):
+    data, frame = frames(pytest.importorskip(library))
+    cut = sequences_from(frame, 'who', 'when')
+    assert cut.ids == [*'abcd'] and type(cut[0]) is type(frame)
+    assert (np.asarray(cut[1]) == np.stack([data['v'], data['w']], axis=1)[:5]).all()
+    fitted = clone(quick).fit(cut, [0, 1, 0, 1])
+    plain = clone(quick).fit([np.asarray(x) for x in cut], [0, 1, 0, 1])
+    assert (fitted.predict_proba(cut) == plain.predict_proba([np.asarray(x) for x in cut])).all()
+    assert (fitted.predict_proba([x[['w', 'v']] for x in cut]) == fitted.predict_proba(cut)).all()
+    refusal(fitted.predict, [x[['w']] for x in cut])
+    assert refusal(sequences_from, frames(pytest.importorskip(library), when=np.zeros(20))[1], 'who', 'when') == (
+        'when: got 0.0 twice for who a, expected each time once')
+    assert refusal(sequences_from, frame, 'whom', 'when').startswith("id: got 'whom', expected one of ")
+    assert 'columns' in refusal(sequences_from, frames(pytest.importorskip(library), s=data['who'])[1], 'who', 'when')
 
 
 @both
@@ -213,6 +264,84 @@ def test_weighted_batches_add_up_to_the_whole():
     assert np.isclose(whole.validation_loss(p), loss, rtol=1e-4)
 
 
+def shapes_among_noise(m=24, T=300) -> tuple[list, np.ndarray]:
+    "Long curves with a bump up or down, each at another place"
+    draw, y = np.random.default_rng(5), np.arange(m) % 2
+    bump = np.exp(-np.linspace(-3, 3, 60)**2)
+    X = [0.2 * draw.normal(size=(T, 1)) for _ in y]
+    for x, up in zip(X, y):
+        at = draw.integers(0, T - 60)
+        x[at:at + 60, 0] += (2 * up - 1) * bump
+    return X, y
+
+
+def test_the_defaults_learn_from_few_long_sequences_and_end_when_nothing_is_left_to_learn():
+    X, y = shapes_among_noise()
+    X_test, y_test = shapes_among_noise(200)
+    fitted = SequenceClassifier(members=1, random_state=0).fit(X, y)
+    assert fitted.score(X_test, y_test) > 0.95 and fitted.stride_ == 8
+    assert 50 <= len(fitted.history_[0]) < 300 and np.mean(fitted.history_[0][-2:]) < 0.02     # of 500
+
+
+@pytest.mark.filterwarnings('error')
+@both
+def test_a_network_that_has_learned_nothing_is_reported(estimator):
+    y = targets(estimator)
+    idle = clone(estimator).set_params(learning_rate=1e-9)
+    with pytest.warns(ConvergenceWarning, match='the training loss, .*, has hardly left'): idle.fit(sequences, y)
+    clone(estimator).set_params(epochs=60, noise=0.0, dropout=0.0, learning_rate=0.02).fit(sequences, y)
+
+
+@both
+def test_members_in_processes_are_the_same_to_the_bit(estimator):
+    one, two = (clone(estimator).set_params(n_jobs=n).fit(sequences, targets(estimator)) for n in (None, 2))
+    assert (outputs(one, sequences) == outputs(two, sequences)).all() and one.history_ == two.history_
+
+
+def test_verbose_prints_each_epoch(capsys):
+    clone(quick).set_params(verbose=True, members=1).fit(sequences, names)
+    assert re.fullmatch(r'(epoch \d of 3: loss 0\.\d{4}\n){3}', capsys.readouterr().out)
+
+
+# -------------------------------------------------------------------------------------------- an output at every step
+
+at_each = {'units': 8, 'epochs': 20, 'members': 2, 'learning_rate': 0.02, 'noise': 0.0, 'random_state': 0}
+signs = [np.where(x[:, 0] > 0, 'up', 'down') for x in sequences]
+sums = [np.cumsum(x, axis=0) for x in sequences]
+
+
+@pytest.mark.parametrize('layers', [1, 2])
+def test_a_class_or_values_at_every_step_also_one_step_at_a_time(layers, tmp_path):
+    for kind, y, least in ((SequenceLabeler, signs, 0.9), (StepRegressor, sums, 0.4)):
+        fitted = kind(**at_each, layers=layers, directions=1).fit(sequences, y)
+        whole, stream = fitted.predict(sequences), fitted.stream()
+        assert fitted.score(sequences, y) > least and [len(one) for one in whole] == lengths.tolist()
+        for x, one in zip(sequences[:3], whole):
+            live = np.array([stream.step(x_t) for x_t in x])
+            assert (live == one).all() if kind is SequenceLabeler else np.allclose(live, one, rtol=1e-9, atol=1e-12)
+            stream.reset()
+        fitted.save(tmp_path/'s')
+        again = kind.load(tmp_path/'s').predict(sequences)
+        assert all((a == b).all() for a, b in zip(again, whole))
+
+
+def test_padding_takes_no_part_in_the_loss_at_every_step():
+    task = tasks._StepTask(tasks.SequenceLabeler(**at_each)._network(1, 2, 1), sequences[:2],
+                           [np.arange(len(x)) % 2 for x in sequences[:2]], tasks._CLASSES)
+    p, carry = task.begin(np.random.default_rng(0))
+    network = tasks.Chain({name: layer for name, layer in task.network.layers.items() if name != 'dropout'})
+    loss, _, _, _ = dataclasses.replace(task, network=network).gradients(p, carry, np.random.default_rng(0))
+    assert np.isclose(loss, task.validation_loss(p), rtol=1e-5)
+
+
+def test_what_does_not_fit_at_every_step_is_refused():
+    both_ways = SequenceLabeler(**{**at_each, 'epochs': 1}).fit(sequences, signs)
+    assert refusal(both_ways.stream).startswith('directions: got 2, expected 1')
+    assert refusal(both_ways.fit, sequences, signs[:-1]) == 'y: got 23 arrays, expected 24, one a sequence'
+    assert refusal(both_ways.fit, sequences, [one[1:] for one in signs]).startswith('y[0]: got shape')
+    assert refusal(both_ways.fit, sequences, ['a'] * 24).startswith('y[0]: got shape ()')
+
+
 # ---------------------------------------------------------------------------------------------------------- composition
 
 def test_pipeline_cross_validation_and_grid_search_in_processes():
@@ -274,13 +403,11 @@ refusals = {
     'NaN': (lambda: quick.fit([*X[:-1], holed(X[-1])], y), r'X\[23\]: got NaN'),
     'an empty sequence': (lambda: quick.fit([*X[:-1], X[-1][:0]], y), r'X\[23\]: got shape \(0, 2\)'),
     'other features': (lambda: quick.fit([*X[:-1], X[-1][:, :1]], y), r'X\[23\]: got 1 features, expected 2'),
-    'mixed types': (lambda: quick.fit([*X[:-1], np.float32(X[-1])], y), r'X\[23\]: got float32 beside float64'),
     'three axes': (lambda: quick.fit([x[None] for x in X], y), r'X\[0\]: got shape'),
     'too few targets': (lambda: quick.fit(X, y[:-1]), 'y: got 23 targets, expected 24'),
     'one class': (lambda: quick.fit(X, ['a'] * 24), 'y: got one class'),
     'numbers as classes': (lambda: quick.fit(X, np.linspace(0, 1, 24)), 'Unknown label type'),
     'features not fitted': (lambda: known().predict([x[:, :1] for x in X]), r'X\[0\]: got 1 features, expected 2'),
-    'a class never seen': (lambda: known().score(X[:2], ['up', 'sideways']), "y: got the class 'sideways'"),
     'a table': (lambda: known().predict(np.zeros((3, 4))), r'X: got a table of shape \(3, 4\), expected a list of seq'),
     'one sequence without its list': (lambda: known().predict(X[0]), r'expected a list of seq.*; \[x\] for one'),
     'one sequence of one feature': (lambda: known(1).predict(X[0][:, :1]), r'expected a list of seq'),
@@ -309,7 +436,9 @@ refusals = {
            ('class_weight', 3))},
     'lists of unequal lengths': (lambda: quick.fit([[1.0, 2.0], [1.0]], ['a', 'b']), 'X: got lists of unequal lengths'),
     'some arrays and some text': (lambda: quick.fit([X[0], 'up'], ['a', 'b']), r'X\[1\]: got text'),
-    'truth values and numbers': (lambda: quick.fit([X[0] > 0, X[1]], ['a', 'b']), r'X\[1\]: got float64 beside bool'),
+    'text in an array of objects': (lambda: quick.fit([X[0].astype(object), np.array([['1', 2]], object)], ['a', 'b']),
+                                    r"X\[1\]: got the text '1', expected real numbers"),
+    'missing values of a nullable type': (lambda: quick.fit([np.array([[None, 2.0]])], ['a']), r'X\[0\]: got NaN'),
     'targets in a table': (lambda: quick.fit(X, np.zeros((24, 2))), '1d array'),
     'text to measure': (lambda: measure.fit(X, ['long'] * 24), 'string|numeric|convert'),
     'text and numbers as classes': (lambda: quick.fit(X, [1, 'a'] * 12), 'y: got text beside other values'),
@@ -378,7 +507,7 @@ def test_an_option_that_there_is_none_of(kind):
 
 @every
 def test_help_of_an_estimator_fits_a_screen(kind):
-    assert ('fit(None, y)' if kind is Forecaster else 'predict([x])') in kind.__doc__
+    assert ('fit(X, y).predict(X_ahead)' if kind is Forecaster else 'predict([x])') in kind.__doc__
     for line in pydoc.plain(pydoc.render_doc(kind)).splitlines():
         assert '_SupportsArray' not in line and 'Buffer' not in line, line
 
@@ -389,7 +518,9 @@ def test_one_option_at_a_time(kind):
     options, X, y = GOOD[kind]
     undeclared = kind().get_params().keys() - kind._declared
     assert undeclared <= {'quantiles', 'class_weight', 'random_state', 'verbose'}
-    free = {'random_state': ('none', 'bool'), 'class_weight': ('none',), 'verbose': BAD}     # True is the integer 1
+    free = {'random_state': ('none', 'bool'), 'class_weight': ('none',), 'verbose': BAD,      # True is the integer 1
+            'epochs': ('none',), 'n_jobs': ('none', 'minus'), 'differences': ('bool',),
+            **{name: ('none',) for name in ('window', 'steps', 'linear', 'calibration', 'calibration_every')}}
     for option in kind().get_params():
         for how, bad in BAD.items():
             if how in free.get(option, ()): continue
@@ -429,7 +560,7 @@ def test_data_that_no_estimator_takes(kind):
         for call in (lambda bad=bad: kind(**options).fit(bad, y), lambda bad=bad: fitted.predict(bad),
                      lambda bad=bad: fitted.score(bad, y[:2])):
             with pytest.raises((TypeError, ValueError)) as caught: call()
-            assert re.search(r'\bX\b|[Cc]omplex|2D array', str(caught.value)), (how, str(caught.value))
+            assert re.search(r'\bX\b|[Cc]omplex|2D array|^steps: got -1', str(caught.value)), (how, str(caught.value))
     for how, bad in {'nothing': None, 'short': y[1:], 'empty': y[:0], 'missing': np.where(y == y[0], np.nan, y),
                      'mixed': ['a', *y[1:].tolist()], 'complex': y * 1j}.items():
         message = refusal(kind(**options).fit, X, bad)

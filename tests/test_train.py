@@ -1,7 +1,10 @@
 "The training loop: going on to the last bit with every optimizer, schedule and option, and what stops a run."
 import contextlib
 import json
+import os
+import re
 import signal
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +16,7 @@ from rnn_nbdev.networks import Pool, stacked
 from rnn_nbdev.optim import SGD, Adam, RMSProp, WeightAverage, averaged_parameters
 from rnn_nbdev.schedule import (Patience, constant_rate, cosine_rate, halving_rate, in_turn, one_cycle, step_rate,
                                 warm_up)
-from rnn_nbdev.train import (_PARTS, TrainingPlan, _has_ended, _ProgressBar, begin, best_checkpoints, fit,
+from rnn_nbdev.train import (_PARTS, TrainingPlan, _has_ended, _Shown, begin, best_checkpoints, fit,
                              load_checkpoint, read_history, train_step, validate)
 
 
@@ -171,16 +174,89 @@ def test_what_a_killed_writer_left_is_removed(tmp_path):
     assert {path.name for path in (tmp_path/'run').iterdir()} == names | {mine.name}
 
 
-def test_a_bar_in_a_bar_makes_room(tmp_path, capsys):
+def test_a_bar_in_a_bar_makes_room(tmp_path, capsys, monkeypatch):
     "Beside no other it stays; inside another one it is gone when it is done, and the outer one is where it was"
     tqdm = pytest.importorskip('tqdm').tqdm
-    shown = _ProgressBar(Lines(), begin(Lines(), SGD(), 0), PLAN, True)
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
+    shown = _Shown(Lines(), begin(Lines(), SGD(), 0), PLAN, True)
     with shown: assert shown.tqdm.leave and shown.tqdm.pos == 0
     with tqdm(range(2)) as outer:
         for k in outer:
-            with _ProgressBar(Lines(), begin(Lines(), SGD(), 0), PLAN, True) as inner:
+            with _Shown(Lines(), begin(Lines(), SGD(), 0), PLAN, True) as inner:
                 assert not inner.tqdm.leave and abs(inner.tqdm.pos) == 1 and outer.pos == 0, k
     capsys.readouterr()
+
+
+def test_without_a_terminal_each_validation_is_a_line(tmp_path, capsys):
+    (tmp_path/'run').mkdir()
+    plan = replace(PLAN, average=WeightAverage())
+    fit(Lines(), SGD(), begin(Lines(), SGD(), 0), plan, tmp_path/'run')
+    lines = capsys.readouterr().err.splitlines()
+    losses = [e['averaged_validation_loss'] for e in read_history(tmp_path/'run'/'history.jsonl') if 'loss' not in e]
+    words = [rf'step {3 * k} of 24: loss [\d.]+, validation loss {loss:.3f}, [\d,]+ points/s'
+             for k, loss in enumerate(losses, 1)]
+    assert len(lines) == 8 and all(re.fullmatch(*pair) for pair in zip(words, lines)), lines
+
+
+def test_in_a_terminal_the_bar_shows_the_validation_loss(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
+    (tmp_path/'run').mkdir()
+    fit(Lines(), SGD(), begin(Lines(), SGD(), 0), replace(PLAN, steps=4), tmp_path/'run')
+    loss = read_history(tmp_path/'run'/'history.jsonl')[3]['validation_loss']
+    said = capsys.readouterr().err
+    assert f'validation loss {loss:.3f}' in said and '\r' in said and 'step 3 of' not in said
+
+
+HISTORY = '{"step": 1, "loss": 2.5}\n{"step": 2, "loss": 1.5, "gradient_norm": null}\n'
+
+@pytest.mark.parametrize('line', [
+    '{"step": 2, "lo', '{}', '{"step": "2"}', '{"step": 2, "loss": "1"}', '{"step": 2, "loss": NaN}', '[2]', '', '2',
+    '{"step": -1}', '{"step": true}', '{"step": 2, "loss": [1]}', '[' * 100_000, '\0' * 20, '\ufffd'])
+def test_damage_in_a_history_is_refused_and_the_file_is_kept(line, tmp_path):
+    folder = tmp_path/'run'
+    run(Lines(), Adam(), replace(PLAN, steps=3), folder)
+    (folder/'history.jsonl').write_text(HISTORY + line + '\n' + HISTORY)
+    before, (progress, _) = (folder/'history.jsonl').read_bytes(), load_checkpoint(folder/'checkpoint.safetensors')
+    for use in (lambda: read_history(folder/'history.jsonl'), lambda: run(Lines(), Adam(), PLAN, folder, progress)):
+        with pytest.raises(ValueError, match=r'history\.jsonl, line 3: got .*, expected a step and numbers') as caught:
+            use()
+        assert '\n' not in str(caught.value) and len(str(caught.value)) < 400
+    assert (folder/'history.jsonl').read_bytes() == before
+
+
+@pytest.mark.parametrize('last, whole', [('{"step": 3, "loss": 1', False), ('{"step": 3, "loss": 1}', True)])
+def test_a_last_line_may_be_cut_short(last, whole, tmp_path):
+    (tmp_path/'x').write_text(HISTORY + last)
+    assert [e['step'] for e in read_history(tmp_path/'x')] == [1, 2] + [3] * whole
+
+
+def test_only_what_the_run_wrote_is_removed(tmp_path):
+    folder, plan = tmp_path/'run', replace(PLAN, keep_best=1)
+    progress = run(Lines(), Adam(), plan, folder)
+    best = int(best_checkpoints(folder)[0][1].stem.removeprefix('best-'))
+    orphan = next(e['step'] for e in read_history(folder/'history.jsonl') if 'loss' not in e and e['step'] != best)
+    (folder/f'best-{orphan:06}.safetensors').write_bytes(b'written just before a kill')
+    mine = ['best-mine.safetensors', 'best-999999.safetensors', '.history.jsonl.backup', '.mine.safetensors.0a1b2c3d']
+    for name in mine: (folder/name).write_text('of somebody else')
+    run(Lines(), Adam(), replace(plan, steps=27), folder, progress)
+    assert {*mine} <= {path.name for path in folder.iterdir()} and not (folder/f'best-{orphan:06}.safetensors').exists()
+
+
+@pytest.mark.parametrize('first, second', [('SIGTERM', 'SIGTERM'), ('SIGTERM', 'SIGINT'), ('SIGINT', 'SIGTERM')])
+def test_sigterm_saves_as_ctrl_c_does_and_a_second_signal_ends_at_once(first, second, tmp_path, capfd):
+    before = signal.getsignal(signal.SIGTERM)
+    for name, signals in (('one', [first]), ('two', [first, second])):
+        def send(progress, entry, signals=signals):
+            if progress.step == 7 and 'loss' in entry: [os.kill(os.getpid(), getattr(signal, s)) for s in signals]
+        (tmp_path/name).mkdir()
+        ends = contextlib.nullcontext() if name == 'one' else pytest.raises(KeyboardInterrupt)
+        with ends:
+            progress, interrupted = fit(Lines(), Adam(), begin(Lines(), Adam(), 0), PLAN, tmp_path/name, bar=False,
+                                        callbacks=(send,))
+            assert interrupted and progress.step == 7
+        step = load_checkpoint(tmp_path/name/'checkpoint.safetensors')[0].step
+        assert step == {'one': 7, 'two': 5}[name] and signal.getsignal(signal.SIGTERM) == before
+    assert 'stopping after this step' in capfd.readouterr().err
 
 
 def test_averaged_weights_decide_what_is_best(tmp_path):
@@ -277,7 +353,7 @@ def test_killed_at_any_moment_and_taken_up_again(moment, tmp_path):
     def kill(progress, entry):
         if next(calls) == moment: raise Killed
     with contextlib.suppress(Killed): run(Lines(), Adam(), plan, tmp_path/'killed', callbacks=(kill,))
-    (tmp_path/'killed'/'.checkpoint.safetensors.abc').write_bytes(b'half of it')
+    (tmp_path/'killed'/'.checkpoint.safetensors.0a1b2c3d').write_bytes(b'half of it')
     taken_up(plan, tmp_path)
 
 
@@ -412,7 +488,7 @@ def series_task():
     y, X = np.sin(np.arange(80.)) + np.arange(80.) / 20, np.zeros((80, 0))
     network = Chain({'deep': Recurrent(3, 5, 'lstm', dropout=0.2), 'output': Dense(5, 3)})
     scale = forecast._series_scale(y, X, 6, 3)
-    return forecast._SeriesTask(network, y, X, scale, 6, 12, 3, np.array([0.1, 0.5, 0.9]), 8, 0.1)
+    return forecast._SeriesTask(network, y, X, scale, (6,), 12, 3, np.array([0.1, 0.5, 0.9]), 8, 0.1)
 
 
 REAL = {'text': text_task, 'sequences': sequence_task, 'series': series_task}

@@ -54,8 +54,8 @@ def commands() -> None:
         assert 'usage:' in program(name, '--help')
         assert program(name, '--version').strip() == f'rnn_nbdev {rnn_nbdev.__version__}'
     Path('text.txt').write_text('the quick brown fox jumps over the lazy dog\n' * 300, encoding='utf-8')
-    small = '--units', '16', '--embedding', '8', '--batch', '4', '--stretch', '16', '--out', 'run'
-    program('rnn_train', '--text', 'text.txt', '--steps', '20', *small)
+    small = '--units', '16', '--embedding', '8', '--batch', '4', '--bptt', '16', '--out', 'run'
+    program('rnn_train', 'text.txt', '--steps', '20', *small)
     program('rnn_train', '--resume', 'run', '--steps', '30')
     assert 'nats' in program('rnn_eval', 'run')
     assert len(program('rnn_sample', 'run', '--length', '50')) >= 50

@@ -1,4 +1,4 @@
-"""Write on each page how long it takes to read. Usage: minutes.py [--check]
+"""Write on each page how long it takes to read, and on the front page at each "(N min)". Usage: minutes.py [--check]
 
 Prose at 180 words a minute, code at five seconds a line, up to the exercises, rounded to five minutes.
 """
@@ -31,11 +31,15 @@ def pages() -> list[Path]:
 
 
 def main() -> int:
-    wrong = []
-    for path in pages():
-        notebook = json.loads(path.read_text(encoding='utf-8'))
-        opening = [cell for cell in notebook['cells'] if cell['cell_type'] == 'markdown'][1]
-        said = f'*About {minutes(notebook["cells"])} minutes.*\n\n' + line.sub('', source(opening))
+    wrong, front = [], root/'nbs/index.ipynb'
+    read = lambda path: json.loads(path.read_text(encoding='utf-8'))
+    beside = lambda link: f'({link[1]}) ({minutes(read(root/"nbs"/link[1])["cells"])} min)'
+    for path in [*pages(), front]:
+        notebook = read(path)
+        texts = [cell for cell in notebook['cells'] if cell['cell_type'] == 'markdown']
+        opening = texts[-1 if path == front else 1]
+        said = re.sub(r'\((\S+\.ipynb)\) \(\d+ min\)', beside, source(opening)) if path == front else \
+            f'*About {minutes(notebook["cells"])} minutes.*\n\n' + line.sub('', source(opening))
         if said == source(opening): continue
         wrong.append(path.name)
         opening['source'] = said.splitlines(keepends=True)

@@ -290,6 +290,12 @@ def outputs() -> list[tuple[str, dict]]:
             for cell in docs_site.cells(root/'nbs'/path) for out in cell.get('outputs', [])]
 
 
+def test_every_work_in_the_bibliography_is_cited():
+    keys = re.findall(r'^@\w+\{([^,\s]+)', (root/'nbs/references.bib').read_text(encoding='utf-8'), re.MULTILINE)
+    books = ''.join((root/'nbs'/path).read_text(encoding='utf-8') for path in docs_site.notebooks(root/'nbs'))
+    assert len(keys) > 50 and [key for key in keys if f'@{key}' not in books] == []
+
+
 def test_no_output_makes_quarto_load_scripts_from_another_host():
     "It does so for every page with an output of the type text/html"
     assert {name for name, out in outputs() if 'text/html' in out.get('data', {})} == set()

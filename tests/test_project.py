@@ -119,9 +119,14 @@ def test_the_first_cell_holds_title_and_description_alone(path):
 
 
 @by_chapter
-def test_a_chapter_begins_with_its_module_and_ends_with_the_export(path):
+def test_a_chapter_begins_with_its_module(path):
     assert text(cells(path)[1]).startswith('#| default_exp '), 'the second cell says which module the chapter exports'
-    assert text(cells(path)[-1]) == '#| hide\nimport nbdev; nbdev.nbdev_export()'
+
+
+@by_name
+def test_running_a_page_leaves_the_package_alone(path):
+    "`make export` exports; a cell that did would write an experiment into the package"
+    for cell in cells(path, 'code'): assert not re.search(r'nbdev_export|nb_export', text(cell)), text(cell)
 
 
 def folded(path: Path) -> list[dict]:
@@ -142,7 +147,7 @@ def test_a_page_begins_with_what_its_reader_will_be_able_to_do(path):
 def test_a_page_ends_with_exercises_whose_solutions_are_folded_and_run(path):
     whole = cells(path)
     [start] = [i for i, cell in enumerate(whole) if re.search(r'^## Exercises$', text(cell), re.MULTILINE)]
-    rest = [cell for cell in whole[start:] if 'nbdev_export()' not in text(cell)]
+    rest = whole[start:]
     prose = '\n'.join(text(cell) for cell in rest if cell['cell_type'] == 'markdown').split('## Exercises\n')[-1]
     assert not re.search(r'^## ', prose, re.MULTILINE), 'a section follows the exercises'
     solutions = folded(path)
@@ -180,7 +185,6 @@ def test_prose_installs_from_the_clone(path):
 def test_no_cell_mixes_imports_with_other_code(path):
     "nbdev runs cells with imports when it builds the docs; whatever else stands there would run too"
     for cell in cells(path, 'code'):
-        if 'nbdev_export()' in text(cell): continue
         body = ast.parse(code(cell)).body
         imports = [isinstance(node, ast.Import | ast.ImportFrom) for node in body]
         assert all(imports) or not any(imports), text(cell)

@@ -157,8 +157,8 @@ def page_faults(chrome, url: str, expected: int | None = None, axe_rules: list[s
         page.goto(url, wait_until='load')
         if (page.evaluate(brightness) < 0.5) != (scheme == 'dark'): watch.note('is not what it should be')
         page.add_script_tag(path=axe)
-        for looked_at in (cut_equations, cut_code, not_current):
-            for fault in page.evaluate(looked_at): watch.note(fault)
+        for look in (cut_equations, cut_code, not_current):
+            for fault in page.evaluate(look): watch.note(fault)
         for fault in page.evaluate(judged.replace('RULES', str(axe_rules))): watch.note(fault)
         if scheme == 'light':
             look_at_equations(page, watch, expected)

@@ -30,8 +30,7 @@ def server(project: Path, home: Path) -> Iterator[str]:
     env = {**os.environ, 'PYTHONPATH': str(project), 'JUPYTER_CONFIG_PATH': str(project/'.jupyter'),
            'JUPYTER_CONFIG_DIR': str(home/'config'), 'JUPYTER_RUNTIME_DIR': str(home/'runtime'),
            'JUPYTER_DATA_DIR': str(home/'data'), 'JUPYTERLAB_SETTINGS_DIR': str(home/'settings'),
-           'JUPYTERLAB_WORKSPACES_DIR': str(home/'workspaces'), 'IPYTHONDIR': str(home/'ipython'),
-           'IN_TEST': '1'}    # the last cell of a chapter exports: here it finds nothing to do, as under nbdev_test
+           'JUPYTERLAB_WORKSPACES_DIR': str(home/'workspaces'), 'IPYTHONDIR': str(home/'ipython')}
     env.pop('MPLBACKEND', None)    # the notebook's own, so that pictures are shown
     command = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--ServerApp.port=0', '--ServerApp.ip=127.0.0.1',
                '--IdentityProvider.token=', '--ServerApp.password=', '--ServerApp.allow_root=True',

@@ -737,7 +737,8 @@ _AS_THEY_ARE = 'n_features_in_', 'since_', 'linear_'                            
 #| code-fold: true
 def _least_origins(shares: NDArray) -> int:
     "How many past origins an interval needs, at the least, to be calibrated"
-    return next(n for n in range(1, 10**6) if _interval_ranks(shares, n).max(initial=0) <= n)
+    nominal = shares[-1] - shares[0]            # the rank of the widest interval, ceil((n + 1) nominal), is at most n
+    return max(1, int(np.ceil((nominal - 1e-9) / (1 - nominal))))
 
 # %% ../nbs/44_forecast.ipynb #631065ec
 #| code-fold: true
